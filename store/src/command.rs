@@ -1,0 +1,285 @@
+//! What a writer asks for ([`Command`], [`NewDocument`]) and what it is told afterwards ([`Outcome`]).
+
+use crate::document::{Collection, DocumentId, Etag};
+use crate::error::StoreError;
+use crate::json::{self, Json, Object};
+use crate::limits::{DOCUMENT_BYTES_MAX, JSON_DEPTH_MAX};
+use crate::timestamp::Timestamp;
+
+const METADATA: &str = "@metadata";
+const COLLECTION: &str = "@collection";
+/// Metadata that the store itself writes on the way out.
+const OWN_METADATA: [&str; 3] = ["@id", "@change-vector", "@last-modified"];
+
+/// A document checked and serialised, ready to be written.
+#[derive(Debug, Clone)]
+pub struct NewDocument {
+    pub(crate) body: Box<str>,
+    pub(crate) metadata: Box<str>,
+    pub(crate) collection: Collection,
+    pub(crate) has_collection_key: bool,
+    pub(crate) last_modified: Option<Timestamp>,
+}
+
+impl NewDocument {
+    /// Takes the JSON of a document. Its `@metadata` (optional) is kept apart from its fields; `@id`,
+    /// `@change-vector` and `@last-modified` in it are dropped, as the store gives them anew; `@collection` names its
+    /// collection, and without one (or with null) it belongs to [`Collection::EMPTY`]. `id` is for messages only.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidDocument`] when it is not an object, its `@metadata` is not, `@collection` is not a
+    /// string, or it nests deeper than [`JSON_DEPTH_MAX`]; [`StoreError::InvalidCollection`];
+    /// [`StoreError::DocumentTooLarge`].
+    pub fn from_json(id: &str, document: Json) -> Result<Self, StoreError> {
+        // What nests deeper could be written, but not be read back.
+        if is_deeper_than(&document, JSON_DEPTH_MAX) {
+            return Err(invalid(
+                id,
+                format!("it nests deeper than {JSON_DEPTH_MAX} levels (json_depth_max)"),
+            ));
+        }
+        Self::from_shallow_json(id, document)
+    }
+
+    /// Parses the text of a document, then like [`NewDocument::from_json`].
+    ///
+    /// # Errors
+    /// [`StoreError::Json`] when it is not strict JSON (see [`json::parse`]), and those of
+    /// [`NewDocument::from_json`].
+    pub fn parse(id: &str, text: &[u8]) -> Result<Self, StoreError> {
+        Self::from_shallow_json(id, json::parse(text)?)
+    }
+
+    /// The same document, said to be modified at `time` instead of the time of its write: an import keeps the
+    /// times of the source.
+    #[must_use]
+    pub fn with_last_modified(mut self, time: Timestamp) -> Self {
+        self.last_modified = Some(time);
+        self
+    }
+
+    /// The collection it belongs to, as this document spells it.
+    #[must_use]
+    pub fn collection(&self) -> &Collection {
+        &self.collection
+    }
+
+    fn from_shallow_json(id: &str, document: Json) -> Result<Self, StoreError> {
+        let mut body = match document {
+            Json::Object(object) => object,
+            other => {
+                return Err(invalid(id, format!("it must be a JSON object, but it is {}", kind(&other))));
+            }
+        };
+        let mut metadata = match body.remove(METADATA) {
+            None => Object::new(),
+            Some(Json::Object(metadata)) => metadata,
+            Some(other) => {
+                return Err(invalid(
+                    id,
+                    format!("its @metadata must be an object, but it is {}", kind(&other)),
+                ));
+            }
+        };
+        for key in OWN_METADATA {
+            metadata.remove(key);
+        }
+        let named = match metadata.get(COLLECTION) {
+            None | Some(Json::Null) => None,
+            Some(Json::String(name)) => Some(Collection::new(name)?),
+            Some(other) => {
+                return Err(invalid(
+                    id,
+                    format!("its @collection must be a string, but it is {}", kind(other)),
+                ));
+            }
+        };
+        let (body, metadata) = (json::object_text(&body), json::object_text(&metadata));
+        let bytes = body.len() + metadata.len();
+        if bytes > DOCUMENT_BYTES_MAX {
+            return Err(StoreError::DocumentTooLarge { id: id.to_owned(), bytes, limit: DOCUMENT_BYTES_MAX });
+        }
+        let has_collection_key = named.is_some();
+        let collection = named.unwrap_or_else(Collection::empty);
+        Ok(Self { body, metadata, collection, has_collection_key, last_modified: None })
+    }
+}
+
+fn invalid(id: &str, reason: String) -> StoreError {
+    StoreError::InvalidDocument { id: id.to_owned(), reason }
+}
+
+fn kind(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a string",
+        Json::Array(_) => "an array",
+        Json::Object(_) => "an object",
+    }
+}
+
+fn is_deeper_than(value: &Json, levels: usize) -> bool {
+    let inside = |child: &Json| levels == 0 || is_deeper_than(child, levels - 1);
+    match value {
+        Json::Array(items) => levels == 0 || items.iter().any(inside),
+        Json::Object(object) => levels == 0 || object.iter().any(|(_, child)| inside(child)),
+        _ => false,
+    }
+}
+
+/// One requested write.
+///
+/// `expected` is a check against the document's current change vector: `None` checks nothing, `Some("")` demands
+/// that there is no such document, anything else must be the current change vector.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Creates a document or replaces it.
+    ///
+    /// An id that ends with `/` gets the write's etag as 19 digits and `-A` behind it; one that ends with `|` gets
+    /// `/` and the next number of that identity in its place (`users|` gives `users/1`). A document that already has
+    /// such a made-up id is never overwritten: the request fails with [`StoreError::Conflict`]. An identity's number
+    /// stays used up then, so trying again goes past the obstacle.
+    Put {
+        /// The id, or its beginning.
+        id: String,
+        /// The document.
+        document: NewDocument,
+        /// See [`Command`].
+        expected: Option<String>,
+    },
+    /// Deletes a document. That there is none is not an error unless a change vector was expected.
+    Delete {
+        /// The id.
+        id: String,
+        /// See [`Command`].
+        expected: Option<String>,
+    },
+    /// Deletes every document whose id begins with `prefix`, compared without case.
+    DeletePrefix {
+        /// The beginning of the ids; empty for all documents.
+        prefix: String,
+    },
+}
+
+impl Command {
+    /// About how many bytes it adds to a batch.
+    pub(crate) fn weight(&self) -> usize {
+        const ROWS: usize = 128;
+        match self {
+            Self::Put { id, document, .. } => {
+                ROWS + 2 * id.len() + document.body.len() + document.metadata.len()
+            }
+            Self::Delete { id, .. } => ROWS + 2 * id.len(),
+            Self::DeletePrefix { prefix } => ROWS + prefix.len(),
+        }
+    }
+}
+
+/// What a [`Command`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The document was written.
+    Put {
+        /// Its id, complete.
+        id: DocumentId,
+        /// Its collection, as the database spells it.
+        collection: Collection,
+        /// Whether its metadata named the collection (the wire's answer mentions it only then).
+        has_collection_key: bool,
+        /// The etag of this write.
+        etag: Etag,
+        /// When it was written.
+        last_modified: Timestamp,
+    },
+    /// The document is gone.
+    Deleted {
+        /// The id as the command spelt it.
+        id: String,
+        /// The etag of the delete; `None` when there was no such document.
+        etag: Option<Etag>,
+    },
+    /// The documents are gone.
+    PrefixDeleted {
+        /// The prefix as the command spelt it.
+        prefix: String,
+        /// How many documents were deleted.
+        count: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<NewDocument, StoreError> {
+        NewDocument::parse("x", text.as_bytes())
+    }
+
+    #[test]
+    fn metadata_is_taken_apart() {
+        let document = parse(
+            r#"{ "b" : 1.0, "@metadata" : {"@id":"y","Custom":[1],"@collection":"Users","@last-modified":1,
+                "@change-vector":null,"@flags":"F"}, "a" : "x" }"#,
+        )
+        .unwrap();
+        assert_eq!(&*document.body, r#"{"b":1.0,"a":"x"}"#);
+        assert_eq!(&*document.metadata, r#"{"Custom":[1],"@collection":"Users","@flags":"F"}"#);
+        assert_eq!(document.collection().as_str(), "Users");
+        assert!(document.has_collection_key);
+    }
+
+    #[test]
+    fn without_a_collection_it_belongs_to_empty() {
+        for text in ["{}", r#"{"@metadata":{}}"#, r#"{"@metadata":{"@collection":null}}"#] {
+            let document = parse(text).unwrap();
+            assert_eq!(document.collection().as_str(), "@empty");
+            assert!(!document.has_collection_key);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_document_is_refused_with_a_reason() {
+        for (text, reason) in [
+            ("[]", "it must be a JSON object, but it is an array"),
+            (r#"{"@metadata":[]}"#, "its @metadata must be an object, but it is an array"),
+            (r#"{"@metadata":{"@collection":1}}"#, "its @collection must be a string, but it is a number"),
+        ] {
+            match parse(text) {
+                Err(StoreError::InvalidDocument { id, reason: found }) => {
+                    assert_eq!((&*id, &*found), ("x", reason))
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert!(matches!(
+            parse(r#"{"@metadata":{"@collection":""}}"#),
+            Err(StoreError::InvalidCollection { .. })
+        ));
+        assert!(matches!(parse(r#"{"a":1,"a":2}"#), Err(StoreError::Json(_))));
+    }
+
+    #[test]
+    fn the_size_limit_is_exact() {
+        let text_of = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8 - 2));
+        assert!(parse(&text_of(DOCUMENT_BYTES_MAX)).is_ok());
+        match parse(&text_of(DOCUMENT_BYTES_MAX + 1)) {
+            Err(StoreError::DocumentTooLarge { bytes, limit, .. }) => assert_eq!(bytes, limit + 1),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn built_values_have_the_same_depth_limit_as_texts() {
+        let nested = |levels: usize| {
+            let inner = (1..levels).fold(Json::Null, |inner, level| {
+                if level == 1 { Json::Array(Vec::new()) } else { Json::Array(vec![inner]) }
+            });
+            Json::Object([("a", inner)].into_iter().collect())
+        };
+        let deepest = NewDocument::from_json("x", nested(JSON_DEPTH_MAX)).unwrap();
+        assert!(parse(&deepest.body).is_ok());
+        assert!(NewDocument::from_json("x", nested(JSON_DEPTH_MAX + 1)).is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! What can go wrong in the store. Fields, not strings: the HTTP edge chooses words and status codes.
+
+use crate::json::JsonError;
+use crate::kv::KvError;
+use thiserror::Error;
+
+/// A failed store call. Unless stated otherwise nothing was written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The id breaks the rules of [`crate::DocumentId`].
+    #[error("'{id}' is not a valid document id: {reason}")]
+    InvalidId {
+        /// The id, cut to 100 characters.
+        id: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The collection name breaks the rules of [`crate::Collection`].
+    #[error("'{name}' is not a valid collection name: it must have 1 to 256 bytes and no control characters")]
+    InvalidCollection {
+        /// The name, cut to 100 characters.
+        name: String,
+    },
+    /// The JSON text is malformed or beyond a limit.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The document is not a JSON object, or its `@metadata` is not.
+    #[error("document '{id}' is not valid: {reason}")]
+    InvalidDocument {
+        /// The document's id as requested.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The document is larger than [`crate::limits::DOCUMENT_BYTES_MAX`].
+    #[error("document '{id}' has {bytes} bytes; the limit (document_bytes_max) is {limit}")]
+    DocumentTooLarge {
+        /// The document's id as requested.
+        id: String,
+        /// Its size as compact JSON.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The expected change vector is not the current one.
+    #[error("{}", conflict_text(.id, .expected, .actual.as_deref(), *.delete))]
+    Conflict {
+        /// The document.
+        id: String,
+        /// What the command expected; empty = must not exist.
+        expected: String,
+        /// The current change vector; `None` = the document does not exist.
+        actual: Option<String>,
+        /// Whether the command was a delete.
+        delete: bool,
+    },
+    /// A put would move the document to another collection.
+    #[error(
+        "Changing '{id}' from '{from}' to '{to}' via update is not supported. Delete it and recreate the document '{id}'."
+    )]
+    CollectionMismatch {
+        /// The document.
+        id: String,
+        /// Its collection.
+        from: String,
+        /// The collection of the put.
+        to: String,
+    },
+    /// The files were written by another version of Magpie.
+    #[error(
+        "the data folder has format version {found}, this program reads version {supported}; use a matching version"
+    )]
+    UnsupportedFormat {
+        /// The version in the store.
+        found: u64,
+        /// The version this program writes.
+        supported: u64,
+    },
+    /// A stored row does not have the layout it must have.
+    #[error("stored data is damaged: {0}; restore a backup or run a verification")]
+    Corrupt(String),
+    /// An earlier commit failed, so its outcome is unknown; writes are refused until a restart.
+    #[error(
+        "the database takes no writes since a commit failed ({cause}); fix the disk and restart the server"
+    )]
+    WritesStopped {
+        /// The first failure.
+        cause: String,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Kv(#[from] KvError),
+}
+
+/// The wording of the original server, which its clients' users know.
+fn conflict_text(id: &str, expected: &str, actual: Option<&str>, delete: bool) -> String {
+    const END: &str = "Optimistic concurrency violation, transaction will be aborted.";
+    match (actual, delete) {
+        (Some(actual), false) if expected.is_empty() => format!(
+            "Document {id} has change vector {actual}, but Put was called with expecting new document. {END}"
+        ),
+        (Some(actual), false) => {
+            format!(
+                "Document {id} has change vector {actual}, but Put was called with change vector {expected}. {END}"
+            )
+        }
+        (None, false) => {
+            format!("Document {id} does not exist, but Put was called with change vector: {expected}. {END}")
+        }
+        (Some(actual), true) => format!(
+            "Document {id} has change vector {actual}, but Delete was called with change vector '{expected}'. {END}"
+        ),
+        (None, true) => {
+            format!(
+                "Document {id} does not exist, but delete was called with change vector '{expected}'. {END}"
+            )
+        }
+    }
+}

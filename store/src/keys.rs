@@ -1,0 +1,200 @@
+//! The keys of every row this crate writes, and the format version. Nothing else builds key bytes.
+//!
+//! ```text
+//! Space      key                                       value (see rows.rs)
+//! Meta       s/format                                  format version, u64
+//! Meta       s/id                                      database id, text
+//! Meta       s/etag                                    last etag, u64
+//! Meta       s/collection/{collection, lower case}     counts and spelling
+//! Meta       s/identity/{name, lower case, with '|'}   last value given, u64
+//! Documents  {id, lower case}                          the live document, and the tombstones of that id
+//! Feed       {collection, lower case} 00 {etag, u64}   live or tombstone, and the id
+//! ```
+//!
+//! Integers are big-endian, so that their bytes sort like their values. Names hold no control characters, hence no
+//! zero byte, so the rows of one collection lie together and in etag order. In [`crate::kv::Space::Meta`] keys that
+//! begin with `s/` are the store's; the indexes crate has `i/`. [`crate::kv::Space::Index`] is not used here.
+
+use crate::document::{DocumentId, Etag};
+use crate::error::StoreError;
+
+/// Changes with every incompatible change of a key or a value.
+pub(crate) const FORMAT_VERSION: u64 = 1;
+
+pub(crate) const FORMAT: &[u8] = b"s/format";
+pub(crate) const DATABASE_ID: &[u8] = b"s/id";
+pub(crate) const LAST_ETAG: &[u8] = b"s/etag";
+
+const COLLECTIONS: &str = "s/collection/";
+const IDENTITIES: &str = "s/identity/";
+const FEED_SEPARATOR: u8 = 0x00;
+
+/// A half-open range of keys.
+pub(crate) type Range = (Vec<u8>, Vec<u8>);
+
+/// The key of a collection's registry row.
+pub(crate) fn collection(collection_key: &str) -> Vec<u8> {
+    [COLLECTIONS, collection_key].concat().into_bytes()
+}
+
+/// All registry rows.
+pub(crate) fn collections() -> Range {
+    prefix_range(COLLECTIONS)
+}
+
+/// The lower-cased name in a registry row's key.
+pub(crate) fn collection_of(key: &[u8]) -> Result<&str, StoreError> {
+    name_after(COLLECTIONS, key)
+}
+
+/// The key of an identity's counter; `name` is lower-cased and ends with `|`.
+pub(crate) fn identity(name: &str) -> Vec<u8> {
+    [IDENTITIES, name].concat().into_bytes()
+}
+
+/// All identity counters.
+pub(crate) fn identities() -> Range {
+    prefix_range(IDENTITIES)
+}
+
+/// The name in the key of an identity's counter.
+pub(crate) fn identity_of(key: &[u8]) -> Result<&str, StoreError> {
+    name_after(IDENTITIES, key)
+}
+
+/// The key of a document's row.
+pub(crate) fn document(id: &DocumentId) -> &[u8] {
+    id.key().as_bytes()
+}
+
+/// The id (lower case) in the key of a document's row.
+pub(crate) fn document_of(key: &[u8]) -> Result<&str, StoreError> {
+    name_after("", key)
+}
+
+/// The document rows whose id begins with `prefix` (lower case), after `after_id` (lower case) if it is given.
+pub(crate) fn documents(prefix: &str, after_id: Option<&str>) -> Range {
+    let (mut from, to) = prefix_range(prefix);
+    if let Some(after) = after_id
+        && after.as_bytes() >= from.as_slice()
+    {
+        from = [after.as_bytes(), b"\0"].concat();
+    }
+    (from, to)
+}
+
+/// The key of a feed row.
+pub(crate) fn feed(collection_key: &str, etag: Etag) -> Vec<u8> {
+    let mut key = Vec::with_capacity(collection_key.len() + 9);
+    key.extend_from_slice(collection_key.as_bytes());
+    key.push(FEED_SEPARATOR);
+    key.extend_from_slice(&etag.0.to_be_bytes());
+    key
+}
+
+/// The feed rows of a collection with `after < etag <= up_to`.
+pub(crate) fn feed_range(collection_key: &str, after: Etag, up_to: Etag) -> Range {
+    let behind = |etag: Etag| {
+        etag.0.checked_add(1).map_or_else(
+            || [collection_key.as_bytes(), &[FEED_SEPARATOR + 1]].concat(),
+            |next| feed(collection_key, Etag(next)),
+        )
+    };
+    (behind(after), behind(up_to))
+}
+
+/// The etag in a feed row's key.
+pub(crate) fn feed_etag(key: &[u8]) -> Result<Etag, StoreError> {
+    key.split_last_chunk::<8>()
+        .filter(|(before, _)| before.len() > 1 && before.last() == Some(&FEED_SEPARATOR))
+        .map(|(_, etag)| Etag(u64::from_be_bytes(*etag)))
+        .ok_or_else(|| corrupt("feed key", key))
+}
+
+/// Keys made of text end before the byte 0xff, which UTF-8 does not use.
+fn prefix_range(prefix: &str) -> Range {
+    let mut to = prefix.as_bytes().to_vec();
+    match to.last_mut() {
+        Some(last) => *last += 1,
+        None => to.push(0xff),
+    }
+    (prefix.as_bytes().to_vec(), to)
+}
+
+fn name_after<'a>(prefix: &str, key: &'a [u8]) -> Result<&'a str, StoreError> {
+    key.strip_prefix(prefix.as_bytes())
+        .and_then(|name| std::str::from_utf8(name).ok())
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| corrupt("key", key))
+}
+
+fn corrupt(what: &str, bytes: &[u8]) -> StoreError {
+    let shown = bytes.get(..bytes.len().min(64)).unwrap_or(bytes);
+    StoreError::Corrupt(format!("{what} '{}' has an unknown layout", shown.escape_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn feed_keys_round_trip_and_sort_by_collection_then_etag() {
+        let mut keys = Vec::new();
+        for name in ["a", "a b", "ab", "\u{e4}"] {
+            for etag in [0, 1, 255, 256, u64::MAX] {
+                let key = feed(name, Etag(etag));
+                assert_eq!(feed_etag(&key).unwrap(), Etag(etag));
+                keys.push(key);
+            }
+        }
+        assert!(keys.is_sorted());
+    }
+
+    #[test]
+    fn feed_ranges_are_open_below_and_closed_above() {
+        let inside = |(from, to): &Range, etag| {
+            let key = feed("users", Etag(etag));
+            *from <= key && key < *to
+        };
+        let range = feed_range("users", Etag(5), Etag(7));
+        assert_eq!([5, 6, 7, 8].map(|etag| inside(&range, etag)), [false, true, true, false]);
+        let range = feed_range("users", Etag(5), Etag(u64::MAX));
+        assert!(inside(&range, u64::MAX) && !inside(&range, 5));
+        assert!(feed("users ", Etag(6)) >= range.1, "a longer name is outside");
+        let (from, to) = feed_range("users", Etag(u64::MAX), Etag(u64::MAX));
+        assert!(from >= to);
+    }
+
+    #[test]
+    fn damaged_feed_keys_are_refused() {
+        for key in
+            [&b""[..], b"users", b"users\x01\0\0\0\0\0\0\0\x01", b"\0\0\0\0\0\0\0\0\x01", b"users\0\0\0\x01"]
+        {
+            assert!(matches!(feed_etag(key), Err(StoreError::Corrupt(_))), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn names_round_trip_and_foreign_keys_are_refused() {
+        assert_eq!(collection_of(&collection("users")).unwrap(), "users");
+        assert_eq!(identity_of(&identity("users|")).unwrap(), "users|");
+        assert!(collection_of(b"s/identity/users|").is_err());
+        assert!(collection_of(b"s/collection/").is_err());
+        assert!(document_of(b"\xff").is_err());
+    }
+
+    #[test]
+    fn document_ranges_hold_the_prefix_and_nothing_else() {
+        let (from, to) = documents("users/", None);
+        for (id, inside) in
+            [("users/", true), ("users/1", true), ("users/\u{10ffff}", true), ("users0", false)]
+        {
+            assert_eq!(from.as_slice() <= id.as_bytes() && id.as_bytes() < to.as_slice(), inside, "{id}");
+        }
+        let (from, _) = documents("users/", Some("users/1"));
+        assert!(from.as_slice() > b"users/1" && from.as_slice() < b"users/10");
+        assert_eq!(documents("users/", Some("a")).0, b"users/");
+        let (from, to) = documents("", None);
+        assert!(from.is_empty() && "\u{10ffff}".as_bytes() < to.as_slice());
+    }
+}

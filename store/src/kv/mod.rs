@@ -1,0 +1,176 @@
+//! The seam to the disk: an ordered key-value store with snapshots and atomic batches.
+//!
+//! Two implementations: [`crate::kv::rocks`] keeps data in RocksDB, [`crate::kv::memory`] keeps it in memory and
+//! can be told to fail the n-th commit and to lose what was not synced. Everything above goes through this trait,
+//! so every test can put a liar underneath.
+
+pub mod memory;
+pub mod rocks;
+
+use thiserror::Error;
+
+/// A keyspace of the store. Rows of different spaces never meet in a scan; a batch may touch all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Space {
+    /// Format version, counters, identities, index definitions: few, small rows.
+    Meta,
+    /// Documents and the tombstone records of deleted ones, by lower-cased id.
+    Documents,
+    /// The change feed, by collection and etag.
+    Feed,
+    /// All rows of all indexes.
+    Index,
+}
+
+impl Space {
+    /// Every space, in a fixed order.
+    pub const ALL: [Self; 4] = [Self::Meta, Self::Documents, Self::Feed, Self::Index];
+}
+
+/// How durable a commit is when [`Kv::commit`] returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// On disk: survives power loss, together with all earlier commits.
+    Synced,
+    /// In order behind all earlier commits, but a crash may lose it (and everything after it, nothing before it).
+    Buffered,
+}
+
+/// One change of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Sets a row.
+    Put(Space, Vec<u8>, Vec<u8>),
+    /// Removes a row; it need not exist.
+    Delete(Space, Vec<u8>),
+    /// Removes every row from the first key (inclusive) to the second (exclusive).
+    DeleteRange(Space, Vec<u8>, Vec<u8>),
+}
+
+/// Changes that become visible and durable together or not at all. Later changes of a row win.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    changes: Vec<Change>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a row.
+    pub fn put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        let (key, value) = (key.into(), value.into());
+        self.bytes += key.len() + value.len();
+        self.changes.push(Change::Put(space, key, value));
+    }
+
+    /// Removes a row if it exists.
+    pub fn delete(&mut self, space: Space, key: impl Into<Vec<u8>>) {
+        let key = key.into();
+        self.bytes += key.len();
+        self.changes.push(Change::Delete(space, key));
+    }
+
+    /// Removes the rows from `from` (inclusive) to `to` (exclusive).
+    pub fn delete_range(&mut self, space: Space, from: impl Into<Vec<u8>>, to: impl Into<Vec<u8>>) {
+        let (from, to) = (from.into(), to.into());
+        self.bytes += from.len() + to.len();
+        self.changes.push(Change::DeleteRange(space, from, to));
+    }
+
+    /// Adds the changes of `later` behind its own.
+    pub fn append(&mut self, later: Self) {
+        self.bytes += later.bytes;
+        self.changes.extend(later.changes);
+    }
+
+    /// The changes in order.
+    #[must_use]
+    pub fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
+    /// How many changes it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The sum of all key and value lengths, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// The order of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Smallest key first.
+    Forward,
+    /// Largest key first.
+    Reverse,
+}
+
+/// A row: (key, value).
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// The rows of a scan, in order. After an `Err` it ends.
+pub type Rows<'a> = Box<dyn Iterator<Item = Result<Row, KvError>> + 'a>;
+
+/// One consistent state of the store: later commits do not show in it.
+pub trait View: Send + Sync {
+    /// The value of one row.
+    ///
+    /// # Errors
+    /// When the disk fails or a checksum does not match.
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError>;
+
+    /// The rows with `from <= key < to`, smallest first or largest first.
+    fn scan<'a>(&'a self, space: Space, from: &[u8], to: &[u8], direction: Direction) -> Rows<'a>;
+}
+
+/// An ordered key-value store.
+pub trait Kv: Send + Sync {
+    /// The state as of now; cheap.
+    fn snapshot<'a>(&'a self) -> Box<dyn View + 'a>;
+
+    /// Applies a batch atomically.
+    ///
+    /// # Errors
+    /// When the disk fails. Whether the batch is on disk is then unknown: the caller must stop writing.
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), KvError>;
+
+    /// Writes buffered state to its final place so that the next open needs no replay. Used at a graceful stop.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn flush(&self) -> Result<(), KvError>;
+}
+
+/// A failure of the disk or of the files on it.
+#[derive(Debug, Error)]
+pub enum KvError {
+    /// Another process has the folder open.
+    #[error("the data folder '{path}' is in use by another process; stop that one or choose another folder")]
+    Locked {
+        /// The folder.
+        path: String,
+    },
+    /// The disk or the storage engine failed.
+    #[error("storage failed: {0}")]
+    Storage(String),
+    /// A fault that a test asked for.
+    #[error("injected fault at commit {0}")]
+    Injected(u64),
+}

@@ -1,0 +1,215 @@
+//! The store on disk: one RocksDB per folder, one column family per [`Space`].
+//!
+//! This file alone knows RocksDB. Its choices: lz4 for the upper levels and zstd for the bottom one; bloom filters
+//! where rows are looked up that often do not exist (a new document's id); a bounded write-ahead log, so that
+//! opening after a crash replays little; bounded memory. Every commit goes through the write-ahead log, so a
+//! [`Durability::Synced`] commit makes all earlier ones durable too. After a crash the log is replayed up to its
+//! first damaged record: commits survive as a prefix.
+
+use super::{Batch, Change, Direction, Durability, Kv, KvError, Row, Rows, Space, View};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    DBRecoveryMode, FlushOptions, LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
+};
+use std::fs;
+use std::path::Path;
+
+const MIB: usize = 1024 * 1024;
+/// Cached blocks of all column families.
+const BLOCK_CACHE_BYTES: usize = 64 * MIB;
+/// One memtable of one column family.
+const WRITE_BUFFER_BYTES: usize = 32 * MIB;
+/// All memtables together.
+const WRITE_BUFFERS_BYTES_MAX: usize = 96 * MIB;
+/// The write-ahead log, and so what an open after a crash has to replay.
+const WAL_BYTES_MAX: u64 = 64 * MIB as u64;
+const OPEN_FILES_MAX: i32 = 512;
+const BLOOM_BITS_PER_KEY: f64 = 10.0;
+
+/// A [`Kv`] in a folder. The folder belongs to one process at a time.
+pub struct RocksKv {
+    db: DB,
+}
+
+impl RocksKv {
+    /// Opens the store in `path`; creates the folder and an empty store when there is none.
+    ///
+    /// # Errors
+    /// [`KvError::Locked`] when another process, or another handle of this one, has it open;
+    /// [`KvError::Storage`] when the disk fails or the files are damaged.
+    pub fn open(path: &Path) -> Result<Self, KvError> {
+        create_folder(path)?;
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let families =
+            Space::ALL.map(|space| ColumnFamilyDescriptor::new(name(space), family_options(space, &cache)));
+        let db = DB::open_cf_descriptors(&database_options(), path, families)
+            .map_err(|error| open_error(&error, path))?;
+        Ok(Self { db })
+    }
+
+    fn family(&self, space: Space) -> Result<&ColumnFamily, KvError> {
+        family(&self.db, space)
+    }
+}
+
+impl Kv for RocksKv {
+    fn snapshot<'a>(&'a self) -> Box<dyn View + 'a> {
+        Box::new(RocksView { db: &self.db, snapshot: self.db.snapshot() })
+    }
+
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), KvError> {
+        // A row costs some bytes of framing besides its key and value.
+        let mut writes = WriteBatch::with_capacity_bytes(batch.bytes() + 16 * batch.len() + 64);
+        for change in batch.into_changes() {
+            match change {
+                Change::Put(space, key, value) => writes.put_cf(self.family(space)?, key, value),
+                Change::Delete(space, key) => writes.delete_cf(self.family(space)?, key),
+                Change::DeleteRange(space, from, to) => writes.delete_range_cf(self.family(space)?, from, to),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(durability == Durability::Synced);
+        self.db.write_opt(writes, &options).map_err(|error| storage(&error))
+    }
+
+    fn flush(&self) -> Result<(), KvError> {
+        let families: Vec<&ColumnFamily> =
+            Space::ALL.into_iter().map(|space| self.family(space)).collect::<Result<_, _>>()?;
+        self.db.flush_wal(true).map_err(|error| storage(&error))?;
+        self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| storage(&error))
+    }
+}
+
+/// A RocksDB snapshot.
+struct RocksView<'a> {
+    db: &'a DB,
+    snapshot: Snapshot<'a>,
+}
+
+impl View for RocksView<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        self.snapshot.get_cf(family(self.db, space)?, key).map_err(|error| storage(&error))
+    }
+
+    fn scan<'a>(&'a self, space: Space, from: &[u8], to: &[u8], direction: Direction) -> Rows<'a> {
+        if from >= to {
+            return Box::new(std::iter::empty());
+        }
+        let family = match family(self.db, space) {
+            Ok(family) => family,
+            Err(error) => return Box::new(std::iter::once(Err(error))),
+        };
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        let mut cursor = self.snapshot.raw_iterator_cf_opt(family, options);
+        match direction {
+            Direction::Forward => cursor.seek_to_first(),
+            Direction::Reverse => cursor.seek_to_last(),
+        }
+        Box::new(Scan { cursor, direction, ended: false })
+    }
+}
+
+/// A cursor that stands on the row to give next.
+struct Scan<'a> {
+    cursor: DBRawIterator<'a>,
+    direction: Direction,
+    ended: bool,
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<Row, KvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let Some((key, value)) = self.cursor.item() else {
+            self.ended = true;
+            // A cursor that is not on a row has either passed the last one or failed.
+            return self.cursor.status().err().map(|error| Err(storage(&error)));
+        };
+        let row = (key.to_vec(), value.to_vec());
+        match self.direction {
+            Direction::Forward => self.cursor.next(),
+            Direction::Reverse => self.cursor.prev(),
+        }
+        Some(Ok(row))
+    }
+}
+
+/// Part of the disk format. RocksDB always has the family "default", so one space uses it.
+const fn name(space: Space) -> &'static str {
+    match space {
+        Space::Meta => "default",
+        Space::Documents => "documents",
+        Space::Feed => "feed",
+        Space::Index => "index",
+    }
+}
+
+fn family(db: &DB, space: Space) -> Result<&ColumnFamily, KvError> {
+    db.cf_handle(name(space))
+        .ok_or_else(|| KvError::Storage(format!("the column family '{}' is missing", name(space))))
+}
+
+fn database_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_max_total_wal_size(WAL_BYTES_MAX);
+    options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES_MAX);
+    options.set_max_open_files(OPEN_FILES_MAX);
+    options.set_max_background_jobs(3);
+    options.set_bytes_per_sync(MIB as u64);
+    options.set_log_level(LogLevel::Warn);
+    options.set_max_log_file_size(4 * MIB);
+    options.set_keep_log_file_num(4);
+    options
+}
+
+fn family_options(space: Space, cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_format_version(6);
+    // Inside the cache they count towards its bound.
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    if matches!(space, Space::Documents | Space::Index) {
+        table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    options
+}
+
+fn create_folder(path: &Path) -> Result<(), KvError> {
+    let failed = |error: std::io::Error| {
+        KvError::Storage(format!("the data folder '{}' cannot be created: {error}", path.display()))
+    };
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path).map_err(failed)?;
+    // Without this the folder itself may be gone after power loss, whatever is synced inside it.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+fn storage(error: &rocksdb::Error) -> KvError {
+    KvError::Storage(error.to_string())
+}
+
+/// RocksDB reports its lock only as text; the file name `LOCK` is in every form of that message.
+fn open_error(error: &rocksdb::Error, path: &Path) -> KvError {
+    let text = error.to_string();
+    if text.contains("/LOCK: ") && (text.contains("lock hold by") || text.contains("While lock file")) {
+        return KvError::Locked { path: path.display().to_string() };
+    }
+    KvError::Storage(format!("cannot open '{}': {text}", path.display()))
+}

@@ -1,0 +1,16 @@
+//! Every limit of this crate, with its unit.
+
+/// Longest document id, in bytes of UTF-8.
+pub const DOCUMENT_ID_BYTES_MAX: usize = 512;
+/// Longest collection name, in bytes of UTF-8.
+pub const COLLECTION_BYTES_MAX: usize = 256;
+/// Deepest nesting of arrays and objects in a JSON text.
+pub const JSON_DEPTH_MAX: usize = 100;
+/// Largest document as compact JSON, in bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest number token, in characters.
+pub const NUMBER_CHARS_MAX: usize = 4096;
+/// Largest absolute exponent of a number token.
+pub const NUMBER_EXPONENT_MAX: i64 = 99_999;
+/// Most bytes that one group commit gathers before it is written.
+pub const GROUP_COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -1,0 +1,383 @@
+//! The values of the rows whose keys `keys.rs` makes. A value that does not have its layout is
+//! [`StoreError::Corrupt`], never a guess.
+//!
+//! ```text
+//! document    flags (bit 0: live)  n  n x (collection key, etag)  [live part]
+//!             live part: etag  last modified (i64)  id as written  collection as spelt  metadata  body (to the end)
+//! feed        01 = live, 02 = tombstone, then the id as written (to the end)
+//! collection  documents  tombstones  name as first spelt (to the end)
+//! counter     u64
+//! ```
+//!
+//! Integers are big-endian u64 except `n` and the lengths of texts, which are LEB128. A document's tombstones are
+//! those that stand in the feeds of other collections (and, if it is deleted, of its last one): whoever writes the
+//! id must know which feed rows exist for it.
+
+use crate::document::{Collection, Document, DocumentId, Etag};
+use crate::error::StoreError;
+use crate::timestamp::Timestamp;
+
+const LIVE: u8 = 1;
+const FEED_LIVE: u8 = 1;
+const FEED_TOMBSTONE: u8 = 2;
+
+/// That a document was deleted from a collection, and where that stands in the collection's feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    /// The collection's lower-cased name.
+    pub collection: Box<str>,
+    /// The etag of the delete.
+    pub etag: Etag,
+}
+
+/// What a writer must know of the row under an id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Head {
+    /// The live document, if there is one.
+    pub live: Option<LiveHead>,
+    /// The tombstones of that id in the feeds, at most one per collection.
+    pub tombstones: Vec<Tombstone>,
+}
+
+/// What a writer must know of a live document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LiveHead {
+    /// The etag of its last write.
+    pub etag: Etag,
+    /// The id as it was written.
+    pub id: Box<str>,
+    /// The collection's name as it is spelt.
+    pub collection: Box<str>,
+}
+
+/// The live part of a document row, for writing.
+pub(crate) struct Live<'a> {
+    pub etag: Etag,
+    pub last_modified: Timestamp,
+    pub id: &'a str,
+    pub collection: &'a str,
+    pub metadata: &'a str,
+    pub body: &'a str,
+}
+
+/// Writes a document row.
+pub(crate) fn document(tombstones: &[Tombstone], live: Option<&Live<'_>>) -> Vec<u8> {
+    let texts = live.map_or(0, |l| 40 + l.id.len() + l.collection.len() + l.metadata.len() + l.body.len());
+    let mut row = Vec::with_capacity(texts + 2 + 48 * tombstones.len());
+    begin_document(live.is_some(), tombstones, &mut row);
+    if let Some(live) = live {
+        row.extend_from_slice(&live.etag.0.to_be_bytes());
+        row.extend_from_slice(&live.last_modified.0.to_be_bytes());
+        push_text(live.id, &mut row);
+        push_text(live.collection, &mut row);
+        push_text(live.metadata, &mut row);
+        row.extend_from_slice(live.body.as_bytes());
+    }
+    row
+}
+
+fn begin_document(live: bool, tombstones: &[Tombstone], row: &mut Vec<u8>) {
+    row.push(if live { LIVE } else { 0 });
+    push_length(tombstones.len(), row);
+    for tombstone in tombstones {
+        push_text(&tombstone.collection, row);
+        row.extend_from_slice(&tombstone.etag.0.to_be_bytes());
+    }
+}
+
+/// A document row with other tombstones; `None` when nothing is left that needs a row.
+pub(crate) fn with_tombstones(row: &[u8], tombstones: &[Tombstone]) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut cursor = Cursor::new("document", row);
+    let (live, _) = cursor.document_begin()?;
+    if !live && tombstones.is_empty() {
+        return Ok(None);
+    }
+    let mut changed = Vec::with_capacity(row.len());
+    begin_document(live, tombstones, &mut changed);
+    changed.extend_from_slice(cursor.rest);
+    Ok(Some(changed))
+}
+
+/// Reads what a writer must know of a document row.
+pub(crate) fn head(row: &[u8]) -> Result<Head, StoreError> {
+    let mut cursor = Cursor::new("document", row);
+    let (live, tombstones) = cursor.document_begin()?;
+    if !live {
+        cursor.end()?;
+        return Ok(Head { live: None, tombstones });
+    }
+    let etag = cursor.etag()?;
+    cursor.integer()?;
+    let id = cursor.text()?.into();
+    let collection = cursor.text()?.into();
+    Ok(Head { live: Some(LiveHead { etag, id, collection }), tombstones })
+}
+
+/// Reads the live document of a document row, if it has one.
+pub(crate) fn live_document(row: &[u8]) -> Result<Option<Document>, StoreError> {
+    let mut cursor = Cursor::new("document", row);
+    let (live, _) = cursor.document_begin()?;
+    if !live {
+        cursor.end()?;
+        return Ok(None);
+    }
+    let etag = cursor.etag()?;
+    let last_modified = Timestamp(i64::from_be_bytes(cursor.integer()?));
+    let id = DocumentId::from_stored(cursor.text()?);
+    let collection = Collection::from_stored(cursor.text()?);
+    let metadata = cursor.text()?.into();
+    let body = cursor.text_to_end()?.into();
+    Ok(Some(Document { id, collection, etag, last_modified, body, metadata }))
+}
+
+/// Writes a feed row's value.
+pub(crate) fn feed(tombstone: bool, id: &str) -> Vec<u8> {
+    let mut row = Vec::with_capacity(1 + id.len());
+    row.push(if tombstone { FEED_TOMBSTONE } else { FEED_LIVE });
+    row.extend_from_slice(id.as_bytes());
+    row
+}
+
+/// Reads a feed row's value: whether it is a tombstone, and the id.
+pub(crate) fn parse_feed(row: &[u8]) -> Result<(bool, DocumentId), StoreError> {
+    let mut cursor = Cursor::new("feed", row);
+    let tombstone = match cursor.byte()? {
+        FEED_LIVE => false,
+        FEED_TOMBSTONE => true,
+        _ => return Err(cursor.corrupt()),
+    };
+    let id = cursor.text_to_end()?;
+    if id.is_empty() {
+        return Err(cursor.corrupt());
+    }
+    Ok((tombstone, DocumentId::from_stored(id)))
+}
+
+/// A collection's registry row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CollectionRow {
+    /// How many live documents it has.
+    pub documents: u64,
+    /// How many tombstones stand in its feed.
+    pub tombstones: u64,
+    /// Its name as the first document spelt it.
+    pub name: Box<str>,
+}
+
+impl CollectionRow {
+    /// The row of a collection nobody has written to yet.
+    pub(crate) fn new(name: &str) -> Self {
+        Self { documents: 0, tombstones: 0, name: name.into() }
+    }
+
+    /// Writes it.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        [&self.documents.to_be_bytes(), &self.tombstones.to_be_bytes(), self.name.as_bytes()].concat()
+    }
+
+    /// Reads it.
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, StoreError> {
+        let mut cursor = Cursor::new("collection", row);
+        let documents = u64::from_be_bytes(cursor.integer()?);
+        let tombstones = u64::from_be_bytes(cursor.integer()?);
+        let name = cursor.text_to_end()?;
+        if name.is_empty() {
+            return Err(cursor.corrupt());
+        }
+        Ok(Self { documents, tombstones, name: name.into() })
+    }
+}
+
+/// Writes a counter.
+pub(crate) fn counter(value: u64) -> Vec<u8> {
+    value.to_be_bytes().to_vec()
+}
+
+/// Reads a counter.
+pub(crate) fn parse_counter(row: &[u8]) -> Result<u64, StoreError> {
+    let mut cursor = Cursor::new("counter", row);
+    let value = u64::from_be_bytes(cursor.integer()?);
+    cursor.end()?;
+    Ok(value)
+}
+
+fn push_length(mut length: usize, row: &mut Vec<u8>) {
+    while length > 0x7f {
+        row.push(0x80 | u8::try_from(length & 0x7f).unwrap_or(0));
+        length >>= 7;
+    }
+    row.push(u8::try_from(length).unwrap_or(0));
+}
+
+fn push_text(text: &str, row: &mut Vec<u8>) {
+    push_length(text.len(), row);
+    row.extend_from_slice(text.as_bytes());
+}
+
+/// Reads a value from front to back.
+struct Cursor<'a> {
+    kind: &'static str,
+    length: usize,
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    fn new(kind: &'static str, row: &'a [u8]) -> Self {
+        Self { kind, length: row.len(), rest: row }
+    }
+
+    fn corrupt(&self) -> StoreError {
+        let at = self.length - self.rest.len();
+        StoreError::Corrupt(format!("a {} row of {} bytes is malformed at byte {at}", self.kind, self.length))
+    }
+
+    fn end(&self) -> Result<(), StoreError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.corrupt()) }
+    }
+
+    fn byte(&mut self) -> Result<u8, StoreError> {
+        let (byte, rest) = self.rest.split_first().ok_or_else(|| self.corrupt())?;
+        self.rest = rest;
+        Ok(*byte)
+    }
+
+    fn integer(&mut self) -> Result<[u8; 8], StoreError> {
+        let (bytes, rest) = self.rest.split_first_chunk::<8>().ok_or_else(|| self.corrupt())?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+
+    fn etag(&mut self) -> Result<Etag, StoreError> {
+        Ok(Etag(u64::from_be_bytes(self.integer()?)))
+    }
+
+    fn length(&mut self) -> Result<usize, StoreError> {
+        let mut length = 0_usize;
+        for shift in (0..usize::BITS).step_by(7) {
+            let byte = self.byte()?;
+            let bits = usize::from(byte & 0x7f);
+            if bits.leading_zeros() < shift {
+                break;
+            }
+            length |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(length);
+            }
+        }
+        Err(self.corrupt())
+    }
+
+    fn text(&mut self) -> Result<&'a str, StoreError> {
+        let length = self.length()?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or_else(|| self.corrupt())?;
+        let text = std::str::from_utf8(bytes).map_err(|_| self.corrupt())?;
+        self.rest = rest;
+        Ok(text)
+    }
+
+    fn text_to_end(&mut self) -> Result<&'a str, StoreError> {
+        let text = std::str::from_utf8(self.rest).map_err(|_| self.corrupt())?;
+        self.rest = &[];
+        Ok(text)
+    }
+
+    fn document_begin(&mut self) -> Result<(bool, Vec<Tombstone>), StoreError> {
+        let live = match self.byte()? {
+            LIVE => true,
+            0 => false,
+            _ => return Err(self.corrupt()),
+        };
+        let count = self.length()?;
+        let mut tombstones = Vec::new();
+        for _ in 0..count {
+            tombstones.push(Tombstone { collection: self.text()?.into(), etag: self.etag()? });
+        }
+        Ok((live, tombstones))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tombstones() -> Vec<Tombstone> {
+        vec![
+            Tombstone { collection: "a".into(), etag: Etag(3) },
+            Tombstone { collection: "b".repeat(200).into(), etag: Etag(u64::MAX) },
+        ]
+    }
+
+    fn live() -> Live<'static> {
+        Live {
+            etag: Etag(7),
+            last_modified: Timestamp(-5),
+            id: "Users/1-A",
+            collection: "Users",
+            metadata: r#"{"@collection":"users"}"#,
+            body: r#"{"a":1}"#,
+        }
+    }
+
+    #[test]
+    fn document_rows_round_trip() {
+        let row = document(&tombstones(), Some(&live()));
+        let found = live_document(&row).unwrap().unwrap();
+        assert_eq!(found.id.as_str(), "Users/1-A");
+        assert_eq!(found.id.key(), "users/1-a");
+        assert_eq!(found.collection.as_str(), "Users");
+        assert_eq!((found.etag, found.last_modified), (Etag(7), Timestamp(-5)));
+        assert_eq!((&*found.metadata, &*found.body), (live().metadata, live().body));
+        let head = head(&row).unwrap();
+        assert_eq!(head.tombstones, tombstones());
+        assert_eq!(
+            head.live,
+            Some(LiveHead { etag: Etag(7), id: "Users/1-A".into(), collection: "Users".into() })
+        );
+    }
+
+    #[test]
+    fn tombstones_are_exchanged_without_touching_the_live_part() {
+        let row = document(&tombstones(), Some(&live()));
+        let fewer = with_tombstones(&row, &tombstones()[..1]).unwrap().unwrap();
+        assert_eq!(fewer, document(&tombstones()[..1], Some(&live())));
+        let deleted = document(&tombstones(), None);
+        assert_eq!(live_document(&deleted).unwrap().map(|d| d.id.to_string()), None);
+        assert_eq!(with_tombstones(&deleted, &[]).unwrap(), None);
+        assert!(with_tombstones(&row, &[]).unwrap().is_some());
+    }
+
+    #[test]
+    fn every_truncation_before_the_body_is_refused() {
+        let row = document(&tombstones(), Some(&live()));
+        for length in 0..row.len() - live().body.len() {
+            assert!(live_document(&row[..length]).is_err(), "{length}");
+        }
+        let deleted = document(&tombstones(), None);
+        for length in 0..deleted.len() {
+            assert!(live_document(&deleted[..length]).is_err(), "{length}");
+            assert!(head(&deleted[..length]).is_err(), "{length}");
+        }
+        assert!(head(&[&deleted[..], b"x"].concat()).is_err());
+        assert!(head(&[2, 0]).is_err(), "unknown flag");
+        assert!(
+            head(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_err(),
+            "endless length"
+        );
+    }
+
+    #[test]
+    fn feed_collection_and_counter_rows_round_trip_and_refuse_damage() {
+        for tombstone in [false, true] {
+            let (found, id) = parse_feed(&feed(tombstone, "Users/1")).unwrap();
+            assert_eq!((found, id.as_str()), (tombstone, "Users/1"));
+        }
+        for damaged in [&b""[..], b"\x01", b"\x03a", b"\x01\xff"] {
+            assert!(parse_feed(damaged).is_err(), "{damaged:?}");
+        }
+        let row = CollectionRow { documents: 5, tombstones: 6, name: "Users".into() };
+        assert_eq!(CollectionRow::decode(&row.encode()).unwrap(), row);
+        assert!(CollectionRow::decode(&row.encode()[..16]).is_err());
+        assert_eq!(parse_counter(&counter(9)).unwrap(), 9);
+        assert!(parse_counter(b"1234567").is_err() && parse_counter(b"123456789").is_err());
+    }
+}

@@ -1,0 +1,288 @@
+//! How commands become rows: the requests of one group commit, turned into one batch.
+//!
+//! A request works on a layer of its own over what earlier requests of the group did, which lies over the last
+//! commit. A request that fails drops its layer, and with it every trace (except identity numbers it was given,
+//! which stay used up). Etags are given here, in order and without gaps.
+//!
+//! Each collection's feed holds each live document and each tombstone exactly once. A write therefore removes the
+//! feed row that it makes obsolete: the document's last one, or the tombstone it left in the same collection.
+//! A tombstone in another collection stays, as that collection's indexes have still to learn about it.
+
+use crate::command::{Command, NewDocument, Outcome};
+use crate::document::{ChangeVector, Collection, DocumentId, Etag, lower_case};
+use crate::error::StoreError;
+use crate::identities;
+use crate::keys;
+use crate::kv::{Batch, Direction, Space, View};
+use crate::rows::{self, CollectionRow, Head, LiveHead, Tombstone};
+use crate::timestamp::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+
+/// What the last commit left, as far as every write needs it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Committed {
+    /// The last etag given.
+    pub last_etag: Etag,
+    /// The registry, by lower-cased name.
+    pub collections: HashMap<Box<str>, CollectionRow>,
+}
+
+/// What writes have changed since some earlier state.
+#[derive(Default)]
+pub(crate) struct Layer {
+    last_etag: Etag,
+    documents: HashMap<Box<str>, Head>,
+    collections: HashMap<Box<str>, CollectionRow>,
+    identities: HashMap<Box<str>, u64>,
+}
+
+impl Layer {
+    fn after(etag: Etag) -> Self {
+        Self { last_etag: etag, ..Self::default() }
+    }
+
+    /// Makes its changes part of the committed state.
+    pub(crate) fn settle(self, committed: &mut Committed) {
+        committed.last_etag = self.last_etag;
+        committed.collections.extend(self.collections);
+    }
+}
+
+/// The requests of one group commit.
+pub(crate) struct Group<'a> {
+    view: &'a dyn View,
+    database_id: &'a str,
+    committed: &'a Committed,
+    layer: Layer,
+    batch: Batch,
+}
+
+impl<'a> Group<'a> {
+    /// An empty group over the last commit, whose rows `view` shows.
+    pub(crate) fn new(view: &'a dyn View, database_id: &'a str, committed: &'a Committed) -> Self {
+        let layer = Layer::after(committed.last_etag);
+        Self { view, database_id, committed, layer, batch: Batch::new() }
+    }
+
+    /// Runs one request: all of it, or nothing.
+    pub(crate) fn run(&mut self, commands: Vec<Command>, now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+        let mut request =
+            Request { group: self, layer: Layer::after(self.layer.last_etag), batch: Batch::new() };
+        let outcomes: Result<Vec<Outcome>, StoreError> =
+            commands.into_iter().map(|command| request.run(command, now)).collect();
+        let Request { layer, batch, .. } = request;
+        self.layer.identities.extend(layer.identities);
+        if outcomes.is_ok() {
+            self.layer.last_etag = layer.last_etag;
+            self.layer.documents.extend(layer.documents);
+            self.layer.collections.extend(layer.collections);
+            self.batch.append(batch);
+        }
+        outcomes
+    }
+
+    /// The batch to commit, and what has changed once it is.
+    pub(crate) fn finish(mut self) -> (Batch, Layer) {
+        for (key, row) in sorted(&self.layer.collections) {
+            self.batch.put(Space::Meta, keys::collection(key), row.encode());
+        }
+        for (name, value) in sorted(&self.layer.identities) {
+            self.batch.put(Space::Meta, keys::identity(name), rows::counter(*value));
+        }
+        if self.layer.last_etag != self.committed.last_etag {
+            self.batch.put(Space::Meta, keys::LAST_ETAG, rows::counter(self.layer.last_etag.0));
+        }
+        (self.batch, self.layer)
+    }
+}
+
+/// The same requests give the same batch, whatever order a hash map has.
+fn sorted<V>(map: &HashMap<Box<str>, V>) -> Vec<(&str, &V)> {
+    let mut pairs: Vec<(&str, &V)> = map.iter().map(|(key, value)| (&**key, value)).collect();
+    pairs.sort_unstable_by_key(|(key, _)| *key);
+    pairs
+}
+
+/// One request in the making.
+struct Request<'g, 'a> {
+    group: &'g Group<'a>,
+    layer: Layer,
+    batch: Batch,
+}
+
+impl Request<'_, '_> {
+    fn run(&mut self, command: Command, now: Timestamp) -> Result<Outcome, StoreError> {
+        match command {
+            Command::Put { id, document, expected } => self.put(&id, &document, expected.as_deref(), now),
+            Command::Delete { id, expected } => self.delete(id, expected.as_deref()),
+            Command::DeletePrefix { prefix } => self.delete_prefix(prefix),
+        }
+    }
+
+    fn put(
+        &mut self,
+        requested: &str,
+        document: &NewDocument,
+        expected: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let etag = Etag(self.layer.last_etag.0 + 1);
+        let generated = self.generated_id(requested, etag)?;
+        let expected = if generated.is_some() { Some(expected.unwrap_or("")) } else { expected };
+        let id = DocumentId::new(generated.as_deref().unwrap_or(requested))?;
+        let mut head = self.head(&id)?;
+        self.check_expected(&id, expected, head.live.as_ref(), false)?;
+        let collection = document.collection.key();
+        let mut row = self.collection(&document.collection);
+        match &head.live {
+            Some(live) if *lower_case(&live.collection) == *collection => {
+                self.batch.delete(Space::Feed, keys::feed(collection, live.etag));
+            }
+            Some(live) => {
+                return Err(StoreError::CollectionMismatch {
+                    id: id.as_str().to_owned(),
+                    from: live.collection.to_string(),
+                    to: document.collection.as_str().to_owned(),
+                });
+            }
+            None => {
+                row.documents += 1;
+                if let Some(at) = head.tombstones.iter().position(|t| *t.collection == *collection) {
+                    let obsolete = head.tombstones.remove(at);
+                    self.batch.delete(Space::Feed, keys::feed(collection, obsolete.etag));
+                    row.tombstones = row.tombstones.saturating_sub(1);
+                }
+            }
+        }
+        let last_modified = document.last_modified.unwrap_or(now);
+        let live = rows::Live {
+            etag,
+            last_modified,
+            id: id.as_str(),
+            collection: &row.name,
+            metadata: &document.metadata,
+            body: &document.body,
+        };
+        self.batch.put(Space::Documents, keys::document(&id), rows::document(&head.tombstones, Some(&live)));
+        self.batch.put(Space::Feed, keys::feed(collection, etag), rows::feed(false, id.as_str()));
+        head.live = Some(LiveHead { etag, id: id.as_str().into(), collection: row.name.clone() });
+        self.layer.last_etag = etag;
+        self.layer.documents.insert(id.key().into(), head);
+        let spelt = Collection::from_stored(&row.name);
+        self.set_collection(collection, row);
+        let has_collection_key = document.has_collection_key;
+        Ok(Outcome::Put { id, collection: spelt, has_collection_key, etag, last_modified })
+    }
+
+    /// The full id for one that asks to be completed.
+    fn generated_id(&mut self, requested: &str, etag: Etag) -> Result<Option<String>, StoreError> {
+        if requested.ends_with('/') {
+            return Ok(Some(format!("{requested}{:019}-A", etag.0)));
+        }
+        let Some(prefix) = requested.strip_suffix('|') else { return Ok(None) };
+        let name = identities::name(requested)?;
+        let last = match self.layer.identities.get(&*name).or_else(|| self.group.layer.identities.get(&*name))
+        {
+            Some(last) => *last,
+            None => identities::last(self.group.view, &name)?,
+        };
+        let value = identities::next(requested, last)?;
+        self.layer.identities.insert(name, value);
+        Ok(Some(format!("{prefix}/{value}")))
+    }
+
+    fn delete(&mut self, requested: String, expected: Option<&str>) -> Result<Outcome, StoreError> {
+        let id = DocumentId::new(&requested)?;
+        let head = self.head(&id)?;
+        self.check_expected(&id, expected, head.live.as_ref(), true)?;
+        let etag = self.bury(id.key(), head);
+        Ok(Outcome::Deleted { id: requested, etag })
+    }
+
+    fn delete_prefix(&mut self, prefix: String) -> Result<Outcome, StoreError> {
+        let key = lower_case(&prefix);
+        let mut heads = BTreeMap::new();
+        let (from, to) = keys::documents(&key, None);
+        for row in self.group.view.scan(Space::Documents, &from, &to, Direction::Forward) {
+            let (id, value) = row?;
+            heads.insert(Box::<str>::from(keys::document_of(&id)?), rows::head(&value)?);
+        }
+        for layer in [&self.group.layer, &self.layer] {
+            let begins = layer.documents.iter().filter(|(id, _)| id.starts_with(&*key));
+            heads.extend(begins.map(|(id, head)| (id.clone(), head.clone())));
+        }
+        let mut count = 0;
+        for (id, head) in heads {
+            if self.bury(&id, head).is_some() {
+                count += 1;
+            }
+        }
+        Ok(Outcome::PrefixDeleted { prefix, count })
+    }
+
+    /// Replaces a live document by a tombstone; `None` when it was not alive.
+    fn bury(&mut self, key: &str, mut head: Head) -> Option<Etag> {
+        let live = head.live.take()?;
+        let etag = Etag(self.layer.last_etag.0 + 1);
+        let collection = Collection::from_stored(&live.collection);
+        self.batch.delete(Space::Feed, keys::feed(collection.key(), live.etag));
+        self.batch.put(Space::Feed, keys::feed(collection.key(), etag), rows::feed(true, &live.id));
+        head.tombstones.push(Tombstone { collection: collection.key().into(), etag });
+        self.batch.put(Space::Documents, key.as_bytes(), rows::document(&head.tombstones, None));
+        let mut row = self.collection(&collection);
+        row.documents = row.documents.saturating_sub(1);
+        row.tombstones += 1;
+        self.set_collection(collection.key(), row);
+        self.layer.last_etag = etag;
+        self.layer.documents.insert(key.into(), head);
+        Some(etag)
+    }
+
+    fn head(&self, id: &DocumentId) -> Result<Head, StoreError> {
+        let written = self.layer.documents.get(id.key()).or_else(|| self.group.layer.documents.get(id.key()));
+        if let Some(head) = written {
+            return Ok(head.clone());
+        }
+        match self.group.view.get(Space::Documents, keys::document(id))? {
+            Some(row) => rows::head(&row),
+            None => Ok(Head::default()),
+        }
+    }
+
+    fn collection(&self, collection: &Collection) -> CollectionRow {
+        let key = collection.key();
+        let layers =
+            [&self.layer.collections, &self.group.layer.collections, &self.group.committed.collections];
+        let known = layers.into_iter().find_map(|rows| rows.get(key));
+        known.cloned().unwrap_or_else(|| CollectionRow::new(collection.as_str()))
+    }
+
+    fn set_collection(&mut self, key: &str, row: CollectionRow) {
+        match self.layer.collections.get_mut(key) {
+            Some(place) => *place = row,
+            None => {
+                self.layer.collections.insert(key.into(), row);
+            }
+        }
+    }
+
+    fn check_expected(
+        &self,
+        id: &DocumentId,
+        expected: Option<&str>,
+        live: Option<&LiveHead>,
+        delete: bool,
+    ) -> Result<(), StoreError> {
+        let Some(expected) = expected else { return Ok(()) };
+        let actual = live.map(|live| ChangeVector::new(live.etag, self.group.database_id));
+        if actual.as_ref().map_or("", ChangeVector::as_str) == expected {
+            return Ok(());
+        }
+        Err(StoreError::Conflict {
+            id: id.as_str().to_owned(),
+            expected: expected.to_owned(),
+            actual: actual.map(|actual| actual.as_str().to_owned()),
+            delete,
+        })
+    }
+}
