@@ -1,0 +1,255 @@
+//! `IndexDefinition`: an index as users write it and as RavenDB's clients send it.
+//!
+//! The only type below the server with serde derives: it is both the wire form and the stored form.
+
+use crate::error::IndexError;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+
+/// The key of [`IndexDefinition::configuration`] that marks an index whose functions are Rust code of the program.
+pub const NATIVE: &str = "Magpie.Native";
+
+/// An index: maps, an optional reduce, and options. Absent and null keys have their defaults; unknown keys are left
+/// out. On the wire it is a JSON object with PascalCase keys.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IndexDefinition {
+    /// The name: letters, digits, `_ - . /`, compared case-insensitively.
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+    /// Scripts that register maps.
+    #[serde(deserialize_with = "or_default")]
+    pub maps: Vec<String>,
+    /// Script that registers the reduce; none for a map-only index.
+    pub reduce: Option<String>,
+    /// Options of output fields, by field name.
+    #[serde(deserialize_with = "or_default")]
+    pub fields: BTreeMap<String, FieldOptions>,
+    /// Settings by key; what Magpie adds starts with `Magpie.`.
+    #[serde(deserialize_with = "or_default")]
+    pub configuration: BTreeMap<String, Option<String>>,
+    /// Helper scripts by name, loaded before the maps.
+    #[serde(deserialize_with = "or_default")]
+    pub additional_sources: BTreeMap<String, String>,
+    /// Whether the definition may be changed.
+    #[serde(deserialize_with = "or_default")]
+    pub lock_mode: LockMode,
+    /// How soon the index gets its turn. Kept and shown; all indexes run alike so far.
+    #[serde(deserialize_with = "or_default")]
+    pub priority: Priority,
+    /// Whether the index is at work.
+    #[serde(deserialize_with = "or_default")]
+    pub state: IndexState,
+    /// The collection that results become documents of.
+    pub output_reduce_to_collection: Option<String>,
+    /// The id pattern of the documents that reference output documents.
+    pub pattern_for_output_reduce_to_collection_references: Option<String>,
+    /// The collection of those referencing documents.
+    pub pattern_references_collection_name: Option<String>,
+}
+
+/// Options of one output field.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct FieldOptions {
+    /// How the field is indexed: `No`, `Search`, `Exact`, `Default`, `Highlighting`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub indexing: Option<String>,
+    /// Whether the field's value is kept for projections: `Yes`, `No`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
+    /// The analyzer of a full-text field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analyzer: Option<String>,
+    /// Whether terms are suggested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestions: Option<bool>,
+    /// Which term vectors are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub term_vector: Option<String>,
+}
+
+/// What happens when another definition is put under the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum LockMode {
+    /// It is taken.
+    #[default]
+    Unlock,
+    /// It is ignored without an error.
+    LockedIgnore,
+    /// It is refused.
+    LockedError,
+}
+
+/// The priority of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Priority {
+    /// Below others.
+    Low,
+    /// Like others.
+    #[default]
+    Normal,
+    /// Above others.
+    High,
+}
+
+/// The state that a user gives an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum IndexState {
+    /// At work.
+    #[default]
+    Normal,
+    /// Not indexing; keeps its results and answers queries.
+    Disabled,
+    /// As `Normal`; sent by clients that read it from an idle index.
+    Idle,
+    /// As `Normal`; sent by clients that read it from a failed index.
+    Error,
+}
+
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(input: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or_default())
+}
+
+/// How an index's name starts while it is built next to the index it will replace.
+pub const REPLACEMENT_PREFIX: &str = "ReplacementOf/";
+/// Longest index name, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+
+impl IndexDefinition {
+    /// Whether the index has a reduce.
+    #[must_use]
+    pub fn is_map_reduce(&self) -> bool {
+        self.reduce.as_deref().is_some_and(|reduce| !reduce.trim().is_empty())
+    }
+
+    /// Whether the functions are Rust code of the program.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        self.configuration.get(NATIVE).is_some_and(|value| value.as_deref() == Some("true"))
+    }
+
+    /// The wire's name for its type: `JavaScriptMap`, `JavaScriptMapReduce`, or `Map`, `MapReduce` for native ones.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match (self.is_native(), self.is_map_reduce()) {
+            (false, false) => "JavaScriptMap",
+            (false, true) => "JavaScriptMapReduce",
+            (true, false) => "Map",
+            (true, true) => "MapReduce",
+        }
+    }
+
+    /// Checks the name and everything else that needs no script engine.
+    ///
+    /// # Errors
+    /// [`IndexError::InvalidName`] or [`IndexError::InvalidDefinition`].
+    pub fn validate(&self) -> Result<(), IndexError> {
+        self.validate_name()?;
+        let invalid = |reason: &str| {
+            Err(IndexError::InvalidDefinition { name: self.name.clone(), reason: reason.to_owned() })
+        };
+        if self.maps.iter().all(|map| map.trim().is_empty()) {
+            return invalid("Index must have a 'Maps' fields");
+        }
+        if let Some(linq) = self.maps.iter().find(|map| is_linq(map)) {
+            return invalid(&format!(
+                "its map is C# ('{}..'); Magpie runs JavaScript: write map('Collection', x => ({{ .. }}))",
+                linq.trim_start().chars().take(30).collect::<String>()
+            ));
+        }
+        if self.output_reduce_to_collection.is_some() {
+            return invalid("OutputReduceToCollection is not supported yet; query the index instead");
+        }
+        Ok(())
+    }
+
+    fn validate_name(&self) -> Result<(), IndexError> {
+        let name = &self.name;
+        let refuse = |text: String| Err(IndexError::InvalidName(text));
+        if name.is_empty() {
+            return refuse("Index name cannot be empty!".to_owned());
+        }
+        if name.len() > NAME_BYTES_MAX {
+            return refuse(format!("Index name has {} bytes; the limit is {NAME_BYTES_MAX}", name.len()));
+        }
+        for prefix in [REPLACEMENT_PREFIX, "Auto/"] {
+            if name.to_lowercase().starts_with(&prefix.to_lowercase()) {
+                return refuse(format!("Index name must not start with '{prefix}'. Provided index name: '{name}'"));
+            }
+        }
+        if !name.chars().all(|c| c.is_alphanumeric() || "_-./".contains(c)) {
+            return refuse(format!(
+                "Index name '{name}' is not permitted. Only letters, digits and characters ('_', '-', '.', '/') are allowed."
+            ));
+        }
+        Ok(())
+    }
+
+    /// What decides the rows besides the scripts, each part as text.
+    #[must_use]
+    pub fn deciding_parts(&self) -> Vec<String> {
+        let mut parts = Vec::new();
+        for (name, options) in &self.fields {
+            parts.push(format!("field {name} {options:?}"));
+        }
+        for (key, value) in &self.configuration {
+            parts.push(format!("configuration {key} {value:?}"));
+        }
+        parts.push(format!("output {:?}", self.output_reduce_to_collection));
+        parts
+    }
+}
+
+/// Whether a map is C#: behind comments it starts with `from` or `docs`.
+fn is_linq(map: &str) -> bool {
+    let mut text = map.trim_start();
+    loop {
+        let rest = if let Some(comment) = text.strip_prefix("//") {
+            comment.split_once('\n').map_or("", |(_, rest)| rest)
+        } else if let Some(comment) = text.strip_prefix("/*") {
+            comment.split_once("*/").map_or("", |(_, rest)| rest)
+        } else {
+            break;
+        };
+        text = rest.trim_start();
+    }
+    ["from", "docs"].iter().any(|word| {
+        text.strip_prefix(word).is_some_and(|rest| rest.starts_with(|c: char| c == '.' || c.is_whitespace()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_nulls_and_unknown_keys() {
+        let text = r#"{"Name":"A/B","Maps":["map('X', x => x)"],"Reduce":null,"Fields":null,"Priority":null,"Nope":[1]}"#;
+        let definition: IndexDefinition = serde_json::from_str(text).unwrap();
+        assert_eq!(definition.name, "A/B");
+        assert_eq!(definition.priority, Priority::Normal);
+        assert!(!definition.is_map_reduce());
+        definition.validate().unwrap();
+    }
+
+    #[test]
+    fn refuses_names_that_would_not_work() {
+        for name in ["", "ReplacementOf/X", "auto/x", "a b", "a?b", &"x".repeat(300)] {
+            let definition = IndexDefinition {
+                name: name.to_owned(),
+                maps: vec!["map('X', x => x)".to_owned()],
+                ..IndexDefinition::default()
+            };
+            assert!(definition.validate().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn tells_linq_from_javascript() {
+        assert!(is_linq("from order in docs.Orders select new {}"));
+        assert!(is_linq("// c\n /* d */ docs.Orders.Select(..)"));
+        assert!(!is_linq("fromage(1)"));
+        assert!(!is_linq("map('docs', d => d)"));
+    }
+}

@@ -1,0 +1,71 @@
+//! What can go wrong with indexes. Staleness is data, not an error.
+
+use crate::function::FunctionError;
+use magpie_store::StoreError;
+use magpie_store::kv::KvError;
+use thiserror::Error;
+
+/// A failed call on the indexes of a database.
+#[derive(Debug, Error)]
+pub enum IndexError {
+    /// The name breaks the rules.
+    #[error("{0}")]
+    InvalidName(String),
+    /// The definition breaks a rule that needs no script engine to see.
+    #[error("index '{name}' cannot be created: {reason}")]
+    InvalidDefinition {
+        /// The index.
+        name: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The script does not compile or breaks a rule of the dialect.
+    #[error("{error}")]
+    Script {
+        /// The index.
+        name: String,
+        /// What is wrong, with its position.
+        error: FunctionError,
+    },
+    /// The index is locked against changes.
+    #[error("Cannot change index '{name}': its lock mode is LockedError; set it to Unlock first")]
+    Locked {
+        /// The index.
+        name: String,
+    },
+    /// There is no such index.
+    #[error("There is no index with '{name}' name.")]
+    NotFound {
+        /// The name as asked for.
+        name: String,
+    },
+    /// The index was replaced or reset after the snapshot was taken: take a new snapshot.
+    #[error("index '{name}' was replaced while it was read; ask again")]
+    Moved {
+        /// The index.
+        name: String,
+    },
+    /// More slots than a u32 counts.
+    #[error("no more index builds can be numbered in this database; export it and import it into a new one")]
+    SlotsExhausted,
+    /// The worker thread could not be started.
+    #[error("the thread of index '{name}' could not be started: {cause}")]
+    Thread {
+        /// The index.
+        name: String,
+        /// The system's words.
+        cause: String,
+    },
+    /// A stored row does not have the layout it must have.
+    #[error("index rows are damaged: {0}; reset the index")]
+    Corrupt(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<KvError> for IndexError {
+    fn from(error: KvError) -> Self {
+        Self::Store(StoreError::Kv(error))
+    }
+}

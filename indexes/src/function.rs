@@ -1,0 +1,108 @@
+//! The seam to the authors of indexes: what a JavaScript index and a native Rust index both are.
+//!
+//! Map and reduce are pure: no clock, no random numbers, no I/O, no state kept between calls. They may be called
+//! again for the same input at any time and must then give the same output.
+
+use magpie_store::json::Json;
+use magpie_store::{Collection, Document};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Which collections an index maps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MappedCollections {
+    /// Every document except those of `@hilo`.
+    All,
+    /// The named ones.
+    Named(Vec<Collection>),
+}
+
+/// What an index takes in and gives out, known without running it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionShape {
+    /// The collections whose documents are mapped.
+    pub collections: MappedCollections,
+    /// The group-by fields of a map-reduce index in the order of its key; `None` for a map-only index.
+    pub group_by: Option<Vec<String>>,
+    /// The names of the output fields as far as they are known, in order of first appearance.
+    pub fields: Vec<String>,
+}
+
+/// One output of a map call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Emitted {
+    /// The values of the group-by fields, in the order of [`FunctionShape::group_by`]; empty for a map-only index.
+    pub key: Vec<Json>,
+    /// The output itself: a JSON object.
+    pub value: Json,
+}
+
+/// The compiled functions of one index. It lives on one thread.
+pub trait IndexFunction {
+    /// Maps one document of a mapped collection to its outputs, in a fixed order; empty when it gives none.
+    ///
+    /// # Errors
+    /// When the function fails on this document; the document then contributes nothing.
+    fn map(&mut self, document: &Document) -> Result<Vec<Emitted>, FunctionError>;
+
+    /// Folds map outputs or earlier reduce outputs of one key into one JSON object of the same shape.
+    ///
+    /// `key` has the values of the group-by fields; `values` is never empty and ordered by entry key.
+    ///
+    /// # Errors
+    /// When the function fails; the key then has no result.
+    fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError>;
+}
+
+/// Makes [`IndexFunction`]s on whatever thread needs one.
+pub trait FunctionSource: Send + Sync {
+    /// What the functions take in and give out.
+    fn shape(&self) -> &FunctionShape;
+
+    /// The canonical text of everything that decides the functions' output: equal text, equal output. It is hashed
+    /// into the index's signature. Formatting and comments do not count as far as that can be told safely.
+    fn canonical_text(&self) -> &str;
+
+    /// Compiles the functions for the calling thread, whose stack must have [`crate::limits::SCRIPT_STACK_BYTES`].
+    ///
+    /// # Errors
+    /// When the source does not compile.
+    fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError>;
+}
+
+/// Any way to come by the functions of an index.
+pub type SharedSource = Arc<dyn FunctionSource>;
+
+/// Where in a script something happened; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The line of the script it happened in.
+    pub line: u32,
+    /// The column, in characters.
+    pub column: u32,
+}
+
+/// What kind of failure it was; decides the wire's error type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionErrorKind {
+    /// The script's text is not JavaScript, or throws while it is loaded.
+    Compile,
+    /// The definition breaks a rule of the dialect (no map, unknown groupBy shape, two return shapes ..).
+    Definition,
+    /// A map or reduce call threw or gave something that is not allowed.
+    Run,
+    /// A call used more steps, memory, recursion or output than it may.
+    Limit,
+}
+
+/// A failed compilation or call.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}{}", position.map_or_else(String::new, |p| format!(" (line {}, column {})", p.line, p.column)))]
+pub struct FunctionError {
+    /// What kind of failure.
+    pub kind: FunctionErrorKind,
+    /// What happened and what to do, in one or two sentences, without the position.
+    pub message: String,
+    /// Where, if the engine knows.
+    pub position: Option<Position>,
+}

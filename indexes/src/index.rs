@@ -1,0 +1,319 @@
+//! One live build of one index: its definition, its progress, and the switches of its worker.
+
+use crate::border::Borders;
+use crate::definition::IndexDefinition;
+use crate::error::IndexError;
+use crate::faults::{Fault, read_faults};
+use crate::function::{FunctionShape, SharedSource};
+use crate::indexer::{filter_of, target_etag};
+use crate::keys::Slot;
+use crate::limits;
+use crate::progress::Progress;
+use crate::signature::{Signature, canonical_definition};
+use magpie_store::{CollectionFilter, DatabaseView, Etag};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// What an index is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexStatus {
+    /// Following the change feed.
+    Running,
+    /// Stopped until it is resumed or the server restarts; answers queries.
+    Paused,
+    /// Stopped by its definition; answers queries.
+    Disabled,
+    /// Not to be trusted: too much fails, or its thread ended. Queries are refused with this text.
+    Failed(String),
+}
+
+/// What those who wait can see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reached {
+    etag: Etag,
+    /// The worker has ended: deleted, replaced, failed or the server stops.
+    ended: bool,
+}
+
+/// The switches of the worker thread.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    pub stop: bool,
+    pub paused: bool,
+    /// The newest etag the database told of.
+    pub newest: Etag,
+}
+
+/// One live build of one index. Shared by the registry, its worker and queries.
+pub struct Index {
+    pub(crate) source: SharedSource,
+    pub(crate) canonical: String,
+    pub(crate) slot: Slot,
+    pub(crate) control: Mutex<Control>,
+    pub(crate) wake: Condvar,
+    name: RwLock<String>,
+    definition: RwLock<Arc<IndexDefinition>>,
+    filter: CollectionFilter,
+    progress: Mutex<Progress>,
+    failure: Mutex<Option<String>>,
+    reached: watch::Sender<Reached>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The counters of an index as of a snapshot.
+#[derive(Debug, Clone)]
+pub struct IndexStatistics {
+    /// The counters of its last committed batch.
+    pub progress: Progress,
+    /// Whether documents of its collections wait to be indexed.
+    pub is_stale: bool,
+    /// What it is doing.
+    pub status: IndexStatus,
+}
+
+/// The share of failing documents or keys above which an index is not to be trusted, in per cent.
+///
+/// Source: RavenDB's allowed error rate.
+const FAILING_PERCENT_MAX: u64 = 15;
+
+impl Index {
+    pub(crate) fn new(name: String, definition: IndexDefinition, source: SharedSource, slot: Slot) -> Self {
+        let canonical = canonical_definition(&definition, source.as_ref());
+        let filter = filter_of(&source.shape().collections);
+        let paused = definition.state == crate::definition::IndexState::Disabled;
+        Self {
+            source,
+            canonical,
+            slot,
+            control: Mutex::new(Control { paused, ..Control::default() }),
+            wake: Condvar::new(),
+            name: RwLock::new(name),
+            definition: RwLock::new(Arc::new(definition)),
+            filter,
+            progress: Mutex::default(),
+            failure: Mutex::default(),
+            reached: watch::Sender::new(Reached { etag: Etag(0), ended: false }),
+            worker: Mutex::default(),
+        }
+    }
+
+    /// Its name; a replacement's starts with `ReplacementOf/` until it takes over.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.name.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn rename(&self, name: &str) {
+        name.clone_into(&mut self.name.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Its definition as it was put last.
+    #[must_use]
+    pub fn definition(&self) -> Arc<IndexDefinition> {
+        self.definition.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_definition(&self, definition: IndexDefinition) {
+        *self.definition.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(definition);
+    }
+
+    /// Whether it reduces.
+    #[must_use]
+    pub fn is_map_reduce(&self) -> bool {
+        self.source.shape().group_by.is_some()
+    }
+
+    /// What its functions take in and give out.
+    #[must_use]
+    pub fn shape(&self) -> &FunctionShape {
+        self.source.shape()
+    }
+
+    /// The collections whose changes it follows.
+    #[must_use]
+    pub fn filter(&self) -> &CollectionFilter {
+        &self.filter
+    }
+
+    /// The number under which this build keeps its rows.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// The border rule of its reduce trees.
+    #[must_use]
+    pub fn borders(&self) -> Borders {
+        Borders::new(&Signature::of(&self.canonical))
+    }
+
+    /// Whether documents of its collections wait to be indexed, as of the snapshot.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_stale(&self, view: &DatabaseView<'_>) -> Result<bool, IndexError> {
+        let progress = Progress::read(view.kv(), self.slot)?;
+        Ok(target_etag(view, &self.filter)? > progress.etag)
+    }
+
+    /// Its counters as of the snapshot.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn statistics(&self, view: &DatabaseView<'_>) -> Result<IndexStatistics, IndexError> {
+        let progress = Progress::read(view.kv(), self.slot)?;
+        let is_stale = target_etag(view, &self.filter)? > progress.etag;
+        Ok(IndexStatistics { progress, is_stale, status: self.status(view)? })
+    }
+
+    /// What it is doing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn status(&self, view: &DatabaseView<'_>) -> Result<IndexStatus, IndexError> {
+        if let Some(cause) = lock(&self.failure).clone() {
+            return Ok(IndexStatus::Failed(cause));
+        }
+        if let Some(cause) = self.failing_text(view)? {
+            return Ok(IndexStatus::Failed(cause));
+        }
+        if self.definition().state == crate::definition::IndexState::Disabled {
+            return Ok(IndexStatus::Disabled);
+        }
+        Ok(if lock(&self.control).paused { IndexStatus::Paused } else { IndexStatus::Running })
+    }
+
+    /// The first [`limits::ERRORS_LISTED_MAX`] documents and reduce keys that fail now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn errors(&self, view: &DatabaseView<'_>) -> Result<Vec<Fault>, IndexError> {
+        read_faults(view.kv(), self.slot, limits::ERRORS_LISTED_MAX)
+    }
+
+    /// Why so much fails that results must not be trusted, if it does. A function of the current documents only.
+    fn failing_text(&self, view: &DatabaseView<'_>) -> Result<Option<String>, IndexError> {
+        let progress = Progress::read(view.kv(), self.slot)?;
+        if progress.failing_documents == 0 && progress.failing_keys == 0 {
+            return Ok(None);
+        }
+        let mut documents = 0;
+        for collection in view.collections()? {
+            if self.filter.contains(&collection.collection) {
+                documents += collection.documents;
+            }
+        }
+        let keys = progress.results + progress.failing_keys;
+        let too_many = |failing: u64, all: u64| failing * 100 > all * FAILING_PERCENT_MAX;
+        let name = self.name();
+        let percent = |failing: u64, all: u64| {
+            let hundredths = failing * 10_000 / all.max(1);
+            format!("{}.{:02}", hundredths / 100, hundredths % 100).trim_end_matches('0').trim_end_matches('.').to_owned()
+        };
+        let (failing, map_failing) = (progress.failing_keys, progress.failing_documents);
+        if self.is_map_reduce() && (too_many(failing, keys) || too_many(map_failing, documents)) {
+            let rate = percent(failing + map_failing, keys + documents);
+            return Ok(Some(format!(
+                "Index {name} is invalid, out of {documents} map attempts and {keys} reduce attempts, {map_failing} and {failing} has failed respectively. Error rate of {rate}% exceeds allowed {FAILING_PERCENT_MAX}% error rate"
+            )));
+        }
+        if too_many(map_failing, documents) {
+            let rate = percent(map_failing, documents);
+            return Ok(Some(format!(
+                "Index {name} is invalid, out of {documents} map attempts, {map_failing} has failed. Error rate of {rate}% exceeds allowed {FAILING_PERCENT_MAX}% error rate"
+            )));
+        }
+        Ok(None)
+    }
+
+    /// Waits until everything up to `etag` is mapped and reduced. Gives `false` when the worker ends first (the index
+    /// was deleted, replaced or failed): look it up again. Never times out by itself.
+    pub async fn wait_until_indexed(&self, etag: Etag) -> bool {
+        let mut receiver = self.reached.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        match receiver.wait_for(|reached| reached.ended || reached.etag >= etag).await {
+            Ok(reached) => reached.etag >= etag,
+            Err(_) => false,
+        }
+    }
+
+    /// [`Self::wait_until_indexed`] for threads: gives whether `etag` was reached within `timeout`.
+    #[must_use]
+    pub fn wait_until_indexed_blocking(&self, etag: Etag, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut control = lock(&self.control);
+        loop {
+            let reached = *self.reached.borrow();
+            if reached.etag >= etag || reached.ended {
+                return reached.etag >= etag;
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+            control = self.wake.wait_timeout(control, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The counters the worker published last.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        *lock(&self.progress)
+    }
+
+    /// Publishes counters that are committed.
+    pub(crate) fn publish(&self, progress: Progress) {
+        *lock(&self.progress) = progress;
+        self.reached.send_modify(|reached| reached.etag = progress.etag);
+        // Blocking waiters share the condition variable; taking the lock rules out a lost wake-up.
+        let control = lock(&self.control);
+        self.wake.notify_all();
+        drop(control);
+    }
+
+    pub(crate) fn publish_end(&self, failure: Option<String>) {
+        if failure.is_some() {
+            *lock(&self.failure) = failure;
+        }
+        self.reached.send_modify(|reached| reached.ended = true);
+        let control = lock(&self.control);
+        self.wake.notify_all();
+        drop(control);
+    }
+
+    /// Tells the worker that the database has a newer etag.
+    pub(crate) fn notify(&self, newest: Etag) {
+        let mut control = lock(&self.control);
+        control.newest = control.newest.max(newest);
+        self.wake.notify_all();
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        lock(&self.control).paused = paused;
+        self.wake.notify_all();
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        lock(&self.control).paused
+    }
+
+    pub(crate) fn set_worker(&self, worker: JoinHandle<()>) {
+        *lock(&self.worker) = Some(worker);
+    }
+
+    /// Stops the worker and waits until it has ended; a batch in progress is finished or given up.
+    pub(crate) fn stop(&self) {
+        lock(&self.control).stop = true;
+        self.wake.notify_all();
+        let worker = lock(&self.worker).take();
+        if let Some(worker) = worker {
+            // A panic in the worker was already turned into a failure of the index.
+            let _ = worker.join();
+        }
+        self.publish_end(None);
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The guarded values are whole after every statement, so a panic elsewhere does not spoil them.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

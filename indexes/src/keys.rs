@@ -1,0 +1,230 @@
+//! The byte layout of every row the indexes write. Nothing else builds key bytes.
+//!
+//! All rows but the definitions stand in [`Space::Index`] and start with the index's slot (u32, big endian) and a
+//! kind byte. A slot is given once and never again, so a reset or a new definition has other rows.
+//!
+//! | kind | rest of the key | value |
+//! |---|---|---|
+//! | 1 progress | - | counters, see `progress.rs` |
+//! | 2 document keys | lower-cased id | the reduce keys of the document's map entries, by emit position |
+//! | 3 leaf page | reduce key, page end | the page's map entries |
+//! | 4 page output | reduce key, level u8, page end | the reduced value of a page of the level below |
+//! | 5 result | reduce key | height u8, the reduced value of the root |
+//! | 6 map output | lower-cased id, 0, emit position u32 BE | the output of a map-only index |
+//! | 7 map error | lower-cased id | what failed, see `faults.rs` |
+//! | 8 reduce error | reduce key | what failed |
+//!
+//! A reduce key is the ordered encoding of its fields' values one after the other; it is prefix-free. An entry key is
+//! `lower-cased id, 0, emit position u32 BE`; ids hold no control characters, so it is prefix-free and sorts by id.
+//! A page end is the entry key of the page's last entry if that is a border, else `FF` (the open page at the end).
+
+use crate::error::IndexError;
+
+/// The version of the layout above and of the canonical texts that go into signatures.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// The page end of a tree's last page when its last entry is no border. Sorts behind every entry key.
+pub const OPEN_END: &[u8] = &[0xFF];
+
+/// The number under which one build of one index keeps its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub u32);
+
+/// The kind of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// How far the index has read the change feed.
+    Progress = 1,
+    /// The reduce keys a document has entries under.
+    DocumentKeys = 2,
+    /// Map entries of a leaf page.
+    LeafPage = 3,
+    /// The reduced value of a page.
+    PageOutput = 4,
+    /// The reduced value of a reduce key.
+    Result = 5,
+    /// An output of a map-only index.
+    MapOutput = 6,
+    /// A document whose map failed.
+    MapError = 7,
+    /// A reduce key whose reduce failed.
+    ReduceError = 8,
+}
+
+impl Slot {
+    /// The key of a row of this slot: `slot, kind, rest`.
+    #[must_use]
+    pub fn key(self, kind: Kind, rest: &[u8]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(5 + rest.len());
+        key.extend_from_slice(&self.0.to_be_bytes());
+        key.push(kind as u8);
+        key.extend_from_slice(rest);
+        key
+    }
+
+    /// The first key and the key behind the last of all rows of one kind.
+    #[must_use]
+    pub fn range_of(self, kind: Kind) -> (Vec<u8>, Vec<u8>) {
+        let mut end = self.0.to_be_bytes().to_vec();
+        end.push(kind as u8 + 1);
+        (self.key(kind, &[]), end)
+    }
+
+    /// The first key and the key behind the last of all rows of the slot.
+    #[must_use]
+    pub fn range(self) -> (Vec<u8>, Vec<u8>) {
+        (self.0.to_be_bytes().to_vec(), self.0.saturating_add(1).to_be_bytes().to_vec())
+    }
+}
+
+/// The part of a row key behind slot and kind.
+///
+/// # Errors
+/// [`IndexError::Corrupt`] when the key is too short to have them.
+pub fn rest(key: &[u8]) -> Result<&[u8], IndexError> {
+    key.get(5..).ok_or_else(|| IndexError::Corrupt(format!("index row key of {} bytes", key.len())))
+}
+
+/// The entry key of a document's output at an emit position.
+#[must_use]
+pub fn entry_key(document_key: &str, position: u32) -> Vec<u8> {
+    let mut key = Vec::with_capacity(document_key.len() + 5);
+    key.extend_from_slice(document_key.as_bytes());
+    key.push(0);
+    key.extend_from_slice(&position.to_be_bytes());
+    key
+}
+
+/// The document id (lower-cased) and emit position of an entry key.
+///
+/// # Errors
+/// [`IndexError::Corrupt`] when the bytes are no entry key.
+pub fn parse_entry_key(key: &[u8]) -> Result<(&str, u32), IndexError> {
+    let corrupt = || IndexError::Corrupt(format!("entry key {key:?}"));
+    let (id, tail) = key.split_at_checked(key.len().wrapping_sub(5)).ok_or_else(corrupt)?;
+    let id = std::str::from_utf8(id).map_err(|_| corrupt())?;
+    match tail {
+        [0, a, b, c, d] => Ok((id, u32::from_be_bytes([*a, *b, *c, *d]))),
+        _ => Err(corrupt()),
+    }
+}
+
+/// Appends a length or count in LEB128.
+pub fn put_length(length: usize, out: &mut Vec<u8>) {
+    let mut rest = length;
+    while rest >= 0x80 {
+        out.push(low_seven_bits(rest) | 0x80);
+        rest >>= 7;
+    }
+    out.push(low_seven_bits(rest));
+}
+
+fn low_seven_bits(value: usize) -> u8 {
+    value.to_le_bytes().first().map_or(0, |byte| byte & 0x7F)
+}
+
+/// Appends bytes behind their length.
+pub fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    put_length(bytes.len(), out);
+    out.extend_from_slice(bytes);
+}
+
+/// Reads what [`put_length`] and [`put_bytes`] wrote, front to back.
+#[derive(Debug)]
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Whether everything is read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`] at the end.
+    pub fn byte(&mut self) -> Result<u8, IndexError> {
+        let (first, rest) = self.0.split_first().ok_or_else(cut_short)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    /// A length or count.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`] when it is cut short or too large.
+    pub fn length(&mut self) -> Result<usize, IndexError> {
+        let mut value: usize = 0;
+        for shift in (0..63).step_by(7) {
+            let byte = self.byte()?;
+            value |= usize::from(byte & 0x7F) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(cut_short())
+    }
+
+    /// Bytes behind their length.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`] when they are cut short.
+    pub fn bytes(&mut self) -> Result<&'a [u8], IndexError> {
+        let length = self.length()?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or_else(cut_short)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+}
+
+fn cut_short() -> IndexError {
+    IndexError::Corrupt("an index row is cut short".to_owned())
+}
+
+/// Keys of the definitions, in [`Space::Meta`].
+pub mod meta {
+    /// The counter of slots given so far: u32, big endian.
+    pub const NEXT_SLOT: &[u8] = b"i/slot";
+    /// The first key and the key behind the last of all definition rows.
+    pub const DEFINITIONS: (&[u8], &[u8]) = (b"i/d/", b"i/d0");
+
+    /// The row of an index's definition, by lower-cased name.
+    #[must_use]
+    pub fn definition(name: &str) -> Vec<u8> {
+        [DEFINITIONS.0, name.to_lowercase().as_bytes()].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_bytes_come_back() {
+        let mut out = Vec::new();
+        for length in [0, 1, 127, 128, 16_383, 16_384, 5_000_000_000] {
+            put_length(length, &mut out);
+        }
+        put_bytes(b"abc", &mut out);
+        let mut reader = Reader(&out);
+        for length in [0, 1, 127, 128, 16_383, 16_384, 5_000_000_000] {
+            assert_eq!(reader.length().unwrap(), length);
+        }
+        assert_eq!(reader.bytes().unwrap(), b"abc");
+        assert!(reader.is_empty());
+        assert!(Reader(&[5, 1]).bytes().is_err(), "cut short");
+        assert!(Reader(&[0x80]).length().is_err(), "cut short");
+    }
+
+    #[test]
+    fn entry_keys_sort_by_id_then_position() {
+        let keys = [entry_key("a", 0), entry_key("a", 1), entry_key("a", 256), entry_key("a b", 0), entry_key("ab", 0)];
+        assert!(keys.is_sorted());
+        assert!(keys.iter().all(|key| key.as_slice() < OPEN_END));
+        assert_eq!(parse_entry_key(&entry_key("users/1", 7)).unwrap(), ("users/1", 7));
+        assert!(parse_entry_key(b"ab").is_err());
+        assert!(parse_entry_key(b"abcdefg").is_err());
+    }
+}

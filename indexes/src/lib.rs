@@ -1,0 +1,66 @@
+//! Map, reduce and the results: derived data that is a pure function of (definition, live documents), bit for bit.
+//!
+//! An index maps every document of its collections to (reduce key, value) entries and folds them per key through a
+//! tree of pages (`reduce_tree.rs`), incrementally: a changed document costs one path from leaf to root. Functions
+//! are written in JavaScript ([`script`]) or in Rust ([`NativeIndex`]). One atomic batch holds everything an indexing
+//! step changes, its own progress included, so every document is folded exactly once whatever crashes when.
+//!
+//! What this crate does not do: it knows no query language, reads no clock, and never loses a script's error: a
+//! document or key that fails is listed in the index's errors and contributes nothing.
+//!
+//! ```
+//! use magpie_indexes::{IndexDefinition, Registry};
+//! use magpie_store::kv::memory::MemoryKv;
+//! use magpie_store::{Command, Database, NewDocument, Timestamp};
+//! use std::{sync::Arc, time::Duration};
+//!
+//! let database = Arc::new(Database::open(Arc::new(MemoryKv::new()), "0123456789abcdefghijkl").unwrap());
+//! let registry = Registry::open(Arc::clone(&database), Arc::new(|| Timestamp(0)), Vec::new()).unwrap();
+//! registry
+//!     .put(vec![IndexDefinition {
+//!         name: "Seconds".to_owned(),
+//!         maps: vec!["map('Jobs', j => ({ user: j.user, seconds: j.seconds }))".to_owned()],
+//!         reduce: Some(
+//!             "groupBy(x => x.user).aggregate(g => ({ user: g.key, seconds: g.values.reduce((s, v) => s + v.seconds, 0) }))"
+//!                 .to_owned(),
+//!         ),
+//!         ..IndexDefinition::default()
+//!     }])
+//!     .unwrap();
+//! for (id, seconds) in [("jobs/1", 3), ("jobs/2", 4)] {
+//!     let text = format!(r#"{{"user":"ayende","seconds":{seconds},"@metadata":{{"@collection":"Jobs"}}}}"#);
+//!     let document = NewDocument::parse(id, text.as_bytes()).unwrap();
+//!     database.write(vec![Command::Put { id: id.to_owned(), document, expected: None }], Timestamp(0)).unwrap();
+//! }
+//! let index = registry.get("seconds").unwrap();
+//! assert!(index.wait_until_indexed_blocking(database.last_etag(), Duration::from_secs(10)));
+//! let view = database.view();
+//! let results: Vec<String> = index.results(&view).map(|result| result.unwrap().to_string()).collect();
+//! assert_eq!(results, [r#"{"user":"ayende","seconds":7}"#]);
+//! # drop(view);
+//! registry.stop();
+//! ```
+
+pub mod border;
+pub mod definition;
+mod error;
+pub mod faults;
+pub mod function;
+pub mod index;
+pub mod indexer;
+pub mod keys;
+pub mod limits;
+pub mod progress;
+pub mod reduce_tree;
+mod registry;
+mod results;
+pub mod script;
+pub mod signature;
+mod worker;
+
+pub use definition::IndexDefinition;
+pub use error::IndexError;
+pub use function::{Emitted, FunctionError, FunctionShape, FunctionSource, IndexFunction, MappedCollections};
+pub use index::{Index, IndexStatistics, IndexStatus};
+pub use registry::{NativeIndex, Registry};
+pub use worker::Clock;

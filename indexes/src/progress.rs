@@ -1,0 +1,69 @@
+//! How far an index has read the change feed: the row that goes out with every batch, and those who wait for it.
+
+use crate::error::IndexError;
+use crate::keys::{Kind, Reader, Slot, put_length};
+use magpie_store::Etag;
+use magpie_store::kv::{Batch, Space, View};
+
+/// The counters of one index build. They are part of each indexing batch, so they are exact after any crash.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Everything up to this etag is mapped and reduced.
+    pub etag: Etag,
+    /// Documents mapped so far, failed ones included.
+    pub map_attempts: u64,
+    /// Reduce keys folded so far, failed ones included.
+    pub reduce_attempts: u64,
+    /// Documents whose map fails as they are now.
+    pub failing_documents: u64,
+    /// Reduce keys whose reduce fails as they are now.
+    pub failing_keys: u64,
+    /// Results (map-reduce) or map outputs (map-only) the index has now.
+    pub results: u64,
+    /// Most outputs that one document ever gave.
+    pub outputs_max: u64,
+    /// When the last batch was indexed, in ticks; 0 = never.
+    pub indexed_at: u64,
+}
+
+impl Progress {
+    /// The counters as of a snapshot; all zero before the first batch.
+    ///
+    /// # Errors
+    /// When the store fails or the row is damaged.
+    pub fn read(view: &dyn View, slot: Slot) -> Result<Self, IndexError> {
+        let Some(row) = view.get(Space::Index, &slot.key(Kind::Progress, &[]))? else {
+            return Ok(Self::default());
+        };
+        let mut reader = Reader(&row);
+        let mut next = || reader.length().map(|value| value as u64);
+        Ok(Self {
+            etag: Etag(next()?),
+            map_attempts: next()?,
+            reduce_attempts: next()?,
+            failing_documents: next()?,
+            failing_keys: next()?,
+            results: next()?,
+            outputs_max: next()?,
+            indexed_at: next()?,
+        })
+    }
+
+    /// Puts the counters into the batch they describe.
+    pub fn write(&self, slot: Slot, batch: &mut Batch) {
+        let mut row = Vec::new();
+        for value in [
+            self.etag.0,
+            self.map_attempts,
+            self.reduce_attempts,
+            self.failing_documents,
+            self.failing_keys,
+            self.results,
+            self.outputs_max,
+            self.indexed_at,
+        ] {
+            put_length(usize::try_from(value).unwrap_or(usize::MAX), &mut row);
+        }
+        batch.put(Space::Index, slot.key(Kind::Progress, &[]), row);
+    }
+}

@@ -1,0 +1,500 @@
+//! The reduce tree of one reduce key (step 6 of the data's way): apply changes, re-reduce the touched path.
+//!
+//! Level 0 holds the map entries in entry key order, cut into pages at the borders (`border.rs`). Level L+1 holds one
+//! item per page of level L: the page's end and its reduced value, cut into pages by the same rule. The lowest level
+//! with exactly one page is the root's; its reduced value is the result. So the tree is a pure function of the
+//! entries, whatever the order and the batches in which they came: the tests compare the bytes of its rows.
+//!
+//! Leaf pages are one row each (an entry is small and read with its neighbours); the items above are one row each
+//! (a reduced value may be large, and a change must not rewrite its 31 neighbours). The root's item stands only in
+//! the result row. A page whose reduce failed has a failed output, and so has every page above it: there is never an
+//! old or partial sum.
+
+use crate::border::Borders;
+use crate::error::IndexError;
+use crate::keys::{Kind, OPEN_END, Reader, Slot, put_bytes};
+use magpie_store::kv::{Batch, Direction, Space, View};
+
+/// The reduced value of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Compact JSON.
+    Value(Vec<u8>),
+    /// The reduce function failed on this page or on one below it.
+    Failed,
+}
+
+impl Output {
+    fn presence(&self) -> Presence {
+        match self {
+            Self::Value(_) => Presence::Value,
+            Self::Failed => Presence::Failed,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Value(json) => [&[1], json.as_slice()].concat(),
+            Self::Failed => vec![0],
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
+        match bytes.split_first() {
+            Some((1, json)) => Ok(Self::Value(json.to_vec())),
+            Some((0, [])) => Ok(Self::Failed),
+            _ => Err(IndexError::Corrupt("page output".to_owned())),
+        }
+    }
+}
+
+/// The result row of a reduce key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredResult {
+    /// The level of the root.
+    pub height: u8,
+    /// The root's reduced value.
+    pub output: Output,
+}
+
+impl StoredResult {
+    /// Reads a result row's value.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`] when it has another layout.
+    pub fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
+        let (height, output) =
+            bytes.split_first().ok_or_else(|| IndexError::Corrupt("empty result row".to_owned()))?;
+        Ok(Self { height: *height, output: Output::decode(output)? })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        [&[self.height], self.output.encode().as_slice()].concat()
+    }
+}
+
+/// A new, changed (`Some`) or removed (`None`) entry or item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemChange {
+    /// The entry key; above the leaves the page end.
+    pub key: Vec<u8>,
+    /// The entry's JSON; above the leaves the encoded output.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What folds the values of one page.
+pub trait PageReducer {
+    /// Reduces JSON values, given in entry key order and never empty, to one.
+    ///
+    /// # Errors
+    /// Only when the store fails; a failing function is [`Output::Failed`].
+    fn reduce(&mut self, values: &[&[u8]]) -> Result<Output, IndexError>;
+}
+
+/// Whether a reduce key has a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It has no entries, so no result.
+    Absent,
+    /// It has one.
+    Value,
+    /// Its reduce fails.
+    Failed,
+}
+
+/// What applying changes did to the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// The state before.
+    pub before: Presence,
+    /// The state now.
+    pub after: Presence,
+}
+
+/// How much work a change was. Counts, so that tests need no clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TreeWork {
+    /// Calls of the reduce function.
+    pub reduce_calls: u64,
+    /// Entries and items read from the store.
+    pub values_read: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Item {
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+struct Page {
+    end: Vec<u8>,
+    items: Vec<Item>,
+}
+
+/// The tree of one reduce key as of one snapshot, and the batch its changes go to.
+pub struct ReduceTree<'a> {
+    /// The snapshot the tree is read from.
+    pub view: &'a dyn View,
+    /// The index build the rows belong to.
+    pub slot: Slot,
+    /// The reduce key in its ordered form.
+    pub reduce_key: &'a [u8],
+    /// The border rule of the index.
+    pub borders: Borders,
+    /// Where the changed rows go.
+    pub batch: &'a mut Batch,
+    /// The work done so far.
+    pub work: &'a mut TreeWork,
+}
+
+impl ReduceTree<'_> {
+    /// Applies changes (sorted by key, each key once) from leaf to root.
+    ///
+    /// A tree may be applied to once per snapshot and batch: it does not see its own writes.
+    ///
+    /// # Errors
+    /// When the store fails or a row is damaged.
+    pub fn apply(
+        &mut self,
+        changes: Vec<ItemChange>,
+        reducer: &mut dyn PageReducer,
+    ) -> Result<Applied, IndexError> {
+        let old = self.stored_result()?;
+        let old_height = old.as_ref().map(|result| result.height);
+        let before = old.as_ref().map_or(Presence::Absent, |result| result.output.presence());
+        let mut changes = changes;
+        for level in 0..=u8::MAX {
+            let mut upper = self.rewrite(level, changes, reducer)?;
+            if upper.is_empty() {
+                return Ok(Applied { before, after: before });
+            }
+            let sole_old = if old_height == Some(level) { self.first_page_end(level)? } else { None };
+            let untouched = sole_old.filter(|end| upper.iter().all(|change| change.key != *end));
+            let remaining = self.pages_left(level, old_height, untouched.as_deref(), &upper)?;
+            match remaining.as_slice() {
+                [] => {
+                    self.clear_above(level, old_height)?;
+                    self.batch.delete(Space::Index, self.slot.key(Kind::Result, self.reduce_key));
+                    return Ok(Applied { before, after: Presence::Absent });
+                }
+                [root] => {
+                    self.clear_above(level, old_height)?;
+                    let new = StoredResult { height: level, output: Output::decode(&root.value)? };
+                    if old.as_ref() != Some(&new) {
+                        let key = self.slot.key(Kind::Result, self.reduce_key);
+                        self.batch.put(Space::Index, key, new.encode());
+                    }
+                    return Ok(Applied { before, after: new.output.presence() });
+                }
+                _ => {}
+            }
+            if let (Some(end), Some(result)) = (untouched, &old) {
+                // The level above starts with this change. The page that was the root is an ordinary page now.
+                let place = upper.partition_point(|change| change.key < end);
+                upper.insert(place, ItemChange { key: end, value: Some(result.output.encode()) });
+            }
+            changes = upper;
+        }
+        Err(IndexError::Corrupt("a reduce tree without a root".to_owned()))
+    }
+
+    fn stored_result(&self) -> Result<Option<StoredResult>, IndexError> {
+        let row = self.view.get(Space::Index, &self.slot.key(Kind::Result, self.reduce_key))?;
+        row.map(|bytes| StoredResult::decode(&bytes)).transpose()
+    }
+
+    /// Up to two of the pages that `level` has after the change, each as the item it is in the level above.
+    fn pages_left(
+        &mut self,
+        level: u8,
+        old_height: Option<u8>,
+        untouched: Option<&[u8]>,
+        upper: &[ItemChange],
+    ) -> Result<Vec<Item>, IndexError> {
+        let mut pages: Vec<_> = upper
+            .iter()
+            .filter_map(|change| Some(Item { key: change.key.clone(), value: change.value.clone()? }))
+            .take(2)
+            .collect();
+        if let Some(end) = untouched {
+            // Two pages at least: its output is not asked for, see below.
+            pages.push(Item { key: end.to_vec(), value: Vec::new() });
+        }
+        if old_height.is_some_and(|height| height > level) && pages.len() < 2 {
+            let prefix = self.item_prefix(level + 1);
+            for row in self.view.scan(Space::Index, &prefix, &after(&prefix), Direction::Forward) {
+                let (key, value) = row?;
+                let end = key.get(prefix.len()..).unwrap_or_default();
+                if upper.binary_search_by(|change| change.key.as_slice().cmp(end)).is_err() {
+                    pages.push(Item { key: end.to_vec(), value });
+                    if pages.len() == 2 {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(pages)
+    }
+
+    /// Removes the items above a root that has come down to `level`.
+    fn clear_above(&mut self, level: u8, old_height: Option<u8>) -> Result<(), IndexError> {
+        for above in level.saturating_add(1)..=old_height.unwrap_or(0) {
+            let prefix = self.item_prefix(above);
+            for row in self.view.scan(Space::Index, &prefix, &after(&prefix), Direction::Forward) {
+                self.batch.delete(Space::Index, row?.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rewrites the touched pages of one level; gives the changes of their outputs, sorted by page end.
+    fn rewrite(
+        &mut self,
+        level: u8,
+        changes: Vec<ItemChange>,
+        reducer: &mut dyn PageReducer,
+    ) -> Result<Vec<ItemChange>, IndexError> {
+        let mut upper = Vec::new();
+        let mut changes = changes.into_iter().peekable();
+        while let Some(first) = changes.peek() {
+            let mut old_pages: Vec<Page> = self.page_at(level, &first.key)?.into_iter().collect();
+            let mut end = old_pages.first().map_or_else(|| OPEN_END.to_vec(), |page| page.end.clone());
+            let mut items: Vec<Item> = old_pages.first().map(|page| page.items.clone()).unwrap_or_default();
+            loop {
+                let mut here = Vec::new();
+                while let Some(change) = changes.next_if(|change| change.key <= end) {
+                    here.push(change);
+                }
+                items = self.merge(level, items, here);
+                let open = items.last().is_some_and(|last| !self.borders.ends_page(&last.key, level));
+                if !open || end == OPEN_END {
+                    break;
+                }
+                // The page lost its border: it runs on into the next page, if there is one.
+                match self.page_after(level, &end)? {
+                    Some(next) => {
+                        end.clone_from(&next.end);
+                        items.extend(next.items.iter().cloned());
+                        old_pages.push(next);
+                    }
+                    None => end = OPEN_END.to_vec(),
+                }
+            }
+            let new_pages = self.cut(level, items);
+            self.replace_pages(level, &old_pages, &new_pages, reducer, &mut upper)?;
+        }
+        upper.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(upper)
+    }
+
+    /// Merges sorted changes into sorted items. Above the leaves this also writes the items' rows.
+    fn merge(&mut self, level: u8, items: Vec<Item>, changes: Vec<ItemChange>) -> Vec<Item> {
+        let mut merged = Vec::with_capacity(items.len() + changes.len());
+        let mut items = items.into_iter().peekable();
+        for change in changes {
+            while let Some(item) = items.next_if(|item| item.key < change.key) {
+                merged.push(item);
+            }
+            let old = items.next_if(|item| item.key == change.key);
+            if level > 0 {
+                let key = [self.item_prefix(level).as_slice(), &change.key].concat();
+                match (&old, &change.value) {
+                    (Some(old), Some(new)) if old.value == *new => {}
+                    (_, Some(new)) => self.batch.put(Space::Index, key, new.clone()),
+                    (Some(_), None) => self.batch.delete(Space::Index, key),
+                    (None, None) => {}
+                }
+            }
+            if let Some(value) = change.value {
+                merged.push(Item { key: change.key, value });
+            }
+        }
+        merged.extend(items);
+        merged
+    }
+
+    /// Cuts items into pages behind each border.
+    fn cut(&self, level: u8, items: Vec<Item>) -> Vec<Page> {
+        let mut pages = Vec::new();
+        let mut page = Vec::new();
+        for item in items {
+            let border = self.borders.ends_page(&item.key, level);
+            let end = border.then(|| item.key.clone());
+            page.push(item);
+            if let Some(end) = end {
+                pages.push(Page { end, items: std::mem::take(&mut page) });
+            }
+        }
+        if !page.is_empty() {
+            pages.push(Page { end: OPEN_END.to_vec(), items: page });
+        }
+        pages
+    }
+
+    /// Stores the new pages in place of the old ones and reduces those that differ.
+    fn replace_pages(
+        &mut self,
+        level: u8,
+        old_pages: &[Page],
+        new_pages: &[Page],
+        reducer: &mut dyn PageReducer,
+        upper: &mut Vec<ItemChange>,
+    ) -> Result<(), IndexError> {
+        for old in old_pages {
+            if new_pages.iter().all(|new| new.end != old.end) {
+                if level == 0 {
+                    self.batch.delete(Space::Index, self.leaf_key(&old.end));
+                }
+                upper.push(ItemChange { key: old.end.clone(), value: None });
+            }
+        }
+        for new in new_pages {
+            if old_pages.iter().any(|old| old.end == new.end && old.items == new.items) {
+                continue;
+            }
+            if level == 0 {
+                self.batch.put(Space::Index, self.leaf_key(&new.end), encode_leaf(&new.items));
+            }
+            let output = self.reduce_page(level, &new.items, reducer)?;
+            upper.push(ItemChange { key: new.end.clone(), value: Some(output.encode()) });
+        }
+        Ok(())
+    }
+
+    fn reduce_page(
+        &mut self,
+        level: u8,
+        items: &[Item],
+        reducer: &mut dyn PageReducer,
+    ) -> Result<Output, IndexError> {
+        let mut values = Vec::with_capacity(items.len());
+        for item in items {
+            match (level, item.value.split_first()) {
+                (0, _) => values.push(item.value.as_slice()),
+                (_, Some((1, json))) => values.push(json),
+                // One failed page below makes the whole key fail; no value may be left out of a sum.
+                _ => return Ok(Output::Failed),
+            }
+        }
+        self.work.reduce_calls += 1;
+        reducer.reduce(&values)
+    }
+
+    /// The page whose range holds `key`: the first one whose end is not before it.
+    fn page_at(&mut self, level: u8, key: &[u8]) -> Result<Option<Page>, IndexError> {
+        if level == 0 {
+            let from = self.leaf_key(key);
+            return self.leaf_from(&from);
+        }
+        let prefix = self.item_prefix(level);
+        let from = [prefix.as_slice(), key].concat();
+        let mut items = Vec::new();
+        for row in self.view.scan(Space::Index, &prefix, &from, Direction::Reverse) {
+            let item = strip(row?, prefix.len());
+            if self.borders.ends_page(&item.key, level) {
+                break;
+            }
+            items.push(item);
+        }
+        items.reverse();
+        self.finish_page(level, &prefix, &from, items)
+    }
+
+    /// The page behind the one that ends at `end`.
+    fn page_after(&mut self, level: u8, end: &[u8]) -> Result<Option<Page>, IndexError> {
+        if level == 0 {
+            let from = [self.leaf_key(end).as_slice(), &[0]].concat();
+            return self.leaf_from(&from);
+        }
+        let prefix = self.item_prefix(level);
+        let from = [prefix.as_slice(), end, &[0]].concat();
+        self.finish_page(level, &prefix, &from, Vec::new())
+    }
+
+    /// Reads on from `from` to the next border; `items` is what the page has before it.
+    fn finish_page(
+        &mut self,
+        level: u8,
+        prefix: &[u8],
+        from: &[u8],
+        mut items: Vec<Item>,
+    ) -> Result<Option<Page>, IndexError> {
+        let mut end = None;
+        for row in self.view.scan(Space::Index, from, &after(prefix), Direction::Forward) {
+            let item = strip(row?, prefix.len());
+            let border = self.borders.ends_page(&item.key, level).then(|| item.key.clone());
+            items.push(item);
+            if border.is_some() {
+                end = border;
+                break;
+            }
+        }
+        self.work.values_read += items.len() as u64;
+        let end = end.unwrap_or_else(|| OPEN_END.to_vec());
+        Ok((!items.is_empty()).then_some(Page { end, items }))
+    }
+
+    /// The first leaf page whose row is not before `from`.
+    fn leaf_from(&mut self, from: &[u8]) -> Result<Option<Page>, IndexError> {
+        let prefix = self.leaf_key(&[]);
+        let Some(row) = self.view.scan(Space::Index, from, &after(&prefix), Direction::Forward).next() else {
+            return Ok(None);
+        };
+        let (key, value) = row?;
+        let items = decode_leaf(&value)?;
+        self.work.values_read += items.len() as u64;
+        Ok(Some(Page { end: key.get(prefix.len()..).unwrap_or_default().to_vec(), items }))
+    }
+
+    /// The end of the only page of the level that holds the stored root.
+    fn first_page_end(&mut self, level: u8) -> Result<Option<Vec<u8>>, IndexError> {
+        let (prefix, direction) = if level == 0 {
+            (self.leaf_key(&[]), Direction::Forward)
+        } else {
+            (self.item_prefix(level), Direction::Reverse)
+        };
+        let Some(row) = self.view.scan(Space::Index, &prefix, &after(&prefix), direction).next() else {
+            return Ok(None);
+        };
+        let last = strip(row?, prefix.len()).key;
+        let named = level == 0 || self.borders.ends_page(&last, level);
+        Ok(Some(if named { last } else { OPEN_END.to_vec() }))
+    }
+
+    fn leaf_key(&self, end: &[u8]) -> Vec<u8> {
+        self.slot.key(Kind::LeafPage, &[self.reduce_key, end].concat())
+    }
+
+    fn item_prefix(&self, level: u8) -> Vec<u8> {
+        self.slot.key(Kind::PageOutput, &[self.reduce_key, &[level]].concat())
+    }
+}
+
+fn strip((key, value): (Vec<u8>, Vec<u8>), prefix: usize) -> Item {
+    Item { key: key.get(prefix..).unwrap_or_default().to_vec(), value }
+}
+
+/// A key behind every row with this prefix: entry keys start with UTF-8 and the open end is a single `FF`.
+fn after(prefix: &[u8]) -> Vec<u8> {
+    [prefix, &[0xFF, 0xFF]].concat()
+}
+
+fn encode_leaf(items: &[Item]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for item in items {
+        put_bytes(&item.key, &mut out);
+        put_bytes(&item.value, &mut out);
+    }
+    out
+}
+
+fn decode_leaf(bytes: &[u8]) -> Result<Vec<Item>, IndexError> {
+    let mut reader = Reader(bytes);
+    let mut items = Vec::new();
+    while !reader.is_empty() {
+        let key = reader.bytes()?.to_vec();
+        items.push(Item { key, value: reader.bytes()?.to_vec() });
+    }
+    Ok(items)
+}

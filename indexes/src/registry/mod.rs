@@ -1,0 +1,373 @@
+//! The indexes of one database, by name: what is live, what is being built next to it, and what is on disk of both.
+//!
+//! A definition row names the slot of the live build and of its replacement, if one is being built. Every change of a
+//! definition is one synced batch that also removes the rows of the builds it ends. Readers never wait: they look up
+//! the map of names; only changes take the lock.
+
+mod put;
+mod records;
+
+use crate::definition::{IndexDefinition, LockMode, Priority, REPLACEMENT_PREFIX};
+use crate::error::IndexError;
+use crate::function::SharedSource;
+use crate::index::{Index, lock};
+use crate::keys::{Slot, meta};
+use crate::progress::Progress;
+use crate::worker::{self, Clock};
+use dashmap::DashMap;
+use magpie_store::kv::{Batch, Space};
+use magpie_store::{Database, DatabaseView};
+use records::{Build, Record};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, TryLockError, Weak};
+
+/// An index whose functions are Rust code of the embedding program.
+#[derive(Clone)]
+pub struct NativeIndex {
+    /// Its name.
+    pub name: String,
+    /// Its functions.
+    pub source: SharedSource,
+}
+
+/// All indexes of one database; owns their worker threads.
+pub struct Registry {
+    database: Arc<Database>,
+    clock: Clock,
+    natives: HashMap<String, NativeIndex>,
+    /// Lower-cased name -> live build; replacements under `replacementof/name`.
+    indexes: DashMap<String, Arc<Index>>,
+    /// Held by whoever changes definitions.
+    changes: Mutex<()>,
+    this: Weak<Self>,
+}
+
+impl Registry {
+    /// Opens all indexes of the database, starts their workers, and adds or updates the native ones.
+    ///
+    /// # Errors
+    /// When the store fails or a definition row is damaged. An index whose script no longer compiles is opened as
+    /// failed instead.
+    pub fn open(
+        database: Arc<Database>,
+        clock: Clock,
+        natives: Vec<NativeIndex>,
+    ) -> Result<Arc<Self>, IndexError> {
+        let registry = Arc::new_cyclic(|this| Self {
+            database: Arc::clone(&database),
+            clock,
+            natives: natives.iter().map(|native| (native.name.to_lowercase(), native.clone())).collect(),
+            indexes: DashMap::new(),
+            changes: Mutex::new(()),
+            this: this.clone(),
+        });
+        let records = records::read_all(&database.view())?;
+        for record in records {
+            registry.start(record.name(), record.live)?;
+            if let Some(replacement) = record.replacement {
+                let name = format!("{REPLACEMENT_PREFIX}{}", replacement.definition.name);
+                registry.start(name, replacement)?;
+            }
+        }
+        let this = Arc::downgrade(&registry);
+        database.on_commit(Box::new(move |newest| {
+            if let Some(registry) = this.upgrade() {
+                registry.indexes.iter().for_each(|index| index.notify(newest));
+            }
+        }));
+        registry.put(natives.iter().map(NativeIndex::definition).collect())?;
+        Ok(registry)
+    }
+
+    /// Makes the live build of a stored definition and starts its worker.
+    fn start(&self, name: String, build: Build) -> Result<Arc<Index>, IndexError> {
+        let source = self.source_or_broken(&build.definition);
+        let index = Arc::new(Index::new(name.clone(), build.definition, source, build.slot));
+        self.launch(&index)?;
+        self.indexes.insert(name.to_lowercase(), Arc::clone(&index));
+        Ok(index)
+    }
+
+    fn launch(&self, index: &Arc<Index>) -> Result<(), IndexError> {
+        let this = self.this.clone();
+        let caught_up = Box::new(move |index: &Index| this.upgrade().is_some_and(|registry| registry.promote(index)));
+        worker::start(index, Arc::clone(&self.database), Arc::clone(&self.clock), caught_up)
+    }
+
+    /// The live index of this name; `ReplacementOf/NAME` finds a build in progress. Case-insensitive.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Index>> {
+        self.indexes.get(&name.to_lowercase()).map(|index| Arc::clone(&index))
+    }
+
+    /// [`Self::get`] for reading on a snapshot that was taken before.
+    ///
+    /// # Errors
+    /// [`IndexError::Moved`] when the live build is not the one that the snapshot knows, so that its rows in the
+    /// snapshot would be those of a build in progress: take a new snapshot and ask again.
+    pub fn get_in(&self, view: &DatabaseView<'_>, name: &str) -> Result<Option<Arc<Index>>, IndexError> {
+        let Some(index) = self.get(name) else { return Ok(None) };
+        let slots = records::read(view, &index.definition().name)?;
+        let known = slots.is_some_and(|record| {
+            record.live.slot == index.slot || record.replacement.is_some_and(|next| next.slot == index.slot)
+        });
+        if known { Ok(Some(index)) } else { Err(IndexError::Moved { name: name.to_owned() }) }
+    }
+
+    /// All live indexes and replacements, sorted by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Index>> {
+        let mut all: Vec<_> = self.indexes.iter().map(|index| Arc::clone(&index)).collect();
+        all.sort_by_key(|index| index.name());
+        all
+    }
+
+    /// Deletes an index with its replacement, or cancels a replacement named `ReplacementOf/NAME`. Gives whether it
+    /// existed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn delete(&self, name: &str) -> Result<bool, IndexError> {
+        let guard = lock(&self.changes);
+        let Some(index) = self.get(name) else { return Ok(false) };
+        if name.to_lowercase().starts_with(&REPLACEMENT_PREFIX.to_lowercase()) {
+            self.cancel_replacement(&index.definition().name)?;
+            return Ok(true);
+        }
+        let replacement = self.get(&format!("{REPLACEMENT_PREFIX}{name}"));
+        let ended: Vec<_> = [Some(index), replacement].into_iter().flatten().collect();
+        let mut batch = Batch::new();
+        batch.delete(Space::Meta, meta::definition(name));
+        self.end_builds(&ended, batch)?;
+        drop(guard);
+        Ok(true)
+    }
+
+    /// Stops builds and commits `batch` together with the removal of their rows.
+    fn end_builds(&self, ended: &[Arc<Index>], mut batch: Batch) -> Result<(), IndexError> {
+        for index in ended {
+            index.stop();
+            let (from, to) = index.slot.range();
+            batch.delete_range(Space::Index, from, to);
+        }
+        self.database.commit_definition(batch)?;
+        for index in ended {
+            self.indexes.remove_if(&index.name().to_lowercase(), |_, live| live.slot == index.slot);
+        }
+        Ok(())
+    }
+
+    /// Removes a replacement in progress; the caller holds the lock.
+    fn cancel_replacement(&self, name: &str) -> Result<(), IndexError> {
+        let Some(replacement) = self.get(&format!("{REPLACEMENT_PREFIX}{name}")) else { return Ok(()) };
+        let Some(live) = self.get(name) else { return Ok(()) };
+        let mut batch = Batch::new();
+        Record::live(&live).write(&mut batch);
+        self.end_builds(&[replacement], batch)
+    }
+
+    /// Starts an index over: its rows are removed and it indexes all documents again.
+    ///
+    /// # Errors
+    /// [`IndexError::NotFound`], or when the store fails.
+    pub fn reset(&self, name: &str) -> Result<(), IndexError> {
+        let guard = lock(&self.changes);
+        let old = self.get(name).ok_or_else(|| IndexError::NotFound { name: name.to_owned() })?;
+        let definition = (*old.definition()).clone();
+        let mut batch = Batch::new();
+        let slot = self.next_slot(&mut batch)?;
+        let was_paused = old.is_paused();
+        let mut record = records::read(&self.database.view(), &definition.name)?
+            .ok_or_else(|| IndexError::NotFound { name: name.to_owned() })?;
+        let target = if record.live.slot == old.slot { Some(&mut record.live) } else { record.replacement.as_mut() };
+        if let Some(build) = target {
+            build.slot = slot;
+        }
+        record.write(&mut batch);
+        old.stop();
+        let (from, to) = old.slot.range();
+        batch.delete_range(Space::Index, from, to);
+        self.database.commit_definition(batch)?;
+        let index = Arc::new(Index::new(old.name(), definition, Arc::clone(&old.source), slot));
+        index.set_paused(was_paused);
+        self.launch(&index)?;
+        self.indexes.insert(old.name().to_lowercase(), index);
+        drop(guard);
+        Ok(())
+    }
+
+    /// Puts a replacement that has caught up in the place of the live build. Runs on the replacement's worker; gives
+    /// `true` when the registry was busy and it must be called again.
+    fn promote(&self, replacement: &Index) -> bool {
+        if !replacement.name().starts_with(REPLACEMENT_PREFIX) {
+            return false;
+        }
+        // Whoever holds the lock may be waiting for this very worker to end.
+        let guard = match self.changes.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return true,
+        };
+        let promoted = self.promote_locked(replacement);
+        drop(guard);
+        match promoted {
+            Ok(()) => false,
+            Err(error) => {
+                replacement.publish_end(Some(format!("Index {} could not take over: {error}", replacement.name())));
+                false
+            }
+        }
+    }
+
+    fn promote_locked(&self, replacement: &Index) -> Result<(), IndexError> {
+        let name = replacement.definition().name.clone();
+        let Some(new) = self.get(&format!("{REPLACEMENT_PREFIX}{name}")) else { return Ok(()) };
+        if new.slot != replacement.slot {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        Record::live(&new).write(&mut batch);
+        let old = self.get(&name);
+        if let Some(old) = &old {
+            old.stop();
+            let (from, to) = old.slot.range();
+            batch.delete_range(Space::Index, from, to);
+        }
+        self.database.commit_definition(batch)?;
+        new.rename(&name);
+        self.indexes.insert(name.to_lowercase(), new);
+        self.indexes.remove(&format!("{REPLACEMENT_PREFIX}{name}").to_lowercase());
+        Ok(())
+    }
+
+    /// Stops indexing of one index, or of all, until it is resumed or the server restarts.
+    ///
+    /// # Errors
+    /// [`IndexError::NotFound`].
+    pub fn pause(&self, name: Option<&str>) -> Result<(), IndexError> {
+        self.each(name, |index| index.set_paused(true))
+    }
+
+    /// Goes on indexing; a disabled index stays disabled.
+    ///
+    /// # Errors
+    /// [`IndexError::NotFound`].
+    pub fn resume(&self, name: Option<&str>) -> Result<(), IndexError> {
+        self.each(name, |index| {
+            index.set_paused(index.definition().state == crate::definition::IndexState::Disabled);
+        })
+    }
+
+    fn each(&self, name: Option<&str>, act: impl Fn(&Index)) -> Result<(), IndexError> {
+        match name {
+            Some(name) => {
+                act(&*self.get(name).ok_or_else(|| IndexError::NotFound { name: name.to_owned() })?);
+            }
+            None => self.all().iter().for_each(|index| act(index)),
+        }
+        Ok(())
+    }
+
+    /// Enables or disables an index; this outlives restarts.
+    ///
+    /// # Errors
+    /// [`IndexError::NotFound`], or when the store fails.
+    pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<(), IndexError> {
+        use crate::definition::IndexState;
+        let state = if enabled { IndexState::Normal } else { IndexState::Disabled };
+        self.change_definition(name, |definition| definition.state = state)?;
+        self.each(Some(name), |index| index.set_paused(!enabled))
+    }
+
+    /// Sets the priority.
+    ///
+    /// # Errors
+    /// [`IndexError::NotFound`], or when the store fails.
+    pub fn set_priority(&self, name: &str, priority: Priority) -> Result<(), IndexError> {
+        self.change_definition(name, |definition| definition.priority = priority)
+    }
+
+    /// Sets the lock mode.
+    ///
+    /// # Errors
+    /// [`IndexError::NotFound`], or when the store fails.
+    pub fn set_lock_mode(&self, name: &str, lock_mode: LockMode) -> Result<(), IndexError> {
+        self.change_definition(name, |definition| definition.lock_mode = lock_mode)
+    }
+
+    fn change_definition(&self, name: &str, change: impl Fn(&mut IndexDefinition)) -> Result<(), IndexError> {
+        let guard = lock(&self.changes);
+        let index = self.get(name).ok_or_else(|| IndexError::NotFound { name: name.to_owned() })?;
+        let mut definition = (*index.definition()).clone();
+        change(&mut definition);
+        let mut batch = Batch::new();
+        self.write_definition(&index, definition.clone(), &mut batch)?;
+        self.database.commit_definition(batch)?;
+        index.set_definition(definition);
+        drop(guard);
+        Ok(())
+    }
+
+    /// Writes the row of a build's new definition text; its slot stays.
+    fn write_definition(
+        &self,
+        index: &Index,
+        definition: IndexDefinition,
+        batch: &mut Batch,
+    ) -> Result<(), IndexError> {
+        let name = index.definition().name.clone();
+        let mut record = records::read(&self.database.view(), &name)?
+            .ok_or_else(|| IndexError::NotFound { name: name.clone() })?;
+        match &mut record.replacement {
+            Some(next) if next.slot == index.slot => next.definition = definition,
+            _ => record.live.definition = definition,
+        }
+        record.write(batch);
+        Ok(())
+    }
+
+    /// Takes the next slot number; the batch that uses it must be committed under the lock.
+    fn next_slot(&self, batch: &mut Batch) -> Result<Slot, IndexError> {
+        let row = self.database.view().kv().get(Space::Meta, meta::NEXT_SLOT)?;
+        let next = match row.as_deref() {
+            None => 1,
+            Some([a, b, c, d]) => u32::from_be_bytes([*a, *b, *c, *d]),
+            Some(_) => return Err(IndexError::Corrupt("the slot counter".to_owned())),
+        };
+        let behind = next.checked_add(1).ok_or(IndexError::SlotsExhausted)?;
+        batch.put(Space::Meta, meta::NEXT_SLOT, behind.to_be_bytes());
+        Ok(Slot(next))
+    }
+
+    /// Removes the tombstones that every index has seen, and gives their number. A new index needs none: it has no
+    /// rows of deleted documents. A paused, disabled or failed index holds back those it has not seen.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn purge_tombstones(&self) -> Result<u64, IndexError> {
+        let view = self.database.view();
+        let mut seen_by_all = view.last_etag();
+        for index in self.all() {
+            seen_by_all = seen_by_all.min(Progress::read(view.kv(), index.slot)?.etag);
+        }
+        drop(view);
+        Ok(self.database.purge_tombstones(seen_by_all)?)
+    }
+
+    /// Stops all workers and waits until they have ended.
+    pub fn stop(&self) {
+        let guard = lock(&self.changes);
+        self.all().iter().for_each(|index| index.stop());
+        drop(guard);
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // The last owner may be a worker that was just promoting: it must not wait for itself, only ask to stop.
+        for index in &self.indexes {
+            lock(&index.control).stop = true;
+            index.wake.notify_all();
+        }
+    }
+}

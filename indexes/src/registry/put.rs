@@ -1,0 +1,227 @@
+//! Putting definitions: all or none, nothing re-indexed that need not be, the old results served until the new are
+//! there.
+
+use super::records::{Build, Record};
+use super::{NativeIndex, Registry};
+use crate::definition::{IndexDefinition, IndexState, LockMode, NATIVE, REPLACEMENT_PREFIX};
+use crate::error::IndexError;
+use crate::function::{
+    FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, MappedCollections, SharedSource,
+};
+use crate::index::{Index, lock};
+use crate::script::ScriptSource;
+use crate::signature::canonical_definition;
+use magpie_store::kv::{Batch, Space};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What a put of one definition comes to.
+enum Plan {
+    /// Nothing changes.
+    Keep,
+    /// Only the text changes: formatting, priority, lock mode, state.
+    Update(Arc<Index>),
+    /// As `Update`, and a replacement in progress is given up.
+    UpdateAndCancel(Arc<Index>, Arc<Index>),
+    /// A new name.
+    Create(SharedSource),
+    /// A real change: built next to the live one, in place of the replacement in progress if there is one.
+    Replace(SharedSource, Arc<Index>, Option<Arc<Index>>),
+}
+
+impl NativeIndex {
+    /// The definition under which a native index is stored and shown.
+    #[must_use]
+    pub fn definition(&self) -> IndexDefinition {
+        let native = "native Rust";
+        IndexDefinition {
+            name: self.name.clone(),
+            maps: vec![native.to_owned()],
+            reduce: self.source.shape().group_by.is_some().then(|| native.to_owned()),
+            configuration: std::iter::once((NATIVE.to_owned(), Some("true".to_owned()))).collect(),
+            ..IndexDefinition::default()
+        }
+    }
+}
+
+impl Registry {
+    /// Puts definitions: all of them or, on an error, none. An unchanged definition is left alone; one that differs
+    /// only in formatting, comments or options that decide no rows is updated in place; a new one is built; a changed
+    /// one is built next to the old, which answers until the new one has caught up.
+    ///
+    /// # Errors
+    /// When a definition or its script is refused, an index is locked, or the store fails.
+    pub fn put(&self, definitions: Vec<IndexDefinition>) -> Result<Vec<String>, IndexError> {
+        let guard = lock(&self.changes);
+        let mut names = HashSet::new();
+        let mut plans = Vec::new();
+        for definition in definitions {
+            if !names.insert(definition.name.to_lowercase()) {
+                return Err(IndexError::InvalidDefinition {
+                    name: definition.name,
+                    reason: "the request holds it twice; send each index once".to_owned(),
+                });
+            }
+            plans.push((self.plan(&definition)?, definition));
+        }
+        let names = plans.iter().map(|(_, definition)| definition.name.clone()).collect();
+        self.carry_out(plans)?;
+        drop(guard);
+        Ok(names)
+    }
+
+    /// Whether putting this definition would change anything.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub fn has_changed(&self, definition: &IndexDefinition) -> Result<bool, IndexError> {
+        let guard = lock(&self.changes);
+        let plan = self.plan(definition)?;
+        drop(guard);
+        Ok(!matches!(plan, Plan::Keep))
+    }
+
+    fn plan(&self, definition: &IndexDefinition) -> Result<Plan, IndexError> {
+        definition.validate()?;
+        let source = self.source(definition)?;
+        let Some(live) = self.get(&definition.name) else { return Ok(Plan::Create(source)) };
+        let replacement = self.get(&format!("{REPLACEMENT_PREFIX}{}", definition.name));
+        let canonical = canonical_definition(definition, source.as_ref());
+        let current = replacement.as_ref().unwrap_or(&live);
+        if *current.definition() == *definition {
+            return Ok(Plan::Keep);
+        }
+        match live.definition().lock_mode {
+            LockMode::Unlock => {}
+            LockMode::LockedIgnore => return Ok(Plan::Keep),
+            LockMode::LockedError => return Err(IndexError::Locked { name: definition.name.clone() }),
+        }
+        Ok(match replacement {
+            Some(next) if next.canonical == canonical => Plan::Update(next),
+            Some(next) if live.canonical == canonical => Plan::UpdateAndCancel(live, next),
+            None if live.canonical == canonical => Plan::Update(live),
+            replacement => Plan::Replace(source, live, replacement),
+        })
+    }
+
+    /// Writes all plans in one batch, then ends and starts workers.
+    fn carry_out(&self, plans: Vec<(Plan, IndexDefinition)>) -> Result<(), IndexError> {
+        let mut batch = Batch::new();
+        let mut ended = Vec::new();
+        let mut started = Vec::new();
+        let mut updated = Vec::new();
+        let mut next_slot = None;
+        for (plan, definition) in plans {
+            let slot = |batch: &mut Batch, next: &mut Option<u32>| self.take_slot(batch, next);
+            match plan {
+                Plan::Keep => {}
+                Plan::Update(index) => {
+                    self.write_definition(&index, definition.clone(), &mut batch)?;
+                    updated.push((index, definition));
+                }
+                Plan::UpdateAndCancel(live, next) => {
+                    let build = Build { definition: definition.clone(), slot: live.slot };
+                    Record { live: build, replacement: None }.write(&mut batch);
+                    ended.push(next);
+                    updated.push((live, definition));
+                }
+                Plan::Create(source) => {
+                    let build = Build { definition, slot: slot(&mut batch, &mut next_slot)? };
+                    Record { live: build.clone(), replacement: None }.write(&mut batch);
+                    started.push((build.definition.name.clone(), build, source));
+                }
+                Plan::Replace(source, live, replacement) => {
+                    let build = Build { definition, slot: slot(&mut batch, &mut next_slot)? };
+                    let record = Record { live: Build::of(&live), replacement: Some(build.clone()) };
+                    record.write(&mut batch);
+                    ended.extend(replacement);
+                    started.push((format!("{REPLACEMENT_PREFIX}{}", build.definition.name), build, source));
+                }
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.end_builds(&ended, batch)?;
+        for (index, definition) in updated {
+            index.set_paused(definition.state == IndexState::Disabled);
+            index.set_definition(definition);
+        }
+        for (name, build, source) in started {
+            let index = Arc::new(Index::new(name.clone(), build.definition, source, build.slot));
+            self.indexes.insert(name.to_lowercase(), Arc::clone(&index));
+            self.launch(&index)?;
+        }
+        Ok(())
+    }
+
+    /// Slots for several builds of one batch: the counter on disk does not show what the batch holds already.
+    fn take_slot(&self, batch: &mut Batch, next: &mut Option<u32>) -> Result<crate::keys::Slot, IndexError> {
+        let slot = match *next {
+            None => self.next_slot(batch)?.0,
+            Some(slot) => {
+                let behind = slot.checked_add(1).ok_or(IndexError::SlotsExhausted)?;
+                batch.put(Space::Meta, crate::keys::meta::NEXT_SLOT, behind.to_be_bytes());
+                slot
+            }
+        };
+        *next = slot.checked_add(1);
+        Ok(crate::keys::Slot(slot))
+    }
+
+    fn source(&self, definition: &IndexDefinition) -> Result<SharedSource, IndexError> {
+        let name = definition.name.clone();
+        if definition.is_native() {
+            let native = self.natives.get(&name.to_lowercase());
+            return native.map(|native| Arc::clone(&native.source)).ok_or_else(|| IndexError::InvalidDefinition {
+                name,
+                reason: "its functions are Rust code that this program does not have; register it when opening"
+                    .to_owned(),
+            });
+        }
+        let reduce = definition.reduce.as_deref().filter(|reduce| !reduce.trim().is_empty());
+        ScriptSource::new(&name, &definition.maps, reduce, &definition.additional_sources)
+            .map(|source| Arc::new(source) as SharedSource)
+            .map_err(|error| IndexError::Script { name, error })
+    }
+
+    /// The source of a stored definition. One that is refused today (it was accepted when it was put) must not keep
+    /// the database from opening: the index shows the reason as its failure.
+    pub(super) fn source_or_broken(&self, definition: &IndexDefinition) -> SharedSource {
+        self.source(definition).unwrap_or_else(|error| {
+            Arc::new(BrokenSource {
+                shape: FunctionShape {
+                    collections: MappedCollections::Named(Vec::new()),
+                    group_by: None,
+                    fields: Vec::new(),
+                },
+                canonical: format!("broken {definition:?}"),
+                error: FunctionError {
+                    kind: FunctionErrorKind::Compile,
+                    message: error.to_string(),
+                    position: None,
+                },
+            })
+        })
+    }
+}
+
+/// A source that can only say why it does not work.
+struct BrokenSource {
+    shape: FunctionShape,
+    canonical: String,
+    error: FunctionError,
+}
+
+impl FunctionSource for BrokenSource {
+    fn shape(&self) -> &FunctionShape {
+        &self.shape
+    }
+    fn canonical_text(&self) -> &str {
+        &self.canonical
+    }
+    fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError> {
+        Err(self.error.clone())
+    }
+}
+

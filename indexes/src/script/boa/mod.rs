@@ -1,0 +1,295 @@
+//! The engine behind JavaScript indexes: boa, hardened as far as that is possible from outside.
+//!
+//! One context per index, on one thread. What it guarantees: no state survives a call (everything reachable is frozen
+//! or refused), no clock, no random numbers, no code from strings, and bounds on steps, recursion, and on what native
+//! functions may be asked to make. After a call that ran into a bound, or a panic of the engine, the context is built
+//! anew. What it cannot bound: the total memory of a call, and the time of one regular expression with polynomial
+//! backtracking; those need a process of its own.
+
+mod budget;
+mod failure;
+mod freeze;
+mod from_js;
+mod guards;
+mod heritage;
+mod natives;
+mod realm;
+mod to_js;
+
+use super::dialect::{GroupBy, Projection};
+use super::errors::{definition_error, limit_error, run_error};
+use super::rewrite::Rewritten;
+use crate::function::{Emitted, FunctionError, IndexFunction};
+use crate::limits::EMITS_PER_DOCUMENT_MAX;
+use boa_engine::object::builtins::{JsArray, JsFunction};
+use boa_engine::{Context, JsObject, JsString, JsValue};
+use from_js::Missing;
+use magpie_store::Document;
+use magpie_store::json::{Json, Object};
+use natives::Registration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Everything about an index that its functions need; the same for every thread.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The index's name, for messages.
+    pub name: String,
+    /// The written program.
+    pub program: Rewritten,
+    /// What to call the scripts in messages, in their order; empty when there is only one.
+    pub labels: Vec<String>,
+    /// The reduce key, if there is a reduce.
+    pub group_by: Option<GroupBy>,
+    /// What each registered map reads, if the text tells; as many as there are maps, or none.
+    pub projections: Vec<Option<Projection>>,
+}
+
+/// A registered map function.
+struct MapFunction {
+    /// Lower-cased collection; `None` for all documents.
+    collection: Option<String>,
+    function: JsFunction,
+    projection: Option<Projection>,
+}
+
+/// The compiled functions of one index.
+struct Engine {
+    context: Context,
+    maps: Vec<MapFunction>,
+    reduce: Option<JsFunction>,
+    writer: to_js::Writer,
+}
+
+/// The [`IndexFunction`] of a JavaScript index.
+pub(super) struct BoaFunction {
+    plan: Arc<Plan>,
+    /// `None` after a failure that may have left the engine in disorder.
+    engine: Option<Engine>,
+}
+
+/// What the scripts registered, as far as it can leave the thread.
+#[derive(Debug, Clone)]
+pub(super) struct Registered {
+    /// The collections as written, in order, one per map.
+    pub collections: Vec<String>,
+}
+
+/// Loads the program once and says what it registers. Needs the same stack as [`BoaFunction::new`].
+///
+/// # Errors
+/// Those of [`BoaFunction::new`].
+pub(super) fn register(plan: &Plan) -> Result<Registered, FunctionError> {
+    Engine::load(plan).map(|(_, registered)| registered)
+}
+
+impl BoaFunction {
+    /// Loads the program. The calling thread needs the stack that `crate::limits::SCRIPT_STACK_BYTES` names.
+    ///
+    /// # Errors
+    /// When the scripts throw while loading, register nothing usable, or keep state that could change.
+    pub fn new(plan: Arc<Plan>) -> Result<Self, FunctionError> {
+        let (engine, _) = Engine::load(&plan)?;
+        Ok(Self { plan, engine: Some(engine) })
+    }
+
+    /// Runs `work` with a working engine; discards the engine when its state is in doubt afterwards.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Engine, &Plan) -> Result<T, FunctionError>,
+    ) -> Result<T, FunctionError> {
+        let mut engine = match self.engine.take() {
+            Some(engine) => engine,
+            None => Engine::load(&self.plan)?.0,
+        };
+        budget::begin_call();
+        let plan = Arc::clone(&self.plan);
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut engine, &plan)));
+        natives::forget_document();
+        match outcome {
+            Ok(result) => {
+                let sound = !matches!(&result, Err(error) if error.kind == crate::function::FunctionErrorKind::Limit);
+                if sound && !budget::exhausted() {
+                    self.engine = Some(engine);
+                }
+                result
+            }
+            Err(_) => Err(run_error("the JavaScript engine failed on this input", None)),
+        }
+    }
+}
+
+impl IndexFunction for BoaFunction {
+    fn map(&mut self, document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+        self.guarded(|engine, plan| engine.map(plan, document))
+    }
+
+    fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
+        self.guarded(|engine, plan| engine.reduce(plan, key, values))
+    }
+}
+
+impl Engine {
+    fn load(plan: &Plan) -> Result<(Self, Registered), FunctionError> {
+        budget::begin_call();
+        let mut sandbox = realm::build().map_err(|message| run_error(message, None))?;
+        let Registration { maps, reduce, .. } = realm::run(&mut sandbox, plan)?;
+        let mut functions = Vec::new();
+        let mut collections = Vec::new();
+        for (number, map) in maps.into_iter().enumerate() {
+            let (collection, function) = checked_map(plan, number, &map)?;
+            functions.push(MapFunction {
+                collection: (collection != "@all_docs").then(|| collection.to_lowercase()),
+                function,
+                projection: plan.projections.get(number).cloned().flatten(),
+            });
+            collections.push(collection);
+        }
+        if functions.is_empty() {
+            let message = format!(
+                "JavaScript index {} doesn't contain any map functions or 'globalDefinition.Map' was modified in the \
+                 script: it must call map('Collection', document => ({{ .. }}))",
+                plan.name
+            );
+            return Err(definition_error(message, None));
+        }
+        let reduce = match (&plan.group_by, reduce) {
+            (Some(_), None) => {
+                return Err(definition_error(
+                    "the Reduce has a groupBy without .aggregate(g => ({ .. })), so nothing can be reduced",
+                    None,
+                ));
+            }
+            (_, reduce) => reduce,
+        };
+        Ok((
+            Self { context: sandbox.context, maps: functions, reduce, writer: to_js::Writer::default() },
+            Registered { collections },
+        ))
+    }
+
+    fn map(&mut self, plan: &Plan, document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+        let mut emitted = Vec::new();
+        let mut body = None;
+        let collection = document.collection.key();
+        for index in 0..self.maps.len() {
+            let Some(map) = self.maps.get(index) else { break };
+            if map.collection.as_deref().is_some_and(|wanted| wanted != collection) {
+                continue;
+            }
+            let body: &Object = body.get_or_insert_with(|| document.body_json());
+            let projection = map.projection.clone();
+            let function = map.function.clone();
+            let argument = self.writer.document(document, body, projection.as_ref(), &mut self.context);
+            natives::current_document(&argument, document);
+            let result = function
+                .call(&JsValue::undefined(), &[argument.into()], &mut self.context)
+                .map_err(|error| failure::function_error(error, plan, &mut self.context))?;
+            self.emit(plan, &result, &mut emitted)?;
+        }
+        Ok(emitted)
+    }
+
+    /// An array gives one output per element, an object gives one, anything else none.
+    fn emit(&mut self, plan: &Plan, result: &JsValue, emitted: &mut Vec<Emitted>) -> Result<(), FunctionError> {
+        let Some(object) = result.as_object() else { return Ok(()) };
+        if !object.is_array() {
+            return self.emit_one(plan, &object, emitted);
+        }
+        let length = JsArray::from_object(object.clone())
+            .and_then(|array| array.length(&mut self.context))
+            .map_err(|error| failure::function_error(error, plan, &mut self.context))?;
+        if length > EMITS_PER_DOCUMENT_MAX as u64 {
+            let message = format!(
+                "the map gave {length} outputs for one document; at most {EMITS_PER_DOCUMENT_MAX} are allowed"
+            );
+            return Err(limit_error(message, None));
+        }
+        for index in 0..length {
+            let element = object
+                .get(index, &mut self.context)
+                .map_err(|error| failure::function_error(error, plan, &mut self.context))?;
+            if let Some(element) = element.as_object() {
+                self.emit_one(plan, &element, emitted)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit_one(&mut self, plan: &Plan, object: &JsObject, emitted: &mut Vec<Emitted>) -> Result<(), FunctionError> {
+        if emitted.len() >= EMITS_PER_DOCUMENT_MAX {
+            let message = format!("a document has more than {EMITS_PER_DOCUMENT_MAX} outputs, which is not allowed");
+            return Err(limit_error(message, None));
+        }
+        let object = from_js::unboosted(object, &mut self.context);
+        let (value, undefined) = from_js::output(&object, Missing::LeftOut, &mut self.context)
+            .map_err(|error| error.into_function_error(plan, &mut self.context))?;
+        let key = match &plan.group_by {
+            Some(group_by) => reduce_key(group_by, &value, &undefined)?,
+            None => Vec::new(),
+        };
+        emitted.push(Emitted { key, value: Json::Object(value) });
+        Ok(())
+    }
+
+    fn reduce(&mut self, plan: &Plan, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
+        let (Some(reduce), Some(group_by)) = (self.reduce.clone(), &plan.group_by) else {
+            return Err(run_error("this index has no reduce", None));
+        };
+        let context = &mut self.context;
+        let group = self.writer.group(group_by, key, values, context);
+        let result = reduce
+            .call(&JsValue::undefined(), &[group.into()], context)
+            .map_err(|error| failure::function_error(error, plan, context))?;
+        let object = match result.as_object() {
+            Some(object) if !object.is_array() && !object.is_callable() => object,
+            _ => {
+                let text = from_js::describe(&result, context);
+                return Err(run_error(format!("Reduce result is not object: {text}"), None));
+            }
+        };
+        let (value, _) = from_js::output(&object, Missing::Null, context)
+            .map_err(|error| error.into_function_error(plan, context))?;
+        Ok(Json::Object(value))
+    }
+}
+
+/// The values of the group-by fields in a map output. A property that is there but undefined counts as null.
+fn reduce_key(group_by: &GroupBy, value: &Object, undefined: &[String]) -> Result<Vec<Json>, FunctionError> {
+    let mut key = Vec::with_capacity(group_by.fields.len());
+    for field in &group_by.fields {
+        let Some((first, rest)) = field.path.split_first() else { continue };
+        let Some(found) = value.get(first) else {
+            if undefined.contains(first) {
+                key.push(Json::Null);
+                continue;
+            }
+            let fields: Vec<String> = group_by.fields.iter().map(|field| field.path.join(".")).collect();
+            let message = format!(
+                "The output of the mapping function does not contain all fields that the index is supposed to group \
+                 by.\nOutput: {value}\nGroup by fields: {}",
+                fields.join(",")
+            );
+            return Err(run_error(message, None));
+        };
+        let nested = rest.iter().try_fold(found, |at, name| at.get(name));
+        key.push(nested.cloned().unwrap_or_default());
+    }
+    Ok(key)
+}
+
+fn checked_map(plan: &Plan, number: usize, map: &natives::MapCall) -> Result<(String, JsFunction), FunctionError> {
+    let refuse = |what: &str| {
+        let message = format!("JavaScript index {} map function #{number} {what}", plan.name);
+        Err(definition_error(message, None))
+    };
+    let Some(collection) = &map.collection else { return refuse("is missing a collection name") };
+    let Some(collection) = collection.as_string().as_ref().map(JsString::to_std_string_lossy) else {
+        return refuse("collection name isn't a string");
+    };
+    let Some(function) = &map.function else { return refuse("is missing its method property") };
+    match function.as_object().and_then(JsFunction::from_object) {
+        Some(function) => Ok((collection, function)),
+        None => refuse("method property isn't a 'FunctionInstance'"),
+    }
+}

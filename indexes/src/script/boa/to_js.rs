@@ -1,0 +1,130 @@
+//! JSON into the engine: plain objects and arrays, numbers as doubles.
+
+use crate::script::dialect::{GroupBy, Projection};
+use boa_engine::object::builtins::JsArray;
+use boa_engine::property::{PropertyDescriptor, PropertyKey};
+use boa_engine::{Context, JsObject, JsString, JsValue};
+use magpie_store::Document;
+use magpie_store::json::{Json, Number, Object};
+use std::collections::HashMap;
+
+/// How many property names are kept ready at most.
+const KEYS_MAX: usize = 4096;
+/// The name of the metadata in a document.
+const METADATA: &str = "@metadata";
+
+/// Converts values; keeps the property names that it has met.
+#[derive(Default)]
+pub(super) struct Writer {
+    keys: HashMap<Box<str>, PropertyKey>,
+}
+
+impl Writer {
+    /// A document as its map sees it: the fields of the projection, or all of them and `@metadata`.
+    pub fn document(
+        &mut self,
+        document: &Document,
+        body: &Object,
+        projection: Option<&Projection>,
+        context: &mut Context,
+    ) -> JsObject {
+        let object = JsObject::with_object_proto(context.intrinsics());
+        match projection {
+            Some(projection) => {
+                for field in &projection.fields {
+                    if let Some(value) = body.get(field) {
+                        self.set(&object, field, value, context);
+                    }
+                }
+            }
+            None => body.iter().for_each(|(name, value)| self.set(&object, name, value, context)),
+        }
+        if projection.is_none_or(|projection| projection.metadata) {
+            self.set(&object, METADATA, &Json::Object(metadata(document)), context);
+        }
+        object
+    }
+
+    /// The argument of a reduce: `{key, values}`.
+    pub fn group(&mut self, group_by: &GroupBy, key: &[Json], values: &[Json], context: &mut Context) -> JsObject {
+        let key = if group_by.single {
+            key.first().map_or_else(JsValue::null, |value| self.value(value, context))
+        } else {
+            let object = JsObject::with_object_proto(context.intrinsics());
+            for (field, value) in group_by.fields.iter().zip(key) {
+                self.set(&object, &field.key, value, context);
+            }
+            object.into()
+        };
+        let values: Vec<JsValue> = values.iter().map(|value| self.value(value, context)).collect();
+        let values = JsArray::from_iter(values, context).into();
+        let group = JsObject::with_object_proto(context.intrinsics());
+        self.insert(&group, "key", key);
+        self.insert(&group, "values", values);
+        group
+    }
+
+    /// Any JSON value.
+    pub fn value(&mut self, json: &Json, context: &mut Context) -> JsValue {
+        match json {
+            Json::Null => JsValue::null(),
+            Json::Bool(value) => JsValue::from(*value),
+            Json::Number(number) => self::number(number),
+            Json::String(text) => JsString::from(text.as_str()).into(),
+            Json::Array(items) => {
+                let items: Vec<JsValue> = items.iter().map(|item| self.value(item, context)).collect();
+                JsArray::from_iter(items, context).into()
+            }
+            Json::Object(fields) => {
+                let object = JsObject::with_object_proto(context.intrinsics());
+                fields.iter().for_each(|(name, value)| self.set(&object, name, value, context));
+                object.into()
+            }
+        }
+    }
+
+    fn set(&mut self, object: &JsObject, name: &str, value: &Json, context: &mut Context) {
+        let value = self.value(value, context);
+        self.insert(object, name, value);
+    }
+
+    /// Defines an own property, whatever its name; even `__proto__` is only data here.
+    fn insert(&mut self, object: &JsObject, name: &str, value: JsValue) {
+        let property = PropertyDescriptor::builder().value(value).writable(true).enumerable(true).configurable(true);
+        object.insert_property(self.key(name), property.build());
+    }
+
+    fn key(&mut self, name: &str) -> PropertyKey {
+        if let Some(key) = self.keys.get(name) {
+            return key.clone();
+        }
+        let key = PropertyKey::from(JsString::from(name));
+        if self.keys.len() < KEYS_MAX {
+            self.keys.insert(name.into(), key.clone());
+        }
+        key
+    }
+}
+
+/// The nearest double; small integers in the engine's own form.
+fn number(number: &Number) -> JsValue {
+    let double = number.as_f64();
+    if double != 0.0
+        && let Some(Ok(small)) = number.as_i64().map(i32::try_from)
+    {
+        return JsValue::from(small);
+    }
+    JsValue::from(double)
+}
+
+/// The metadata that scripts see: the client's keys, `@collection`, `@id` and `@last-modified`. The change vector is
+/// not among them: an index must not depend on the order of writes.
+pub(super) fn metadata(document: &Document) -> Object {
+    let mut metadata = document.metadata_json();
+    if metadata.get("@collection").is_none() {
+        metadata.insert("@collection", document.collection.as_str());
+    }
+    metadata.insert("@id", document.id.as_str());
+    metadata.insert("@last-modified", document.last_modified.to_string());
+    metadata
+}

@@ -1,0 +1,88 @@
+//! The global names an index script may and may not use.
+
+/// Names that begin like this are Magpie's own.
+pub(in crate::script) const RESERVED_PREFIX: &str = "__magpie";
+/// Counts a step.
+pub(in crate::script) const STEP: &str = "__magpie_step";
+/// Checks what is about to be spread.
+pub(in crate::script) const SPREAD: &str = "__magpie_spread";
+/// Checks a newly made object or a class's heritage.
+pub(in crate::script) const MADE: &str = "__magpie_made";
+/// Checks and charges a string that was put together.
+pub(in crate::script) const TEXT: &str = "__magpie_text";
+/// Registers a map function.
+pub(in crate::script) const MAP: &str = "map";
+/// Begins the reduce.
+pub(in crate::script) const GROUP_BY: &str = "groupBy";
+
+/// The functions that Magpie gives to scripts, as parameters of the written program, in this order.
+pub(in crate::script) const PARAMETERS: [&str; 15] = [
+    STEP,
+    SPREAD,
+    MADE,
+    TEXT,
+    MAP,
+    GROUP_BY,
+    "id",
+    "getMetadata",
+    "metadataFor",
+    "createField",
+    "createSpatialField",
+    "boost",
+    "tryConvertToNumber",
+    "recurse",
+    "process",
+];
+
+/// Objects and functions of the engine that scripts may use; none of them is ever null.
+const ENGINE_OBJECTS: [&str; 34] = [
+    "Object", "Array", "String", "Number", "Boolean", "Math", "JSON", "Date", "RegExp", "Map", "Set", "WeakMap",
+    "WeakSet", "Symbol", "Error", "TypeError", "RangeError", "SyntaxError", "ReferenceError", "EvalError",
+    "URIError", "AggregateError", "Function", "Reflect", "Iterator", "globalThis", "parseInt", "parseFloat", "isNaN",
+    "isFinite", "encodeURIComponent", "decodeURIComponent", "encodeURI", "decodeURI",
+];
+
+/// Globals that are plain values.
+const ENGINE_VALUES: [&str; 3] = ["undefined", "NaN", "Infinity"];
+
+/// Functions of RavenDB's dialect that Magpie does not have yet.
+const NOT_YET: [&str; 13] = [
+    "load", "cmpxchg", "noTracking", "counterNamesFor", "timeSeriesNamesFor", "attachmentsFor", "loadAttachment",
+    "loadAttachments", "timeSeries", "counters", "loadVector", "createVector", "getRevision",
+];
+
+/// Globals that would break an index's purity or its bounds.
+const FORBIDDEN: [&str; 27] = [
+    "eval", "BigInt", "Promise", "Proxy", "ArrayBuffer", "SharedArrayBuffer", "Atomics", "DataView", "WeakRef",
+    "FinalizationRegistry", "Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array",
+    "Uint32Array", "Float16Array", "Float32Array", "Float64Array", "BigInt64Array", "BigUint64Array",
+    "GeneratorFunction", "AsyncFunction", "Intl", "Temporal", "WebAssembly",
+];
+
+/// Whether a name that the scripts do not declare has a meaning.
+pub(in crate::script) fn is_known(name: &str) -> bool {
+    (PARAMETERS.contains(&name) && !name.starts_with(RESERVED_PREFIX))
+        || ENGINE_VALUES.contains(&name)
+        || is_engine_object(name)
+}
+
+/// Whether the name is an object or function of the engine, hence never null.
+pub(in crate::script) fn is_engine_object(name: &str) -> bool {
+    ENGINE_OBJECTS.contains(&name)
+}
+
+/// Why a name may not be used, if so.
+pub(in crate::script) fn refused(name: &str) -> Option<String> {
+    if NOT_YET.contains(&name) {
+        return Some(format!(
+            "{name}() is not supported yet in an index: put what the index needs into the mapped document, or map the \
+             other collection too and join in the reduce"
+        ));
+    }
+    FORBIDDEN.contains(&name).then(|| format!("{name} is not available in an index"))
+}
+
+/// Which of the engine's globals are taken away from scripts.
+pub(in crate::script) const fn forbidden() -> &'static [&'static str] {
+    &FORBIDDEN
+}

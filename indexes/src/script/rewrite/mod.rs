@@ -1,0 +1,244 @@
+//! Writes the scripts of an index out again as one function with RavenDB's forgiving semantics and Magpie's bounds.
+//!
+//! What changes on the way, and nothing else:
+//! - reading a member of `null` or `undefined`, or calling one, gives `undefined` instead of throwing: every such link
+//!   becomes an optional one (`a.b.c()` is written `a?.b?.c()`); assignment targets, `new` and tags stay as they are;
+//! - a name that nothing declares reads as `null`, and so does everything hanging on it;
+//! - every function body and every loop turn begins with a call that counts steps;
+//! - constructs that would break purity or the bounds are refused with their position.
+//!
+//! Writing from the syntax tree, with parentheses by precedence, cannot be misled by the source's formatting. A list of
+//! marks leads from places in the written text back to line and column of the user's script.
+
+mod expressions;
+mod functions;
+mod links;
+mod patterns;
+mod scope;
+mod statements;
+
+use super::dialect::names;
+use super::errors::definition_error;
+use super::parse::ParsedScript;
+use crate::function::{FunctionError, Position};
+use boa_ast::Span;
+use boa_interner::{Interner, Sym};
+use scope::{Meaning, Scopes};
+use std::collections::HashSet;
+
+/// A place in the written text and what it came from.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    line: u32,
+    column: u32,
+    /// Which script, by its place in the list that was rewritten.
+    pub script: usize,
+    /// Where in that script.
+    pub position: Position,
+    /// The property that is called here, if it is a call of one.
+    pub method: Option<Box<str>>,
+}
+
+/// The written program.
+#[derive(Debug, Clone)]
+pub(super) struct Rewritten {
+    /// An expression whose value is a function. Its parameters are those of [`names::PARAMETERS`]; it returns a function
+    /// that loads the scripts and returns an array of the values that they keep between calls.
+    pub text: String,
+    marks: Vec<Mark>,
+}
+
+impl Rewritten {
+    /// The mark at or before a place in the written text.
+    pub fn origin(&self, line: u32, column: u32) -> Option<&Mark> {
+        let after = self.marks.partition_point(|mark| (mark.line, mark.column) <= (line, column));
+        after.checked_sub(1).and_then(|index| self.marks.get(index))
+    }
+}
+
+/// Writes the program of an index.
+///
+/// # Errors
+/// A definition error with its position when a script uses what an index may not use.
+pub(super) fn rewrite(scripts: &[ParsedScript], interner: &Interner) -> Result<Rewritten, FunctionError> {
+    let mut kept = HashSet::new();
+    for script in scripts {
+        kept.extend(scope::script_names(script.tree.statements()));
+    }
+    let mut names: Vec<Sym> = kept.iter().copied().collect();
+    names.sort_unstable();
+    let mut writer = Writer::new(interner, Scopes::new(kept));
+    writer.put("(function(");
+    writer.put(&names::PARAMETERS.join(","));
+    writer.put("){return function(){\"use strict\";");
+    for (index, script) in scripts.iter().enumerate() {
+        writer.script = index;
+        writer.put("\n");
+        writer.statements(script.tree.statements())?;
+    }
+    writer.refuse_hidden_state()?;
+    writer.put("\nreturn [");
+    for name in names {
+        writer.name(name, None::<Span>)?;
+        writer.put(",");
+    }
+    writer.put("]}})");
+    Ok(Rewritten { text: writer.out, marks: writer.marks })
+}
+
+/// The writer and what it knows about the place it is at.
+struct Writer<'a> {
+    interner: &'a Interner,
+    out: String,
+    line: u32,
+    column: u32,
+    marks: Vec<Mark>,
+    scopes: Scopes,
+    script: usize,
+    /// How many registered functions (arguments of `map`, `groupBy`, `aggregate`) are around.
+    registered: usize,
+    /// The first call of user code while the scripts are loaded.
+    load_call: bool,
+    /// The first function outside of the registered ones that uses variables of a function around it.
+    capture: Option<(Position, usize)>,
+}
+
+impl<'a> Writer<'a> {
+    const fn new(interner: &'a Interner, scopes: Scopes) -> Self {
+        Self {
+            interner,
+            out: String::new(),
+            line: 1,
+            column: 1,
+            marks: Vec::new(),
+            scopes,
+            script: 0,
+            registered: 0,
+            load_call: false,
+            capture: None,
+        }
+    }
+
+    fn put(&mut self, text: &str) {
+        self.out.push_str(text);
+        for c in text.chars() {
+            if c == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+    }
+
+    /// Remembers where the next character came from.
+    fn mark(&mut self, span: Span, method: Option<&str>) {
+        let position = position(span);
+        self.marks.push(Mark {
+            line: self.line,
+            column: self.column,
+            script: self.script,
+            position,
+            method: method.map(Into::into),
+        });
+    }
+
+    fn text_of(&self, name: Sym) -> String {
+        self.interner.resolve(name).map(|text| text.to_string()).unwrap_or_default()
+    }
+
+    fn refuse<T>(&self, message: impl Into<String>, span: impl Into<Option<Span>>) -> Result<T, FunctionError> {
+        Err(definition_error(message, span.into().map(position)))
+    }
+
+    /// Writes a declared name.
+    fn name(&mut self, name: Sym, span: impl Into<Option<Span>>) -> Result<(), FunctionError> {
+        let text = self.text_of(name);
+        if text.starts_with(names::RESERVED_PREFIX) {
+            return self.refuse(format!("the name '{text}' is reserved: use one that does not begin with {}", names::RESERVED_PREFIX), span);
+        }
+        self.put(&text);
+        Ok(())
+    }
+
+    fn meaning(&self, name: Sym) -> Meaning {
+        self.scopes.meaning(name)
+    }
+
+    /// Refuses a write to a variable that would outlive the call, or that does not exist.
+    fn check_assignment(&self, name: Sym, span: Span) -> Result<(), FunctionError> {
+        let text = self.text_of(name);
+        match self.meaning(name) {
+            Meaning::Declared { depth: 0 } if self.scopes.depth > 0 => self.refuse(
+                format!(
+                    "'{text}' is declared outside of the function that assigns it, so its value would survive from one \
+                     call to the next: an index must be a pure function; declare it inside"
+                ),
+                span,
+            ),
+            Meaning::Declared { .. } => Ok(()),
+            Meaning::Free => {
+                self.refuse(format!("assignment to the undeclared variable '{text}': declare it with let"), span)
+            }
+        }
+    }
+
+    /// Notes that a function uses a variable of a function around it.
+    fn note_capture(&mut self, name: Sym, span: Span) {
+        if self.registered == 0
+            && self.capture.is_none()
+            && let Meaning::Declared { depth } = self.meaning(name)
+            && depth > 0
+            && depth < self.scopes.depth
+        {
+            self.capture = Some((position(span), self.script));
+        }
+    }
+
+    /// A closure made while the scripts are loaded can keep variables between calls, out of reach of freezing.
+    fn refuse_hidden_state(&self) -> Result<(), FunctionError> {
+        match self.capture {
+            Some((position, _)) if self.load_call => Err(definition_error(
+                "this function uses a variable of the function around it, and the script calls functions while it is \
+                 loaded, so the variable could keep state between calls: an index must be a pure function; use \
+                 top-level functions and constants instead",
+                Some(position),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn position(span: Span) -> Position {
+    Position { line: span.start().line_number(), column: span.start().column_number() }
+}
+
+/// A JavaScript string literal in ASCII.
+fn quoted(units: &[u16]) -> String {
+    let mut text = String::with_capacity(units.len() + 2);
+    text.push('"');
+    escape(units, &mut text, '"');
+    text.push('"');
+    text
+}
+
+/// Escapes everything that is not plain ASCII, and the quote.
+fn escape(units: &[u16], text: &mut String, quote: char) {
+    for unit in units {
+        match u8::try_from(*unit).map(char::from) {
+            Ok(c) if c == quote || c == '\\' || c == '$' => {
+                text.push('\\');
+                text.push(c);
+            }
+            Ok(c) if c == ' ' || c.is_ascii_graphic() => text.push(c),
+            _ => text.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+}
+
+/// Whether a property can be written after a dot.
+fn is_plain_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c == '_' || c == '$' || c.is_ascii_alphanumeric())
+}
