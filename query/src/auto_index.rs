@@ -1,0 +1,67 @@
+//! The names under which dynamic queries are reported: `Auto/Users/ByageAndname`.
+//!
+//! This server answers such queries without building an index, but clients and people read the names. As with the
+//! original, a collection's auto index grows with the queries: [`AutoIndexNames`] remembers the fields.
+
+use crate::limits;
+use crate::term::fold;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+/// The fields that a dynamic query filters and orders by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AutoFields(BTreeMap<String, bool>);
+
+impl AutoFields {
+    /// Adds a field by its path; `exact` when it is compared with upper and lower case.
+    pub fn add(&mut self, path: &str, exact: bool) {
+        *self.0.entry(path.to_owned()).or_default() |= exact;
+    }
+
+    /// The name of the auto index on `collection` that has these fields.
+    ///
+    /// ```
+    /// let mut fields = magpie_query::AutoFields::default();
+    /// fields.add("name", false);
+    /// fields.add("age", false);
+    /// assert_eq!(fields.index_name("Users"), "Auto/Users/ByageAndname");
+    /// ```
+    #[must_use]
+    pub fn index_name(&self, collection: &str) -> String {
+        let collection = if collection.eq_ignore_ascii_case("@all_docs") { "AllDocs" } else { collection };
+        let exact = self.0.iter().filter(|(_, exact)| **exact).map(|(path, _)| format!("Exact({path})"));
+        let plain = self.0.iter().filter(|(_, exact)| !**exact).map(|(path, _)| path.clone());
+        let names: Vec<String> = exact.chain(plain).collect();
+        let by = if names.is_empty() { "" } else { "/By" };
+        format!("Auto/{collection}{by}{}", names.join("And"))
+    }
+}
+
+/// The fields that the dynamic queries on each collection of one database have used so far. In memory only; its
+/// size is bounded, and beyond the bound a query is named by its own fields.
+#[derive(Debug, Default)]
+pub struct AutoIndexNames {
+    collections: Mutex<HashMap<String, AutoFields>>,
+}
+
+impl AutoIndexNames {
+    /// The name to report for a query on `collection` with `fields`, which are remembered.
+    #[must_use]
+    pub fn widen(&self, collection: &str, fields: &AutoFields) -> String {
+        let mut collections = self.collections.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = fold(collection).into_owned();
+        if !collections.contains_key(&key) && collections.len() >= limits::AUTO_INDEX_COLLECTIONS_MAX {
+            return fields.index_name(collection);
+        }
+        let known = collections.entry(key).or_default();
+        let mut wider = known.clone();
+        for (path, exact) in &fields.0 {
+            wider.add(path, *exact);
+        }
+        if wider.0.len() > limits::AUTO_INDEX_FIELDS_MAX {
+            return fields.index_name(collection);
+        }
+        *known = wider;
+        known.index_name(collection)
+    }
+}

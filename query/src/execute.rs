@@ -1,0 +1,266 @@
+//! Running a query: plan it, read candidates one by one, and give the rows of the page.
+//!
+//! At most offset + limit rows are held, and only when the query orders them; beyond that everything streams. What is
+//! held is counted in bytes against [`limits`].
+
+mod collect;
+mod row;
+
+use crate::ast::FromSource;
+use crate::error::QueryError;
+use crate::include::Included;
+use crate::limits;
+use crate::parser;
+use crate::plan::{self, Context, Plan};
+use crate::projection;
+use crate::source::{Source, SourceIndex};
+use crate::term::fold;
+use collect::Collector;
+use magpie_store::json::{Json, Object};
+use std::collections::HashSet;
+
+/// What a client asks.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The RQL text.
+    pub query: String,
+    /// The values of its parameters; `None` when the request has none.
+    pub parameters: Option<Object>,
+    /// How many rows to skip, in addition to the query's own offset.
+    pub start: u64,
+    /// Most rows to give; the query's own limit counts when it is smaller.
+    pub page_size: Option<u64>,
+    /// Whether rows carry `@metadata` only.
+    pub metadata_only: bool,
+    /// What `order by random()` starts from, since nothing below the server draws random numbers.
+    pub random_seed: u64,
+}
+
+/// The answer to a query.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The index that answered: `collection/Users`, `Auto/Users/Byname`, or the name of an index.
+    pub index_name: String,
+    /// Whether that index is behind the documents.
+    pub is_stale: bool,
+    /// How many documents, entries or results fit the query on all pages; -1 when they were not counted.
+    pub total_results: i64,
+    /// How many rows were left out because an equal one, or one of the same document, came before.
+    pub skipped_results: i64,
+    /// How many rows `filter` looked at.
+    pub scanned_results: i64,
+    /// How many rows the query's own limit leaves; `None` when it has none.
+    pub capped_max_results: Option<i64>,
+    /// The rows as clients see them.
+    pub rows: Vec<Json>,
+    /// The included documents by id.
+    pub includes: Object,
+    /// The paths of `include`; `None` when there are none.
+    pub included_paths: Option<Vec<String>>,
+    /// Changes whenever the answer may have changed; the same for the same question to the same state.
+    pub result_etag: i64,
+}
+
+/// Answers a query.
+///
+/// # Errors
+/// Any [`QueryError`]; [`QueryError::LimitReached`] when the answer would be larger than
+/// [`limits::ANSWER_BYTES_MAX`], or a sort needs more than [`limits::SORTED_BYTES_MAX`].
+pub fn execute(source: &dyn Source, request: &Request) -> Result<Answer, QueryError> {
+    let mut budget = Budget::answer();
+    let mut rows = Vec::new();
+    let (mut answer, included) = run(source, request, &mut |row| {
+        budget.take(projection::bytes(&row))?;
+        rows.push(row);
+        Ok(())
+    })?;
+    answer.includes = includes(source, &included, &mut budget)?;
+    answer.rows = rows;
+    Ok(answer)
+}
+
+/// Answers a query row by row: `sink` gets each row in order, and the returned answer has none. The rows may be more
+/// than an answer can hold.
+///
+/// # Errors
+/// Those of [`execute`], and what `sink` returns, which ends the query.
+pub fn stream(
+    source: &dyn Source,
+    request: &Request,
+    sink: &mut dyn FnMut(Json) -> Result<(), QueryError>,
+) -> Result<Answer, QueryError> {
+    let (mut answer, included) = run(source, request, sink)?;
+    answer.includes = includes(source, &included, &mut Budget::answer())?;
+    Ok(answer)
+}
+
+fn run(
+    source: &dyn Source,
+    request: &Request,
+    sink: &mut dyn FnMut(Json) -> Result<(), QueryError>,
+) -> Result<(Answer, Vec<String>), QueryError> {
+    let query = parser::parse(&request.query)?;
+    let index = match &query.from.source {
+        FromSource::Collection(_) => None,
+        FromSource::Index(name) => match source.index(name)? {
+            Some(index) => Some(index),
+            None => return Err(QueryError::IndexMissing { name: name.clone() }),
+        },
+    };
+    let index = index.as_deref();
+    let context = Context {
+        text: &request.query,
+        parameters: request.parameters.as_ref(),
+        random_seed: request.random_seed,
+    };
+    let plan = plan::plan(&query, context, source, index)?;
+    let is_stale = match index {
+        Some(index) => index.is_stale()?,
+        None => false,
+    };
+    let mut included = Included::default();
+    let mut row_ids = HashSet::new();
+    let page = page(&plan, request);
+    let counts = Collector { source, plan: &plan, index, metadata_only: request.metadata_only, page }.run(
+        &mut |shaped| {
+            if !plan.include.is_empty() {
+                included.collect(&plan.include, &shaped.subject());
+                row_ids.extend(shaped.whole_id().map(|id| fold(id).into_owned()));
+                Budget::sorted().take(included.bytes())?;
+            }
+            sink(shaped.row)
+        },
+    )?;
+    let total = i64::try_from(counts.total).unwrap_or(i64::MAX);
+    let capped = plan.page.is_given.then(|| {
+        let left = counts.total.saturating_sub(plan.page.offset);
+        let all = if plan.total_unknown { counts.given } else { left };
+        i64::try_from(plan.page.take.map_or(all, |take| take.min(all))).unwrap_or(i64::MAX)
+    });
+    let answer = Answer {
+        is_stale,
+        total_results: if plan.total_unknown { -1 } else { total },
+        skipped_results: i64::try_from(counts.skipped).unwrap_or(i64::MAX),
+        scanned_results: 0,
+        capped_max_results: capped,
+        rows: Vec::new(),
+        includes: Object::new(),
+        included_paths: (!plan.include.is_empty())
+            .then(|| plan.include.iter().map(|path| path.text.clone()).collect()),
+        result_etag: result_etag(source, request, index, is_stale, &plan.index_name)?,
+        index_name: plan.index_name,
+    };
+    Ok((answer, included.ids(&row_ids).map(str::to_owned).collect()))
+}
+
+/// The page of the query and that of the request in one.
+fn page(plan: &Plan, request: &Request) -> (u64, Option<u64>) {
+    let take = match (plan.page.take, request.page_size) {
+        (Some(query), Some(request)) => Some(query.min(request)),
+        (query, request) => query.or(request),
+    };
+    (plan.page.offset.saturating_add(request.start), take)
+}
+
+/// Loads the included documents; ids without a document are left out.
+fn includes(source: &dyn Source, ids: &[String], budget: &mut Budget) -> Result<Object, QueryError> {
+    let mut documents = Vec::new();
+    for id in ids {
+        if let Some(document) = source.document(id)? {
+            budget.take(document.body.len() + document.metadata.len())?;
+            documents.push((document.id.as_str().to_owned(), document.wire_json(source.database_id())));
+        }
+    }
+    Ok(Object::from_distinct(documents))
+}
+
+fn result_etag(
+    source: &dyn Source,
+    request: &Request,
+    index: Option<&dyn SourceIndex>,
+    is_stale: bool,
+    index_name: &str,
+) -> Result<i64, QueryError> {
+    let parameters = request.parameters.as_ref().map_or_else(String::new, ToString::to_string);
+    let numbers = [
+        source.last_etag().0,
+        index.map_or(Ok(0), SourceIndex::version)?,
+        u64::from(is_stale),
+        request.start,
+        request.page_size.unwrap_or(u64::MAX),
+        u64::from(request.metadata_only),
+        request.random_seed,
+    ];
+    let mut parts: Vec<&[u8]> = vec![
+        source.database_id().as_bytes(),
+        index_name.as_bytes(),
+        request.query.as_bytes(),
+        parameters.as_bytes(),
+    ];
+    let numbers = numbers.map(u64::to_be_bytes);
+    parts.extend(numbers.iter().map(<[u8; 8]>::as_slice));
+    Ok(i64::from_ne_bytes(fingerprint(&parts).to_ne_bytes()))
+}
+
+/// A 64-bit hash of byte strings that is the same in every process. Source: FNV-1a (Fowler, Noll, Vo).
+pub(crate) fn fingerprint(parts: &[&[u8]]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for part in parts {
+        let length = (part.len() as u64).to_be_bytes();
+        for byte in length.iter().chain(part.iter()) {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    hash
+}
+
+/// Bytes that may still be held.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    name: &'static str,
+    limit: usize,
+    unit: &'static str,
+    advice: &'static str,
+    used: usize,
+}
+
+impl Budget {
+    /// What one answer may hold.
+    fn answer() -> Self {
+        Self {
+            name: "answer_bytes_max",
+            limit: limits::ANSWER_BYTES_MAX,
+            unit: "bytes of rows and included documents",
+            advice: "use limit, select fewer fields, or stream the query",
+            used: 0,
+        }
+    }
+
+    /// What one sort may hold.
+    pub(crate) fn sorted() -> Self {
+        Self {
+            name: "sorted_bytes_max",
+            limit: limits::SORTED_BYTES_MAX,
+            unit: "bytes in memory to order or compare rows",
+            advice: "use limit, or filter more",
+            used: 0,
+        }
+    }
+
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), QueryError> {
+        self.used = self.used.saturating_add(bytes);
+        if self.used <= self.limit {
+            return Ok(());
+        }
+        Err(QueryError::LimitReached {
+            name: self.name,
+            limit: self.limit,
+            unit: self.unit,
+            advice: self.advice,
+        })
+    }
+
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        self.used = self.used.saturating_sub(bytes);
+    }
+}

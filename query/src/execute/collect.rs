@@ -1,0 +1,305 @@
+//! Reading candidates, counting them, and giving those of the page in order.
+
+use super::Budget;
+use super::row::{Row, Shaped};
+use crate::error::QueryError;
+use crate::order::Rank;
+use crate::plan::{Access, Plan};
+use crate::source::{Documents, Source, SourceCollection, SourceIndex};
+use crate::term::{Subject, fold};
+use magpie_store::Document;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::ControlFlow;
+
+/// One run of a plan.
+pub(super) struct Collector<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) plan: &'a Plan,
+    pub(super) index: Option<&'a dyn SourceIndex>,
+    pub(super) metadata_only: bool,
+    /// How many rows to skip and to give.
+    pub(super) page: (u64, Option<u64>),
+}
+
+/// What was met.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Everything that fits the query.
+    pub(super) total: u64,
+    /// Rows left out because an equal one came before them, up to the end of the page.
+    pub(super) skipped: u64,
+    /// Rows given.
+    pub(super) given: u64,
+}
+
+type Sink<'s> = dyn FnMut(Shaped) -> Result<(), QueryError> + 's;
+type Visit<'v> = dyn FnMut(Row, Option<Rank>) -> Result<ControlFlow<()>, QueryError> + 'v;
+
+impl Collector<'_> {
+    pub(super) fn run(&self, sink: &mut Sink<'_>) -> Result<Counts, QueryError> {
+        if self.plan.order.is_empty() { self.in_order_of_reading(sink) } else { self.ordered(sink) }
+    }
+
+    /// The number of rows up to the end of the page.
+    fn page_end(&self) -> Option<u64> {
+        self.page.1.map(|take| self.page.0.saturating_add(take))
+    }
+
+    fn in_order_of_reading(&self, sink: &mut Sink<'_>) -> Result<Counts, QueryError> {
+        let known_total = self.known_total()?;
+        let mut counts = Counts::default();
+        let mut passed = 0_u64;
+        let mut seen = HashSet::new();
+        let mut budget = Budget::sorted();
+        self.scan(&mut |row, _| {
+            if self.page.1.is_some_and(|take| counts.given >= take) {
+                if known_total.is_some() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                counts.total += 1;
+                return Ok(ControlFlow::Continue(()));
+            }
+            counts.total += 1;
+            if let Some(identity) = row.identity(self.plan, self.source)? {
+                budget.take(identity.len() + 64)?;
+                if !seen.insert(identity) {
+                    counts.skipped += 1;
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+            if passed < self.page.0 {
+                passed += 1;
+                return Ok(ControlFlow::Continue(()));
+            }
+            counts.given += 1;
+            if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
+                sink(shaped)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        counts.total = known_total.unwrap_or(counts.total);
+        Ok(counts)
+    }
+
+    fn ordered(&self, sink: &mut Sink<'_>) -> Result<Counts, QueryError> {
+        let mut counts = Counts::default();
+        let mut best = Best::new(self.page_end());
+        self.scan(&mut |row, rank| {
+            let Some(rank) = rank else { return Ok(ControlFlow::Continue(())) };
+            counts.total += 1;
+            if best.wants(&rank) {
+                let identity = row.identity(self.plan, self.source)?;
+                best.offer(rank, row.waiting(), identity)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        counts.skipped = self.skipped(&best, counts.total)?;
+        let offset = usize::try_from(self.page.0).unwrap_or(usize::MAX);
+        for (row, _) in best.rows.into_values().skip(offset) {
+            counts.given += 1;
+            if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
+                sink(shaped)?;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// How many rows before the last one of the page were the same as an earlier one. When the page is full this needs
+    /// a second reading, because rows that fell off the page on the way were not kept.
+    fn skipped(&self, best: &Best, total: u64) -> Result<u64, QueryError> {
+        if !best.has_identities {
+            return Ok(0);
+        }
+        let held = best.rows.len() as u64;
+        if best.capacity.is_none_or(|capacity| held < capacity) {
+            return Ok(total.saturating_sub(held));
+        }
+        let Some((last, _)) = best.rows.last_key_value() else { return Ok(0) };
+        let mut before = 0_u64;
+        self.scan(&mut |_, rank| {
+            before += u64::from(rank.is_some_and(|rank| rank < *last));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(before.saturating_sub(held.saturating_sub(1)))
+    }
+
+    /// The total, when nothing is filtered and the source knows it.
+    fn known_total(&self) -> Result<Option<u64>, QueryError> {
+        if !self.plan.filter.is_all() {
+            return Ok(None);
+        }
+        match (&self.plan.access, self.index) {
+            (Access::Collection, _) => self.source.document_count(self.collection()),
+            (Access::Index(_), Some(index)) => index.count(),
+            _ => Ok(None),
+        }
+    }
+
+    fn collection(&self) -> SourceCollection<'_> {
+        match self.plan.collection.as_str() {
+            "@all_docs" => SourceCollection::All,
+            name => SourceCollection::Named(name),
+        }
+    }
+
+    /// Reads candidates and shows those that fit, numbered and ranked.
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), QueryError> {
+        let mut number = 0_u64;
+        let mut show = |row: Row, subject: &dyn Fn(&Row) -> Option<Option<Rank>>| match subject(&row) {
+            Some(rank) => visit(row, rank),
+            None => Ok(ControlFlow::Continue(())),
+        };
+        match (&self.plan.access, self.index) {
+            (Access::Index(equals), Some(index)) if index.is_map_reduce() => {
+                let results = match index.candidates(equals)? {
+                    Some(candidates) => candidates,
+                    None => index.results()?,
+                };
+                for result in results {
+                    number += 1;
+                    let test = |row: &Row| self.rank(row, number);
+                    if show(Row::Result(result?), &test)?.is_break() {
+                        break;
+                    }
+                }
+            }
+            (Access::Index(_), Some(index)) => {
+                for entry in index.entries()? {
+                    number += 1;
+                    let (id, entry) = entry?;
+                    let test = |row: &Row| self.rank(row, number);
+                    if show(Row::Entry { id, entry }, &test)?.is_break() {
+                        break;
+                    }
+                }
+            }
+            _ => {
+                for document in self.documents()? {
+                    let document = document?;
+                    if !self.is_of_collection(&document) {
+                        continue;
+                    }
+                    number += 1;
+                    let fields = Some(document.body_json());
+                    let test = |row: &Row| self.rank(row, number);
+                    if show(Row::Document { document, fields }, &test)?.is_break() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn documents(&self) -> Result<Documents<'_>, QueryError> {
+        match &self.plan.access {
+            Access::Ids(ids) => {
+                let source = self.source;
+                Ok(Box::new(ids.iter().filter_map(move |id| source.document(id).transpose())))
+            }
+            Access::Prefix(prefix) => self.source.documents_by_prefix(prefix),
+            Access::Collection | Access::Index(_) => self.source.documents(self.collection()),
+        }
+    }
+
+    /// Whether a document that was found by id belongs to what the query is about.
+    fn is_of_collection(&self, document: &Document) -> bool {
+        match self.collection() {
+            SourceCollection::All => document.collection.key() != "@hilo",
+            SourceCollection::Named(name) => document.collection.key() == fold(name),
+        }
+    }
+
+    /// `None` when the row does not fit. Otherwise its rank, which an unordered query has not, and a numeric ordering
+    /// may deny.
+    fn rank(&self, row: &Row, number: u64) -> Option<Option<Rank>> {
+        let empty = magpie_store::json::Object::new();
+        let metadata;
+        let subject = match row {
+            Row::Document { document, fields } => {
+                metadata =
+                    self.plan.needs_metadata.then(|| document.wire_metadata(self.source.database_id()));
+                Subject {
+                    id: Some(document.id.as_str()),
+                    fields: fields.as_ref().unwrap_or(&empty),
+                    metadata: metadata.as_ref(),
+                }
+            }
+            Row::Entry { id, entry } => Subject { id: Some(id.as_str()), fields: entry, metadata: None },
+            Row::Result(result) => Subject { id: None, fields: result, metadata: None },
+        };
+        if !self.plan.filter.holds(&subject) {
+            return None;
+        }
+        if self.plan.order.is_empty() {
+            return Some(None);
+        }
+        Some(Rank::new(&self.plan.order, &subject, number))
+    }
+}
+
+/// The first rows in order, equal ones once.
+struct Best {
+    capacity: Option<u64>,
+    rows: BTreeMap<Rank, (Row, Option<String>)>,
+    ranks: HashMap<String, Rank>,
+    has_identities: bool,
+    budget: Budget,
+}
+
+impl Best {
+    fn new(capacity: Option<u64>) -> Self {
+        Self {
+            capacity,
+            rows: BTreeMap::new(),
+            ranks: HashMap::new(),
+            has_identities: false,
+            budget: Budget::sorted(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.capacity.is_some_and(|capacity| self.rows.len() as u64 >= capacity)
+    }
+
+    /// Whether a row of this rank can be among the first.
+    fn wants(&self, rank: &Rank) -> bool {
+        !self.is_full() || self.rows.last_key_value().is_some_and(|(last, _)| rank < last)
+    }
+
+    fn offer(&mut self, rank: Rank, row: Row, identity: Option<String>) -> Result<(), QueryError> {
+        if let Some(identity) = &identity {
+            self.has_identities = true;
+            if let Some(earlier) = self.ranks.get(identity) {
+                if *earlier <= rank {
+                    return Ok(());
+                }
+                let earlier = earlier.clone();
+                self.remove(&earlier);
+            }
+            self.ranks.insert(identity.clone(), rank.clone());
+        }
+        self.budget.take(cost(&rank, &row, identity.as_deref()))?;
+        self.rows.insert(rank, (row, identity));
+        if self.capacity.is_some_and(|capacity| self.rows.len() as u64 > capacity)
+            && let Some(last) = self.rows.last_key_value().map(|(last, _)| last.clone())
+        {
+            self.remove(&last);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, rank: &Rank) {
+        if let Some((row, identity)) = self.rows.remove(rank) {
+            self.budget.give_back(cost(rank, &row, identity.as_deref()));
+            if let Some(identity) = identity {
+                self.ranks.remove(&identity);
+            }
+        }
+    }
+}
+
+fn cost(rank: &Rank, row: &Row, identity: Option<&str>) -> usize {
+    let ranks = if identity.is_some() { 2 } else { 1 };
+    ranks * rank.bytes() + row.bytes() + identity.map_or(0, |identity| 2 * identity.len() + 64)
+}

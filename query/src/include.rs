@@ -1,0 +1,62 @@
+//! The `include` clause: documents whose ids the rows hold, each once, without those that are rows themselves.
+
+use crate::term::{FieldRef, Step, Subject, Term, fold};
+use std::collections::HashSet;
+
+/// A path to ids.
+#[derive(Debug, Clone)]
+pub(crate) struct IncludePath {
+    /// The path as it is reported.
+    pub(crate) text: String,
+    field: FieldRef,
+}
+
+impl IncludePath {
+    /// From its text: names joined by dots, each with `[]` or not.
+    pub(crate) fn new(text: &str) -> Self {
+        let mut steps = Vec::new();
+        for part in text.split('.') {
+            match part.strip_suffix("[]") {
+                Some(name) => steps.extend([Step::Member(name.to_owned()), Step::Each]),
+                None => steps.push(Step::Member(part.to_owned())),
+            }
+        }
+        Self { text: text.to_owned(), field: FieldRef::Path(steps) }
+    }
+}
+
+/// The ids met so far, in the order they were met.
+#[derive(Debug, Default)]
+pub(crate) struct Included {
+    seen: HashSet<String>,
+    ids: Vec<String>,
+    bytes: usize,
+}
+
+impl Included {
+    /// Collects the ids that `subject` holds at `paths`.
+    pub(crate) fn collect(&mut self, paths: &[IncludePath], subject: &Subject<'_>) {
+        for path in paths {
+            path.field.any(subject, &mut |term| {
+                if let Term::Text(id) = term
+                    && !id.is_empty()
+                    && self.seen.insert(fold(id).into_owned())
+                {
+                    self.ids.push((*id).to_owned());
+                    self.bytes += 2 * id.len() + 64;
+                }
+                false
+            });
+        }
+    }
+
+    /// The ids, without those of `rows` (lower-cased).
+    pub(crate) fn ids(&self, rows: &HashSet<String>) -> impl Iterator<Item = &str> {
+        self.ids.iter().filter(|id| !rows.contains(fold(id).as_ref())).map(String::as_str)
+    }
+
+    /// About how many bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

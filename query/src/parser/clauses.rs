@@ -1,0 +1,349 @@
+//! The clauses of a query in their order: declare, from, group by, where, order by, load, filter, select or update,
+//! include, limit, offset, filter_limit.
+
+use super::Parser;
+use crate::ast::{
+    Argument, Clause, Declaration, From, FromSource, GroupItem, Include, Left, Limit, LoadItem, OrderItem,
+    Ordering, PathIndex, Query, Select, SelectItem, Selection, Value,
+};
+use crate::error::QueryError;
+use crate::lexer::Token;
+
+/// Words that end a source, so they are no alias unless `as` stands before them.
+const NO_ALIAS: [&str; 13] = [
+    "as",
+    "select",
+    "where",
+    "load",
+    "group",
+    "order",
+    "include",
+    "update",
+    "filter",
+    "limit",
+    "offset",
+    "filter_limit",
+    "from",
+];
+
+impl Parser<'_> {
+    pub(super) fn query(mut self) -> Result<Query, QueryError> {
+        let declarations = self.declarations()?;
+        if !self.take_word("from") {
+            return Err(self.syntax("Expected FROM clause"));
+        }
+        let from = self.from()?;
+        let group_by = if self.take_word("group") { self.group_by()? } else { Vec::new() };
+        let condition = if self.take_word("where") { Some(self.condition()?) } else { None };
+        let order_by = if self.take_word("order") { self.order_by()? } else { Vec::new() };
+        let load = if self.take_word("load") { self.load()? } else { Vec::new() };
+        let filter = self.clause("filter", Self::condition)?;
+        let select = if self.at_word("select") { Some(self.select(from.alias.is_some())?) } else { None };
+        let update = self.clause("update", Self::script)?;
+        let include = if self.take_word("include") { self.include()? } else { Vec::new() };
+        let limit = if self.take_word("limit") { Some(self.limit()?) } else { None };
+        let offset = if self.take_word("offset") {
+            if limit.as_ref().is_some_and(|limit| limit.second.is_some()) {
+                return Err(self.invalid("Cannot use 'offset' after 'limit $skip,$take'"));
+            }
+            Some(self.required_value("Offset must contain a value")?)
+        } else {
+            None
+        };
+        let filter_limit =
+            self.clause("filter_limit", |parser| parser.required_value("Filter limit must contain a value"))?;
+        if *self.token() != Token::End {
+            return Err(self.syntax("Expected end of query"));
+        }
+        Ok(Query {
+            declarations,
+            from,
+            group_by,
+            condition,
+            order_by,
+            load,
+            filter,
+            select,
+            update,
+            include,
+            limit,
+            offset,
+            filter_limit,
+        })
+    }
+
+    fn clause<T>(
+        &mut self,
+        keyword: &str,
+        read: impl FnOnce(&mut Self) -> Result<T, QueryError>,
+    ) -> Result<Option<Clause<T>>, QueryError> {
+        let position = self.position();
+        if self.take_word(keyword) { Ok(Some(Clause { position, content: read(self)? })) } else { Ok(None) }
+    }
+
+    fn declarations(&mut self) -> Result<Vec<Declaration>, QueryError> {
+        let mut declarations: Vec<Declaration> = Vec::new();
+        while self.at_word("declare") {
+            let start = self.start();
+            self.take();
+            if self.at_word("timeseries") {
+                return Err(QueryError::NotSupported {
+                    feature: "declare timeseries".to_owned(),
+                    line: start.position().line,
+                    column: start.position().column,
+                });
+            }
+            if !self.take_word("function") {
+                return Err(self.syntax("Expected FUNCTION after DECLARE"));
+            }
+            let Some(name) = self.name() else { return Err(self.syntax("Expected the name of a function")) };
+            if declarations.iter().any(|earlier| earlier.name == name) {
+                return Err(self.syntax(format!("{name} function was declared multiple times")));
+            }
+            self.declared_arguments()?;
+            self.script()?;
+            let text = self.scanner.between(start, self.scanner.here()).to_owned();
+            declarations.push(Declaration { name, text, position: start.position() });
+            self.take_symbol(";");
+        }
+        Ok(declarations)
+    }
+
+    /// The argument names of a declared function; what they are matters only to the script.
+    fn declared_arguments(&mut self) -> Result<(), QueryError> {
+        if !self.take_symbol("(") {
+            return Err(self.syntax("Expected '(' after the name of a function"));
+        }
+        while !self.take_symbol(")") {
+            if *self.token() == Token::End {
+                return Err(self.syntax("Expected ')' after the arguments of a function"));
+            }
+            self.take();
+        }
+        Ok(())
+    }
+
+    fn script(&mut self) -> Result<String, QueryError> {
+        if self.at_symbol("{")
+            && let Some(script) = self.scanner.skip_script()
+        {
+            return Ok(script.to_owned());
+        }
+        Err(self.syntax("Expected a script in braces"))
+    }
+
+    fn from(&mut self) -> Result<From, QueryError> {
+        const MISSING: &str = "Unable to parse identifier in FROM clause";
+        let is_index = self.take_word("index");
+        let reserved = matches!(self.token(), Token::Word(word) if is_clause_word(word));
+        if reserved {
+            return Err(self.syntax(MISSING));
+        }
+        let position = self.position();
+        let name = match self.head()? {
+            Some(Left::Field(path)) if path.parts.iter().all(|part| part.index == PathIndex::None) => {
+                path.text()
+            }
+            Some(Left::Call(_)) => {
+                return Err(QueryError::NotSupported {
+                    feature: "from Collection(condition)".to_owned(),
+                    line: position.line,
+                    column: position.column,
+                });
+            }
+            _ => return Err(self.syntax(MISSING)),
+        };
+        let source = if is_index { FromSource::Index(name) } else { FromSource::Collection(name) };
+        Ok(From { source, alias: self.alias("Expected alias after AS in FROM", true)? })
+    }
+
+    /// `as name`, or a name alone where that is allowed.
+    fn alias(&mut self, missing: &str, bare: bool) -> Result<Option<String>, QueryError> {
+        let word = match self.token() {
+            Token::Word(word) => *word,
+            _ => return Ok(None),
+        };
+        if word.eq_ignore_ascii_case("as") {
+            self.take();
+            return match self.name() {
+                Some(name) => Ok(Some(name)),
+                None => Err(self.syntax(missing)),
+            };
+        }
+        if bare && !is_clause_word(word) { Ok(self.name()) } else { Ok(None) }
+    }
+
+    fn by(&mut self, clause: &str) -> Result<(), QueryError> {
+        if self.take_word("by") { Ok(()) } else { Err(self.syntax(format!("Expected BY after {clause}"))) }
+    }
+
+    fn group_by(&mut self) -> Result<Vec<GroupItem>, QueryError> {
+        self.by("GROUP")?;
+        let mut items = Vec::new();
+        loop {
+            let position = self.position();
+            let key = match self.head()? {
+                Some(Left::Field(path)) => Argument::Field(path),
+                Some(Left::Call(call)) => Argument::Call(call),
+                None => Argument::Value(self.required_value("Unable to get field for GROUP BY")?),
+            };
+            let alias = self.alias("Expected alias after AS in GROUP BY", true)?;
+            items.push(GroupItem { key, alias, position });
+            if !self.take_symbol(",") {
+                return Ok(items);
+            }
+        }
+    }
+
+    fn order_by(&mut self) -> Result<Vec<OrderItem>, QueryError> {
+        self.by("ORDER")?;
+        let mut items = Vec::new();
+        loop {
+            let position = self.position();
+            let Some(key) = self.head()? else { return Err(self.syntax("Unable to get field for ORDER BY")) };
+            let ordering = if self.take_word("as") { Some(self.ordering()?) } else { None };
+            let descending = if self.take_word("desc") || self.take_word("descending") {
+                true
+            } else {
+                let _ = self.take_word("asc") || self.take_word("ascending");
+                false
+            };
+            items.push(OrderItem { key, ordering, descending, position });
+            if !self.take_symbol(",") {
+                return Ok(items);
+            }
+        }
+    }
+
+    fn ordering(&mut self) -> Result<Ordering, QueryError> {
+        for (word, ordering) in [
+            ("string", Ordering::Text),
+            ("long", Ordering::Long),
+            ("double", Ordering::Double),
+            ("alphaNumeric", Ordering::AlphaNumeric),
+        ] {
+            if self.take_word(word) {
+                return Ok(ordering);
+            }
+        }
+        Err(self.syntax("Expected end of query"))
+    }
+
+    fn load(&mut self) -> Result<Vec<LoadItem>, QueryError> {
+        let mut items = Vec::new();
+        loop {
+            let position = self.position();
+            let path = self.field("Unable to get field for LOAD")?;
+            let alias = self.alias("Expected alias after AS in LOAD", true)?;
+            let each = alias.is_some() && self.take_symbol("[");
+            if each && !self.take_symbol("]") {
+                return Err(self.syntax("Expected ']'"));
+            }
+            items.push(LoadItem { path, alias, each, position });
+            if !self.take_symbol(",") {
+                return Ok(items);
+            }
+        }
+    }
+
+    fn select(&mut self, has_alias: bool) -> Result<Select, QueryError> {
+        let position = self.position();
+        self.take();
+        let distinct = self.take_word("distinct");
+        let what = if self.take_symbol("*") {
+            Selection::All
+        } else if self.at_symbol("{") {
+            match self.scanner.skip_script() {
+                Some(script) if has_alias => Selection::Script(script.to_owned()),
+                Some(_) => {
+                    return Err(QueryError::Invalid {
+                        message:
+                            "Use of select function body requires that aliases will be defined, but none had"
+                                .to_owned(),
+                        query: self.text.into(),
+                        parameters: Some("{}".into()),
+                    });
+                }
+                None => return Err(self.syntax("Unable to get field for SELECT")),
+            }
+        } else {
+            Selection::Items(self.select_items()?)
+        };
+        Ok(Select { distinct, what, position })
+    }
+
+    fn select_items(&mut self) -> Result<Vec<SelectItem>, QueryError> {
+        let mut items = Vec::new();
+        loop {
+            let position = self.position();
+            let what = self.selected()?;
+            let alias = self.alias("Expected field alias after AS in SELECT", false)?;
+            items.push(SelectItem { what, alias, position });
+            if !self.take_symbol(",") {
+                return Ok(items);
+            }
+        }
+    }
+
+    fn selected(&mut self) -> Result<Argument, QueryError> {
+        const MISSING: &str = "Unable to get field for SELECT";
+        let position = self.position();
+        if self.at_word("timeseries") {
+            return Err(QueryError::NotSupported {
+                feature: "select timeseries(..)".to_owned(),
+                line: position.line,
+                column: position.column,
+            });
+        }
+        if !matches!(self.token(), Token::Quoted(_))
+            && let Some(value) = self.value()
+        {
+            return Ok(Argument::Value(value));
+        }
+        let quoted = matches!(self.token(), Token::Quoted(_));
+        match self.head()? {
+            Some(Left::Call(call)) => Ok(Argument::Call(call)),
+            Some(Left::Field(path)) => Ok(match path.parts.as_slice() {
+                // A quoted word alone is a string here, unlike in a condition.
+                [only] if quoted && only.index == PathIndex::None => {
+                    Argument::Value(Value::Text(only.name.clone()))
+                }
+                _ => Argument::Field(path),
+            }),
+            None => Err(self.syntax(MISSING)),
+        }
+    }
+
+    fn include(&mut self) -> Result<Vec<Include>, QueryError> {
+        const MISSING: &str = "Unable to understand include clause expression";
+        let mut items = Vec::new();
+        loop {
+            items.push(match self.token() {
+                Token::Number(_) | Token::Quoted(_) => match self.value() {
+                    Some(Value::Number(number)) => Include::Path(number.to_string()),
+                    Some(Value::Text(path)) => Include::Path(path),
+                    _ => return Err(self.syntax(MISSING)),
+                },
+                _ => match self.head()? {
+                    Some(Left::Field(path)) => Include::Path(path.text()),
+                    Some(Left::Call(call)) => Include::Call(call),
+                    None => return Err(self.syntax(MISSING)),
+                },
+            });
+            if !self.take_symbol(",") {
+                return Ok(items);
+            }
+        }
+    }
+
+    fn limit(&mut self) -> Result<Limit, QueryError> {
+        const MISSING: &str = "Limit must contain a value";
+        let first = self.required_value(MISSING)?;
+        let second = if self.take_symbol(",") { Some(self.required_value(MISSING)?) } else { None };
+        Ok(Limit { first, second })
+    }
+}
+
+fn is_clause_word(word: &str) -> bool {
+    NO_ALIAS.iter().any(|name| word.eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,503 @@
+//! Conditions to filters: parameters filled in, methods checked in the original's words, and what can be learned for
+//! the way of reading: ids, id prefixes, pinned fields.
+
+use super::{Access, Context, is_metadata, matching, refuse};
+use crate::ast::{Argument, Call, Condition, FieldPath, Left, Operator, Right, Value};
+use crate::auto_index::AutoFields;
+use crate::compare::{Matching, Operand, OperandSet};
+use crate::error::QueryError;
+use crate::execute::fingerprint;
+use crate::filter::{Filter, Test};
+use crate::limits;
+use crate::source::SourceIndex;
+use crate::term::{FieldRef, fold, number_text, steps};
+use magpie_store::json::Json;
+use regex::RegexBuilder;
+use std::collections::HashSet;
+
+/// Methods that RQL has in conditions and this server does not.
+const NOT_BUILT: [&str; 12] = [
+    "search",
+    "lucene",
+    "intersect",
+    "fuzzy",
+    "proximity",
+    "cmpxchg",
+    "morelikethis",
+    "count",
+    "sum",
+    "key",
+    "avg",
+    "vector.search",
+];
+
+/// Turns conditions into filters and remembers which fields they use.
+pub(super) struct Compiler<'a> {
+    context: Context<'a>,
+    alias: Option<&'a str>,
+    index: Option<&'a dyn SourceIndex>,
+    /// The fields of the auto index that the query would have.
+    pub(super) fields: AutoFields,
+    pub(super) needs_metadata: bool,
+}
+
+/// A field with the way its terms compare.
+type Field = (FieldRef, Matching);
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(
+        context: Context<'a>,
+        alias: Option<&'a str>,
+        index: Option<&'a dyn SourceIndex>,
+    ) -> Self {
+        Self { context, alias, index, fields: AutoFields::default(), needs_metadata: false }
+    }
+
+    pub(super) fn compile(&mut self, condition: &Condition) -> Result<Filter, QueryError> {
+        self.condition(condition, false)
+    }
+
+    fn condition(&mut self, condition: &Condition, exact: bool) -> Result<Filter, QueryError> {
+        Ok(match condition {
+            Condition::True => Filter::All,
+            Condition::And(conditions) => Filter::And(self.all(conditions, exact)?),
+            Condition::Or(conditions) => Filter::Or(self.all(conditions, exact)?),
+            Condition::Not(condition) => Filter::Not(Box::new(self.condition(condition, exact)?)),
+            Condition::Call(call) => self.call(call, exact)?,
+            Condition::Compare { left, operator, right } => self.compare(left, *operator, right, exact)?,
+            Condition::Between { left, low, high } => {
+                let field = self.left(left, exact)?;
+                let (low, high) = (self.value(low)?, self.value(high)?);
+                let null = low.is_null() || high.is_null();
+                if type_class(&low) != type_class(&high) || null {
+                    return Err(self.incompatible(left, 2));
+                }
+                test(field, Test::Between { low: Operand::new(&low), high: Operand::new(&high) })
+            }
+            Condition::In { left, values, all } => self.membership(left, values, *all, exact)?,
+        })
+    }
+
+    fn all(&mut self, conditions: &[Condition], exact: bool) -> Result<Vec<Filter>, QueryError> {
+        conditions.iter().map(|condition| self.condition(condition, exact)).collect()
+    }
+
+    fn compare(
+        &mut self,
+        left: &Left,
+        operator: Operator,
+        right: &Right,
+        exact: bool,
+    ) -> Result<Filter, QueryError> {
+        let field = self.left(left, exact)?;
+        let value = match right {
+            Right::Value(value) => self.value(value)?,
+            Right::Field(path) => {
+                return Err(self
+                    .context
+                    .invalid(format!("Expected value, but got: <Field>: {}", path.text())));
+            }
+            Right::Call(call) => return Err(refuse::call(call, "the right side of a comparison")),
+        };
+        if matches!(value, Json::Array(_) | Json::Object(_)) {
+            return Err(self.context.invalid(format!(
+                "The value compared with '{}' must be a string, number, boolean or null; lists go with 'in'",
+                left_text(left)
+            )));
+        }
+        let operand = Operand::new(&value);
+        Ok(match operator {
+            Operator::Equal => test(field, Test::Equal(operand)),
+            Operator::NotEqual => test(field, Test::NotEqual(operand)),
+            _ if value.is_null() => {
+                let name = match operator {
+                    Operator::Less => "LessThan",
+                    Operator::LessOrEqual => "LessThanEqual",
+                    Operator::Greater => "GreaterThan",
+                    _ => "GreaterThanEqual",
+                };
+                return Err(QueryError::Unsupported { message: format!("Unhandled operation: {name}") });
+            }
+            range => test(field, Test::Range { operator: range, bound: operand }),
+        })
+    }
+
+    fn membership(
+        &mut self,
+        left: &Left,
+        values: &[Value],
+        all: bool,
+        exact: bool,
+    ) -> Result<Filter, QueryError> {
+        let field = self.left(left, exact)?;
+        self.check_list(left, values)?;
+        let operands = self.list(values)?;
+        if !all {
+            let set = OperandSet::new(&operands, field.1);
+            return Ok(test(field, Test::In(set)));
+        }
+        if operands.is_empty() {
+            return Err(self
+                .context
+                .invalid(format!("'{} all in' needs at least one value", left_text(left))));
+        }
+        Ok(test(field, Test::AllIn(operands)))
+    }
+
+    /// Literals of a list must have one type; `null` goes with strings only.
+    fn check_list(&self, left: &Left, values: &[Value]) -> Result<(), QueryError> {
+        let mut classes = HashSet::new();
+        for value in values {
+            if !matches!(value, Value::Parameter(_)) {
+                classes.insert(type_class(&literal(value)));
+            }
+        }
+        let only_texts = classes.iter().all(|class| matches!(class, TypeClass::Text | TypeClass::Null));
+        let only_numbers = classes.iter().all(|class| *class == TypeClass::Number);
+        if only_texts || only_numbers { Ok(()) } else { Err(self.incompatible(left, values.len())) }
+    }
+
+    fn incompatible(&self, left: &Left, count: usize) -> QueryError {
+        let types = vec!["Value"; count.min(16)].join(",");
+        self.context.invalid(format!(
+            "Incompatible types of variables in WHERE clause on '<Field>: {}' field. It got values of the following \
+             types: {types}",
+            left_text(left)
+        ))
+    }
+
+    /// The values of a list; parameters that are arrays give their elements.
+    fn list(&self, values: &[Value]) -> Result<Vec<Operand>, QueryError> {
+        let mut operands = Vec::with_capacity(values.len());
+        for value in values {
+            match self.value(value)? {
+                Json::Array(items) => operands.extend(items.iter().map(Operand::new)),
+                other => operands.push(Operand::new(&other)),
+            }
+        }
+        Ok(operands)
+    }
+
+    fn value(&self, value: &Value) -> Result<Json, QueryError> {
+        match value {
+            Value::Parameter(name) => self.context.parameter(name),
+            other => Ok(literal(other)),
+        }
+    }
+
+    fn left(&mut self, left: &Left, exact: bool) -> Result<Field, QueryError> {
+        match left {
+            Left::Field(path) => self.field(path, exact),
+            Left::Call(call) if is_id(call) => Ok((self.id_field()?, Matching::FoldedText)),
+            Left::Call(call) => Err(unknown_method(call)),
+        }
+    }
+
+    /// A field of the documents, or one that the index has.
+    pub(super) fn field(&mut self, path: &FieldPath, exact: bool) -> Result<Field, QueryError> {
+        let path = path.without_alias(self.alias).unwrap_or_else(|| path.clone());
+        let text = path.text();
+        let field = FieldRef::Path(steps(&path));
+        self.needs_metadata |= is_metadata(&field);
+        let Some(index) = self.index else {
+            self.fields.add(&text, exact);
+            return Ok((field, if exact { Matching::Original } else { Matching::Folded }));
+        };
+        let first = path.parts.first().map_or("", |part| part.name.as_str());
+        let known = if index.has_field(&text) { text.as_str() } else { first };
+        if !index.has_field(known) {
+            return Err(self.not_indexed(&text, index));
+        }
+        let matching = matching(index.indexing(known), exact);
+        Ok((field, matching))
+    }
+
+    fn not_indexed(&self, field: &str, index: &dyn SourceIndex) -> QueryError {
+        QueryError::Argument {
+            message: format!(
+                "The field '{field}' is not indexed in '{}', cannot query/sort on fields that are not indexed in \
+                 query: {}",
+                index.name(),
+                self.context.text
+            ),
+        }
+    }
+
+    /// The document's id; results of a map-reduce index have none.
+    pub(super) fn id_field(&self) -> Result<FieldRef, QueryError> {
+        match self.index {
+            Some(index) if index.is_map_reduce() => Err(self.not_indexed("id()", index)),
+            _ => Ok(FieldRef::Id),
+        }
+    }
+
+    /// The seed of `random('seed')`; without one the request's.
+    pub(super) fn random_seed(&self, call: &Call) -> Result<u64, QueryError> {
+        let Some(argument) = call.arguments.first() else { return Ok(self.context.random_seed) };
+        let text = match argument {
+            Argument::Value(value) => self.value(value)?.to_string(),
+            other => other.to_string(),
+        };
+        Ok(fingerprint(&[text.as_bytes()]))
+    }
+
+    fn call(&mut self, call: &Call, exact: bool) -> Result<Filter, QueryError> {
+        let name = call.name.to_lowercase();
+        match name.as_str() {
+            "exact" => self.inner(call, true),
+            "boost" => {
+                if call.arguments.len() != 2 {
+                    return Err(self.context.invalid(format!(
+                        "Boost(expression, boostVal) requires two arguments, but was called with {}",
+                        call.arguments.len()
+                    )));
+                }
+                self.inner(call, exact)
+            }
+            "exists" => {
+                let Some(field) = self.field_argument(call, exact)? else {
+                    return Err(self.context.invalid(
+                        "Method exists() expects a field name as its first argument but no arguments were passed",
+                    ));
+                };
+                Ok(test(field, Test::Exists))
+            }
+            "startswith" | "endswith" | "regex" => self.text_method(call, &name, exact),
+            _ => Err(unknown_method(call)),
+        }
+    }
+
+    /// The condition inside `exact()` or `boost()`.
+    fn inner(&mut self, call: &Call, exact: bool) -> Result<Filter, QueryError> {
+        match call.arguments.first() {
+            Some(Argument::Condition(condition)) => self.condition(condition, exact),
+            Some(Argument::Call(inner)) => self.call(inner, exact),
+            _ => Err(self.context.invalid("Unable to understand query")),
+        }
+    }
+
+    /// The field that a method's first argument names.
+    fn field_argument(&mut self, call: &Call, exact: bool) -> Result<Option<Field>, QueryError> {
+        match call.arguments.first() {
+            None => Ok(None),
+            Some(Argument::Field(path)) => self.field(path, exact).map(Some),
+            Some(Argument::Call(inner)) if is_id(inner) => Ok(Some((self.id_field()?, Matching::FoldedText))),
+            Some(Argument::Value(Value::Text(name))) => {
+                let part = crate::ast::PathPart { name: name.clone(), index: crate::ast::PathIndex::None };
+                let path = FieldPath { parts: vec![part], position: call.position };
+                self.field(&path, exact).map(Some)
+            }
+            Some(_) => Err(self
+                .context
+                .invalid(format!("Method {}() expects a field name as its first argument", call.name))),
+        }
+    }
+
+    fn text_method(&mut self, call: &Call, name: &str, exact: bool) -> Result<Filter, QueryError> {
+        let Some(second) = call.arguments.get(1) else {
+            let message = format!("Method {}() expects second argument to be provided", call.name);
+            return Err(self.context.invalid(message));
+        };
+        let value = match second {
+            Argument::Value(value) => self.value(value)?,
+            other => {
+                return Err(self.context.invalid(format!("Expected value, but got: <Field>: {other}")));
+            }
+        };
+        let Some(text) = value.as_str() else {
+            return Err(self.context.invalid(format!(
+                "Method {}() expects to get an argument of type String while it got {}",
+                call.name,
+                type_name(&value)
+            )));
+        };
+        let Some(field) = self.field_argument(call, exact)? else {
+            return Err(self.context.invalid("Unable to understand query"));
+        };
+        let folds = field.1.folds();
+        let affix = if folds { fold(text).into_owned() } else { text.to_owned() };
+        Ok(match name {
+            "startswith" => test(field, Test::StartsWith(affix)),
+            "endswith" => test(field, Test::EndsWith(affix)),
+            _ => {
+                let pattern = RegexBuilder::new(text)
+                    .case_insensitive(folds)
+                    .size_limit(limits::PATTERN_BYTES_MAX)
+                    .dfa_size_limit(limits::PATTERN_BYTES_MAX)
+                    .build()
+                    .map_err(|error| QueryError::Pattern {
+                        pattern: text.to_owned(),
+                        message: error.to_string(),
+                    })?;
+                test(field, Test::Pattern(Box::new(pattern)))
+            }
+        })
+    }
+
+    /// Whether the collection itself answers the query, without terms: no condition, `true`, or only ids.
+    pub(super) fn is_collection_query(&self, condition: Option<&Condition>) -> bool {
+        match condition {
+            None | Some(Condition::True) => true,
+            Some(Condition::Compare { left, operator, .. }) => {
+                *operator == Operator::Equal && is_id_left(left)
+            }
+            Some(Condition::In { left, all, .. }) => !all && is_id_left(left),
+            Some(Condition::Call(call)) => self.id_prefix(call).is_some(),
+            Some(_) => false,
+        }
+    }
+
+    /// How to read the documents: by ids or a prefix when the condition allows no others.
+    pub(super) fn access(&self, condition: Option<&Condition>) -> Result<Access, QueryError> {
+        let conjuncts = match condition {
+            Some(Condition::And(conditions)) => conditions.as_slice(),
+            Some(only) => std::slice::from_ref(only),
+            None => &[],
+        };
+        let mut prefix = None;
+        for conjunct in conjuncts {
+            match conjunct {
+                Condition::Compare { left, operator: Operator::Equal, right: Right::Value(value) }
+                    if is_id_left(left) =>
+                {
+                    return Ok(Access::Ids(ids(&[self.value(value)?])));
+                }
+                Condition::In { left, values, all: false } if is_id_left(left) => {
+                    let values: Result<Vec<Json>, QueryError> =
+                        values.iter().map(|value| self.value(value)).collect();
+                    return Ok(Access::Ids(ids(&values?)));
+                }
+                Condition::Call(call) => {
+                    if let Some(value) = self.id_prefix(call)
+                        && let Json::String(text) = self.value(value)?
+                    {
+                        prefix.get_or_insert(text);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(prefix.map_or(Access::Collection, Access::Prefix))
+    }
+
+    fn id_prefix<'c>(&self, call: &'c Call) -> Option<&'c Value> {
+        match call.arguments.as_slice() {
+            [Argument::Call(first), Argument::Value(value)]
+                if call.name.eq_ignore_ascii_case("startsWith") && is_id(first) =>
+            {
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
+    /// The fields of an index that the condition pins to one value each.
+    pub(super) fn equalities(&self, condition: Option<&Condition>) -> Vec<(String, Json)> {
+        let conjuncts = match condition {
+            Some(Condition::And(conditions)) => conditions.as_slice(),
+            Some(only) => std::slice::from_ref(only),
+            None => &[],
+        };
+        let mut pinned = Vec::new();
+        for conjunct in conjuncts {
+            if let Condition::Compare { left: Left::Field(path), operator: Operator::Equal, right } = conjunct
+                && let Right::Value(value) = right
+                && let Ok(value) = self.value(value)
+                && let Some(path) = path.without_alias(self.alias)
+            {
+                pinned.push((path.text(), value));
+            }
+        }
+        pinned
+    }
+}
+
+fn test(field: Field, test: Test) -> Filter {
+    Filter::Test { field: field.0, matching: field.1, test }
+}
+
+fn is_id(call: &Call) -> bool {
+    call.name.eq_ignore_ascii_case("id") && call.arguments.len() <= 1
+}
+
+fn is_id_left(left: &Left) -> bool {
+    matches!(left, Left::Call(call) if is_id(call))
+}
+
+/// The distinct ids among values, in order. What does not equal as RQL compares is filtered out again.
+fn ids(values: &[Json]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut ids = Vec::new();
+    for value in values {
+        for item in value.as_array().unwrap_or(std::slice::from_ref(value)) {
+            let id = match item {
+                Json::String(id) => id.clone(),
+                Json::Number(number) => number_text(number),
+                other => other.to_string(),
+            };
+            if seen.insert(fold(&id).into_owned()) {
+                ids.push(id);
+            }
+        }
+    }
+    ids
+}
+
+fn left_text(left: &Left) -> String {
+    match left {
+        Left::Field(path) => path.text(),
+        Left::Call(call) => call.to_string(),
+    }
+}
+
+fn unknown_method(call: &Call) -> QueryError {
+    let name = call.name.to_lowercase();
+    if NOT_BUILT.contains(&name.as_str()) || name.starts_with("spatial.") {
+        return refuse::call(call, "where");
+    }
+    QueryError::Unsupported { message: format!("Method '{}' is not supported.", call.name) }
+}
+
+/// The value of a literal; a parameter has none and counts as null, the callers ask for it elsewhere.
+pub(super) fn literal(value: &Value) -> Json {
+    match value {
+        Value::Null | Value::Parameter(_) => Json::Null,
+        Value::Bool(value) => Json::Bool(*value),
+        Value::Number(number) => Json::Number(number.clone()),
+        Value::Text(text) => Json::String(text.clone()),
+    }
+}
+
+/// Types that may stand together in a list or range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum TypeClass {
+    Null,
+    Bool,
+    Number,
+    Text,
+    Other,
+}
+
+fn type_class(value: &Json) -> TypeClass {
+    match value {
+        Json::Null => TypeClass::Null,
+        Json::Bool(_) => TypeClass::Bool,
+        Json::Number(_) => TypeClass::Number,
+        Json::String(_) => TypeClass::Text,
+        Json::Array(_) | Json::Object(_) => TypeClass::Other,
+    }
+}
+
+/// The name of a value's type in error messages.
+pub(super) fn type_name(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "Null",
+        Json::Bool(true) => "True",
+        Json::Bool(false) => "False",
+        Json::Number(number) if number.as_i64().is_some() => "Long",
+        Json::Number(_) => "Double",
+        Json::String(_) => "String",
+        Json::Array(_) => "Array",
+        Json::Object(_) => "Object",
+    }
+}

@@ -1,0 +1,121 @@
+//! What is refused before anything is read: what makes no sense, in the original's words, and clauses that this server
+//! does not answer, by name and place.
+
+use super::Context;
+use crate::ast::{Argument, Call, Include, Left, Query, Selection};
+use crate::error::QueryError;
+
+/// Refuses clauses that contradict themselves or each other.
+pub(super) fn meaningless(query: &Query, context: Context<'_>, from_index: bool) -> Result<(), QueryError> {
+    if from_index && !query.group_by.is_empty() {
+        return Err(QueryError::Argument {
+            message: "Can't use 'group by' when querying on an Index. 'group by' can be used only when querying on \
+                      collections."
+                .to_owned(),
+        });
+    }
+    for item in &query.group_by {
+        if let Argument::Call(call) = &item.key
+            && !call.name.eq_ignore_ascii_case("array")
+        {
+            return Err(context.invalid(format!("Unsupported method '{}' in GROUP BY", call.name)));
+        }
+    }
+    for item in &query.load {
+        if item.alias.is_none() {
+            return Err(
+                context.invalid(format!("LOAD clause requires an alias but got: {}", item.path.text()))
+            );
+        }
+    }
+    let grouped = !query.group_by.is_empty();
+    if !grouped {
+        for item in &query.order_by {
+            if let Left::Call(call) = &item.key
+                && ["count", "sum", "key"].iter().any(|name| call.name.eq_ignore_ascii_case(name))
+            {
+                return Err(context.invalid(format!("Invalid ORDER BY method call {}", call.name)));
+            }
+        }
+    }
+    if let Some(select) = &query.select
+        && let Selection::Items(items) = &select.what
+    {
+        for item in items {
+            if let Argument::Call(call) = &item.what {
+                selected_call(call, query, context, grouped)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn selected_call(call: &Call, query: &Query, context: Context<'_>, grouped: bool) -> Result<(), QueryError> {
+    let name = call.name.to_lowercase();
+    if query.declarations.iter().any(|declaration| declaration.name == call.name) {
+        return Ok(());
+    }
+    if grouped {
+        return match name.as_str() {
+            "count" | "sum" | "key" => Ok(()),
+            _ => Err(context.invalid(format!(
+                "Unknown aggregation method in SELECT clause of the group by query: '{}'",
+                call.name
+            ))),
+        };
+    }
+    match name.as_str() {
+        "count" | "sum" => {
+            Err(context.invalid(format!("{} may only be used in group by queries", call.name)))
+        }
+        "id" | "facet" | "suggest" | "counter" | "timeseries" | "getmetadata" | "cmpxchg" | "load" => Ok(()),
+        _ => Err(context.invalid(format!("Unknown method call in SELECT clause: '{}' method", call.name))),
+    }
+}
+
+/// Refuses clauses that this server does not answer.
+pub(super) fn unsupported(query: &Query) -> Result<(), QueryError> {
+    let refused = |feature: &str, position: crate::ast::Position| QueryError::NotSupported {
+        feature: feature.to_owned(),
+        line: position.line,
+        column: position.column,
+    };
+    if let Some(declaration) = query.declarations.first() {
+        return Err(refused("declare function", declaration.position));
+    }
+    if let Some(item) = query.group_by.first() {
+        return Err(refused("group by", item.position));
+    }
+    if let Some(item) = query.load.first() {
+        return Err(refused("load", item.position));
+    }
+    if let Some(clause) = &query.filter {
+        return Err(refused("filter", clause.position));
+    }
+    if let Some(clause) = &query.filter_limit {
+        return Err(refused("filter_limit", clause.position));
+    }
+    if let Some(clause) = &query.update {
+        return Err(refused("update", clause.position));
+    }
+    if let Some(select) = &query.select
+        && matches!(select.what, Selection::Script(_))
+    {
+        return Err(refused("select { .. }", select.position));
+    }
+    for item in &query.include {
+        if let Include::Call(include) = item {
+            return Err(call(include, "include"));
+        }
+    }
+    Ok(())
+}
+
+/// The refusal of a method that RQL has and this server does not.
+pub(super) fn call(call: &Call, clause: &str) -> QueryError {
+    QueryError::NotSupported {
+        feature: format!("{}() in {clause}", call.name),
+        line: call.position.line,
+        column: call.position.column,
+    }
+}

@@ -1,0 +1,162 @@
+//! The `select` clause: from a document, entry or result to a row.
+
+use crate::term::{self, Step};
+use magpie_store::json::{Json, Object};
+
+/// What a row holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Projection {
+    /// The whole document or result.
+    Whole,
+    /// The listed fields.
+    Fields(Vec<Projected>),
+}
+
+/// One field of a row.
+#[derive(Debug, Clone)]
+pub(crate) struct Projected {
+    /// Its name in the row.
+    pub(crate) name: String,
+    /// Where it comes from.
+    pub(crate) from: From,
+    /// Whether the index has it stored.
+    pub(crate) stored: bool,
+}
+
+/// Where a field of a row comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum From {
+    /// The document's id.
+    Id,
+    /// The whole document.
+    Whole,
+    /// A constant.
+    Value(Json),
+    /// A path.
+    Path(Vec<Step>),
+}
+
+/// What a row is made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    pub(crate) id: Option<&'a str>,
+    pub(crate) fields: &'a Object,
+    /// The metadata as the client sent it.
+    pub(crate) metadata: Option<&'a Object>,
+    /// The index entry that led to the document.
+    pub(crate) entry: Option<&'a Object>,
+}
+
+/// The fields of a row; a missing field is `null`. Also whether all of them came from the index entry.
+pub(crate) fn row(items: &[Projected], origin: &Origin<'_>) -> (Object, bool) {
+    let mut row = Object::new();
+    let mut all_stored = !items.is_empty();
+    for item in items {
+        if item.stored
+            && let From::Path(path) = &item.from
+            && let Some(entry) = origin.entry
+        {
+            match read_from(entry, path) {
+                Some(value) => row.insert(item.name.as_str(), flat(value)),
+                None => {
+                    all_stored = false;
+                    // A stored field that this entry lacks stays out, unless the document has one of that name.
+                    if let Some(value) = origin.read(path) {
+                        row.insert(item.name.as_str(), value);
+                    }
+                }
+            }
+            continue;
+        }
+        all_stored = false;
+        let value = match &item.from {
+            From::Id => origin.id.map(Json::from),
+            From::Whole => Some(Json::Object(origin.fields.clone())),
+            From::Value(value) => Some(value.clone()),
+            From::Path(path) => origin.read(path),
+        };
+        row.insert(item.name.as_str(), value.unwrap_or(Json::Null));
+    }
+    (row, all_stored)
+}
+
+impl Origin<'_> {
+    fn read(&self, path: &[Step]) -> Option<Json> {
+        if let (Some(metadata), Some((Step::Member(name), rest))) = (self.metadata, path.split_first())
+            && name == "@metadata"
+        {
+            return if rest.is_empty() {
+                Some(Json::Object(metadata.clone()))
+            } else {
+                read_from(metadata, rest)
+            };
+        }
+        read_from(self.fields, path)
+    }
+}
+
+fn read_from(object: &Object, path: &[Step]) -> Option<Json> {
+    let (step, rest) = path.split_first()?;
+    let Step::Member(name) = step else { return None };
+    match object.get(name) {
+        Some(value) => read(value, rest),
+        None => {
+            let (first, behind) = name.split_once('.')?;
+            let mut steps = vec![Step::Member(behind.to_owned())];
+            steps.extend_from_slice(rest);
+            read_from(object.get(first)?.as_object()?, &steps)
+        }
+    }
+}
+
+/// The value at a path; a path through an array gives an array of what its elements have.
+fn read(value: &Json, path: &[Step]) -> Option<Json> {
+    let Some((step, rest)) = path.split_first() else { return Some(value.clone()) };
+    match (step, value) {
+        (Step::Member(_), Json::Object(object)) => read_from(object, path),
+        (Step::Member(name), _)
+            if rest.is_empty() && term::is_length(name) && term::length(value).is_some() =>
+        {
+            term::length(value).map(Json::from)
+        }
+        (Step::Member(_), Json::Array(items)) => {
+            Some(Json::Array(items.iter().filter_map(|item| read(item, path)).collect()))
+        }
+        (Step::Each, Json::Array(items)) => {
+            Some(Json::Array(items.iter().filter_map(|item| read(item, rest)).collect()))
+        }
+        (Step::Each, other) => read(other, rest),
+        (Step::At(index), Json::Array(items)) => read(term::at(items, *index)?, rest),
+        _ => None,
+    }
+}
+
+/// A stored array comes back without nested arrays.
+fn flat(value: Json) -> Json {
+    match value {
+        Json::Array(items) if items.iter().any(|item| matches!(item, Json::Array(_))) => {
+            let mut all = Vec::with_capacity(items.len());
+            for item in items {
+                match flat(item) {
+                    Json::Array(inner) => all.extend(inner),
+                    other => all.push(other),
+                }
+            }
+            Json::Array(all)
+        }
+        other => other,
+    }
+}
+
+/// About how many bytes a value has as JSON.
+pub(crate) fn bytes(value: &Json) -> usize {
+    match value {
+        Json::Null | Json::Bool(_) => 5,
+        Json::Number(number) => number.to_string().len() + 1,
+        Json::String(text) => text.len() + 3,
+        Json::Array(items) => 2 + items.iter().map(bytes).sum::<usize>(),
+        Json::Object(object) => {
+            2 + object.iter().map(|(key, value)| key.len() + 4 + bytes(value)).sum::<usize>()
+        }
+    }
+}

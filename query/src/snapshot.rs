@@ -1,0 +1,193 @@
+//! [`Source`] over a real database: a view of the store and the indexes as they are in that view.
+
+use crate::auto_index::{AutoFields, AutoIndexNames};
+use crate::error::QueryError;
+use crate::execute::fingerprint;
+use crate::source::{Documents, Entries, FieldIndexing, Results, Source, SourceCollection, SourceIndex};
+use magpie_indexes::{Index, IndexStatus, Registry};
+use magpie_store::json::{Json, Object};
+use magpie_store::{Collection, CollectionFilter, DatabaseView, Document, DocumentId, Etag};
+use std::sync::Arc;
+
+/// What queries read of one database: everything comes from `view`, so one answer shows one state.
+#[derive(Clone, Copy)]
+pub struct Snapshot<'a> {
+    view: &'a DatabaseView<'a>,
+    registry: &'a Registry,
+    names: &'a AutoIndexNames,
+}
+
+impl<'a> Snapshot<'a> {
+    /// The state that `view` shows. `names` is kept by the caller for as long as the database is open.
+    #[must_use]
+    pub fn new(view: &'a DatabaseView<'a>, registry: &'a Registry, names: &'a AutoIndexNames) -> Self {
+        Self { view, registry, names }
+    }
+}
+
+/// The filter for a collection; `None` when no document can have a collection of that name.
+fn filter(collection: SourceCollection<'_>) -> Option<CollectionFilter> {
+    match collection {
+        SourceCollection::All => Some(CollectionFilter::All),
+        SourceCollection::Named(name) if name.eq_ignore_ascii_case(Collection::EMPTY) => {
+            Some(CollectionFilter::Named(vec![Collection::empty()]))
+        }
+        SourceCollection::Named(name) => {
+            Collection::new(name).ok().map(|collection| CollectionFilter::Named(vec![collection]))
+        }
+    }
+}
+
+impl Source for Snapshot<'_> {
+    fn database_id(&self) -> &str {
+        self.view.database_id()
+    }
+
+    fn last_etag(&self) -> Etag {
+        self.view.last_etag()
+    }
+
+    fn documents(&self, collection: SourceCollection<'_>) -> Result<Documents<'_>, QueryError> {
+        let Some(filter) = filter(collection) else { return Ok(Box::new(std::iter::empty())) };
+        let documents = self.view.documents_in_etag_order(&filter, Etag(0))?;
+        Ok(Box::new(documents.map(|document| document.map_err(QueryError::from))))
+    }
+
+    fn documents_by_prefix(&self, prefix: &str) -> Result<Documents<'_>, QueryError> {
+        let documents = self.view.documents_by_prefix(prefix, None)?;
+        Ok(Box::new(documents.map(|document| document.map_err(QueryError::from))))
+    }
+
+    fn document(&self, id: &str) -> Result<Option<Document>, QueryError> {
+        match DocumentId::new(id) {
+            Ok(id) => Ok(self.view.document(&id)?),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn document_count(&self, collection: SourceCollection<'_>) -> Result<Option<u64>, QueryError> {
+        let wanted = match filter(collection) {
+            Some(CollectionFilter::Named(names)) => names,
+            Some(CollectionFilter::All) => Vec::new(),
+            None => return Ok(Some(0)),
+        };
+        let mut count = 0;
+        for found in self.view.collections()? {
+            let fits = if wanted.is_empty() {
+                found.collection.key() != "@hilo"
+            } else {
+                wanted.contains(&found.collection)
+            };
+            count += if fits { found.documents } else { 0 };
+        }
+        Ok(Some(count))
+    }
+
+    fn index(&self, name: &str) -> Result<Option<Box<dyn SourceIndex + '_>>, QueryError> {
+        let Some(index) = self.registry.get_in(self.view, name)? else { return Ok(None) };
+        if let IndexStatus::Failed(reason) = index.status(self.view)? {
+            return Err(QueryError::IndexFailed { name: index.name(), reason });
+        }
+        Ok(Some(Box::new(SnapshotIndex { index, view: self.view })))
+    }
+
+    fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
+        self.names.widen(collection, fields)
+    }
+}
+
+struct SnapshotIndex<'a> {
+    index: Arc<Index>,
+    view: &'a DatabaseView<'a>,
+}
+
+impl SnapshotIndex<'_> {
+    fn option(
+        &self,
+        field: &str,
+        read: impl Fn(&magpie_indexes::definition::FieldOptions) -> Option<&str>,
+        value: &str,
+    ) -> bool {
+        let definition = self.index.definition();
+        let own = definition.fields.get(field).and_then(&read);
+        let general = definition.fields.get("__all_fields").and_then(&read);
+        own.or(general).is_some_and(|found| found.eq_ignore_ascii_case(value))
+    }
+}
+
+impl SourceIndex for SnapshotIndex<'_> {
+    fn name(&self) -> String {
+        self.index.name()
+    }
+
+    fn is_map_reduce(&self) -> bool {
+        self.index.is_map_reduce()
+    }
+
+    fn has_field(&self, name: &str) -> bool {
+        // Without any known name the outputs are made in a way that only running the script can tell.
+        let shape = self.index.shape();
+        let is_grouped =
+            shape.group_by.as_ref().is_some_and(|fields| fields.iter().any(|field| field == name));
+        shape.fields.is_empty() || is_grouped || shape.fields.iter().any(|field| field == name)
+    }
+
+    fn indexing(&self, field: &str) -> FieldIndexing {
+        if self.option(field, |options| options.indexing.as_deref(), "Exact") {
+            FieldIndexing::Exact
+        } else if self.option(field, |options| options.indexing.as_deref(), "No") {
+            FieldIndexing::No
+        } else {
+            FieldIndexing::Default
+        }
+    }
+
+    fn is_stored(&self, field: &str) -> bool {
+        self.option(field, |options| options.storage.as_deref(), "Yes")
+    }
+
+    fn is_stale(&self) -> Result<bool, QueryError> {
+        Ok(self.index.is_stale(self.view)?)
+    }
+
+    fn version(&self) -> Result<u64, QueryError> {
+        let progress = self.index.statistics(self.view)?.progress;
+        let slot = format!("{:?}", self.index.slot());
+        Ok(fingerprint(&[
+            slot.as_bytes(),
+            &progress.etag.0.to_be_bytes(),
+            &progress.indexed_at.to_be_bytes(),
+        ]))
+    }
+
+    fn count(&self) -> Result<Option<u64>, QueryError> {
+        let progress = self.index.statistics(self.view)?.progress;
+        // A failing key has a row but no result.
+        Ok((progress.failing_keys == 0).then_some(progress.results))
+    }
+
+    fn results(&self) -> Result<Results<'_>, QueryError> {
+        if !self.index.is_map_reduce() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        Ok(Box::new(self.index.results(self.view).map(|result| Ok(object(result?)))))
+    }
+
+    fn entries(&self) -> Result<Entries<'_>, QueryError> {
+        if self.index.is_map_reduce() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        Ok(Box::new(self.index.entries(self.view).map(|entry| {
+            let (id, output) = entry?;
+            Ok((DocumentId::new(&id)?, object(output)))
+        })))
+    }
+}
+
+/// Results and outputs are objects; anything else has no fields.
+fn object(value: Json) -> Object {
+    match value {
+        Json::Object(object) => object,
+        _ => Object::new(),
+    }
+}

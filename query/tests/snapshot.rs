@@ -1,0 +1,186 @@
+//! Queries over a real store and real indexes: that the seam to them is right.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use magpie_indexes::definition::FieldOptions;
+use magpie_indexes::{IndexDefinition, Registry};
+use magpie_query::{Answer, AutoIndexNames, QueryError, Request, Snapshot, execute};
+use magpie_store::json::{Json, Object};
+use magpie_store::kv::memory::MemoryKv;
+use magpie_store::{Command, Database, NewDocument, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+struct Server {
+    database: Arc<Database>,
+    registry: Arc<Registry>,
+    names: AutoIndexNames,
+}
+
+impl Server {
+    fn new() -> Self {
+        let database = Arc::new(Database::open(Arc::new(MemoryKv::new()), "abcdefghijklmnopqrstuv").unwrap());
+        let registry = Registry::open(Arc::clone(&database), Arc::new(|| Timestamp(0)), Vec::new()).unwrap();
+        Self { database, registry, names: AutoIndexNames::default() }
+    }
+
+    fn put(&self, id: &str, text: &str) {
+        let document = NewDocument::parse(id, text.as_bytes()).unwrap();
+        let command = Command::Put { id: id.to_owned(), document, expected: None };
+        self.database.write(vec![command], Timestamp(17_090_000_000_000_000)).unwrap();
+    }
+
+    fn index(&self, name: &str, map: &str, reduce: Option<&str>, fields: &[(&str, FieldOptions)]) {
+        let definition = IndexDefinition {
+            name: name.to_owned(),
+            maps: vec![map.to_owned()],
+            reduce: reduce.map(str::to_owned),
+            fields: fields
+                .iter()
+                .map(|(name, options)| ((*name).to_owned(), options.clone()))
+                .collect::<BTreeMap<_, _>>(),
+            ..IndexDefinition::default()
+        };
+        self.registry.put(vec![definition]).unwrap();
+        self.wait(name);
+    }
+
+    fn wait(&self, name: &str) {
+        let index = self.registry.get(name).unwrap();
+        assert!(index.wait_until_indexed_blocking(self.database.last_etag(), Duration::from_secs(60)));
+    }
+
+    fn ask(&self, query: &str) -> Result<Answer, QueryError> {
+        let view = self.database.view();
+        let source = Snapshot::new(&view, &self.registry, &self.names);
+        execute(
+            &source,
+            &Request { query: query.to_owned(), parameters: Some(Object::new()), ..Request::default() },
+        )
+    }
+
+    fn answer(&self, query: &str) -> Answer {
+        self.ask(query).unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.registry.stop();
+    }
+}
+
+fn texts(answer: &Answer) -> Vec<String> {
+    answer.rows.iter().map(Json::to_string).collect()
+}
+
+fn jobs() -> Server {
+    let server = Server::new();
+    for (id, user, bytes) in
+        [("jobs/1-A", "Ann", "5"), ("jobs/2-A", "ann", "7.25"), ("jobs/3-A", "Bob", "9007199254740993")]
+    {
+        server.put(id, &format!(r#"{{"user":"{user}","bytes":{bytes},"files":["a","b"],"@metadata":{{"@collection":"Jobs"}}}}"#));
+    }
+    server.put("plain", r#"{"user":"nobody"}"#);
+    server.put("Raven/Hilo/jobs", r#"{"Max":32,"@metadata":{"@collection":"@hilo"}}"#);
+    server
+}
+
+#[test]
+fn documents_come_from_the_store() {
+    let server = jobs();
+    let all = server.answer("from jobs");
+    assert_eq!((all.index_name.as_str(), all.total_results, all.is_stale), ("collection/jobs", 3, false));
+    assert_eq!(
+        texts(&all)[2],
+        concat!(
+            r#"{"user":"Bob","bytes":9007199254740993,"files":["a","b"],"@metadata":{"@collection":"Jobs","@id":"jobs/3-A","#,
+            r#""@change-vector":"A:3-abcdefghijklmnopqrstuv","@last-modified":"2024-02-27T02:13:20.0000000Z"}}"#
+        )
+    );
+    for (query, total, rows, name) in [
+        ("from @all_docs", 4, 4, "collection/@all_docs"),
+        ("from @empty", 1, 1, "collection/@empty"),
+        ("from Nope", 0, 0, "collection/Nope"),
+        ("from Jobs limit 1", 3, 1, "collection/Jobs"),
+        ("from Jobs where user = 'ANN'", 2, 2, "Auto/Jobs/Byuser"),
+        ("from Jobs where bytes > 6 order by bytes as double desc limit 1", 2, 1, "Auto/Jobs/BybytesAnduser"),
+        ("from @all_docs where startsWith(id(), 'JOBS/')", -1, 3, "collection/@all_docs"),
+        ("from Jobs where id() in ('JOBS/2-a', 'plain', '')", 1, 1, "collection/Jobs"),
+        ("from @all_docs where id() = 'Raven/Hilo/jobs'", 0, 0, "collection/@all_docs"),
+        (
+            "from Jobs where @metadata.@last-modified > '2024-01-01' and @metadata.@collection = 'jobs'",
+            3,
+            3,
+            "Auto/Jobs/By@metadata.@collectionAnd@metadata.@last-modifiedAndbytesAnduser",
+        ),
+    ] {
+        let answer = server.answer(query);
+        assert_eq!((answer.total_results, answer.rows.len()), (total, rows), "{query}");
+        assert_eq!(answer.index_name, name, "{query}");
+    }
+}
+
+#[test]
+fn results_come_from_a_map_reduce_index() {
+    let server = jobs();
+    server.index(
+        "Jobs/ByUser",
+        "map('Jobs', j => ({ user: j.user, n: 1 }))",
+        Some("groupBy(x => x.user).aggregate(g => ({ user: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))"),
+        &[],
+    );
+    let answer = server.answer("from index 'jobs/byuser' where user = 'ann' order by n as long, user");
+    assert_eq!(answer.index_name, "Jobs/ByUser");
+    assert_eq!(
+        texts(&answer),
+        [
+            r#"{"user":"Ann","n":1,"@metadata":{"@change-vector":null}}"#,
+            r#"{"user":"ann","n":1,"@metadata":{"@change-vector":null}}"#
+        ]
+    );
+    assert_eq!(server.answer("from index 'Jobs/ByUser' limit 1").total_results, 3);
+    assert!(matches!(
+        server.ask("from index 'Jobs/ByUser' where nope = 1"),
+        Err(QueryError::Argument { .. })
+    ));
+    assert!(matches!(server.ask("from index 'Jobs/ByUs'"), Err(QueryError::IndexMissing { .. })));
+    let before = server.answer("from index 'Jobs/ByUser'").result_etag;
+    server.put("jobs/4-A", r#"{"user":"Cid","@metadata":{"@collection":"Jobs"}}"#);
+    server.wait("Jobs/ByUser");
+    let after = server.answer("from index 'Jobs/ByUser'");
+    assert_eq!((after.total_results, after.is_stale), (4, false));
+    assert_ne!(after.result_etag, before);
+}
+
+#[test]
+fn documents_come_through_a_map_index() {
+    let server = jobs();
+    let stored = FieldOptions { storage: Some("Yes".to_owned()), ..FieldOptions::default() };
+    let exact = FieldOptions { indexing: Some("Exact".to_owned()), ..FieldOptions::default() };
+    let unindexed = FieldOptions { indexing: Some("No".to_owned()), ..FieldOptions::default() };
+    server.index(
+        "Jobs/Files",
+        "map('Jobs', j => j.files.map(f => ({ file: f, who: j.user, name: j.user, raw: j.user })))",
+        None,
+        &[("file", stored), ("name", exact), ("raw", unindexed)],
+    );
+    let entries = server.answer("from index 'Jobs/Files' where file = 'A' order by id()");
+    assert_eq!((entries.total_results, entries.rows.len(), entries.skipped_results), (3, 3, 0));
+    let twice = server.answer("from index 'Jobs/Files' where id() = 'jobs/1-a'");
+    assert_eq!((twice.total_results, twice.rows.len(), twice.skipped_results), (2, 1, 1));
+    assert_eq!(
+        texts(&server.answer("from index 'Jobs/Files' where file = 'b' and name = 'Ann' select file"))[0],
+        r#"{"file":"b","@metadata":{"@projection":true,"@change-vector":null,"@id":"jobs/1-A"}}"#
+    );
+    for (condition, total) in
+        [("name = 'ann'", 2), ("name = 'ANN'", 0), ("who = 'ANN'", 4), ("raw = 'Ann'", 0), ("raw != 'x'", 6)]
+    {
+        assert_eq!(
+            server.answer(&format!("from index 'Jobs/Files' where {condition}")).total_results,
+            total,
+            "{condition}"
+        );
+    }
+}
