@@ -1,0 +1,186 @@
+//! `POST bulk_insert`: an endless array of PUT commands, written in sub-batches while it streams in.
+//!
+//! Not atomic as a whole: what was written before a failure stays. The answer comes when the array's `]` is seen: the
+//! Node client never ends its body. It is empty with `Content-Length: 0`, and the connection is closed behind it. The
+//! operation named by `id` tells afterwards how it went.
+
+use crate::answer;
+use crate::array_splitter::{ArraySplitter, SplitError};
+use crate::body::{self, BodyStream};
+use crate::clock;
+use crate::databases::OpenDatabase;
+use crate::error::ServerError;
+use crate::gzip::Inflater;
+use crate::limits::{DRAIN_DONE_MS_MAX, DRAIN_MS_MAX, UPLOAD_ITEM_BYTES_MAX};
+use crate::operations::Running;
+use crate::request::DatabaseRequest;
+use crate::upload::{Item, Uploader};
+use crate::write_batch;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use magpie_store::Command;
+use magpie_store::json::{self, Json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is written so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Written {
+    documents: u64,
+    batches: u64,
+}
+
+/// `POST bulk_insert?id=`
+pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let id = request.query.number("id")?.ok_or(ServerError::OperationIdMissing)?;
+    let database = Arc::clone(&request.database);
+    let running = database.operations().start(id);
+    let mut stream = BodyStream::new(body);
+    let mut written = Written::default();
+    let result = insert(&request, &mut stream, &running, &mut written).await;
+    let mut response = match result {
+        Ok(()) => {
+            stream.drain_in_background(Duration::from_millis(DRAIN_DONE_MS_MAX));
+            running.complete(written.documents);
+            answer::empty(StatusCode::CREATED)
+        }
+        Err(cause) => {
+            stream.drain_in_background(Duration::from_millis(DRAIN_MS_MAX));
+            let Written { documents: inserted, batches } = written;
+            let error = ServerError::BulkInsert { inserted, batches, source: Box::new(cause) };
+            running.fail(&error);
+            error.into_response()
+        }
+    };
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(response)
+}
+
+/// Reads the array to its end and writes it.
+async fn insert(
+    request: &DatabaseRequest,
+    stream: &mut BodyStream,
+    running: &Running<'_>,
+    written: &mut Written,
+) -> Result<(), ServerError> {
+    let mut inflater = Inflater::new(body::encoding(&request.headers))?;
+    let mut splitter = ArraySplitter::new(UPLOAD_ITEM_BYTES_MAX);
+    let database = Arc::clone(&request.database);
+    let mut uploader = Uploader::new(Arc::new(move |items| write(&database, items)));
+    let read = read(stream, &mut inflater, &mut splitter, &mut uploader, running, written).await;
+    while read.is_ok() && !uploader.is_empty() {
+        count(written, uploader.start().await?);
+    }
+    // What is being written is written, whatever the reading came to: it has to be counted.
+    count(written, uploader.wait().await?);
+    read
+}
+
+async fn read(
+    stream: &mut BodyStream,
+    inflater: &mut Inflater,
+    splitter: &mut ArraySplitter,
+    uploader: &mut Uploader<u64>,
+    running: &Running<'_>,
+    written: &mut Written,
+) -> Result<(), ServerError> {
+    let mut number = 0;
+    while !splitter.is_complete() {
+        if running.is_killed() {
+            return Err(ServerError::OperationKilled);
+        }
+        let chunk = tokio::select! {
+            biased;
+            chunk = stream.chunk() => chunk?,
+            // A client that makes a pause has its documents written meanwhile.
+            () = pause(), if uploader.could_start() => {
+                count(written, uploader.start().await?);
+                continue;
+            }
+            () = tokio::time::sleep(KILL_CHECK) => continue,
+        };
+        let Some(chunk) = chunk else {
+            return Err(ServerError::InvalidOperation(format!(
+                "the body ended before the array's ']', behind {} elements",
+                splitter.elements()
+            )));
+        };
+        for step in inflater.steps(&chunk) {
+            // A step of a hostile stream grows to megabytes: others get their turn between steps.
+            tokio::task::yield_now().await;
+            let plain = inflater.inflate(step)?;
+            splitter
+                .feed(&plain, |text| {
+                    number += 1;
+                    uploader.push(Item { number, text });
+                })
+                .map_err(|error| split_error(&error))?;
+            while uploader.is_full() {
+                count(written, uploader.start().await?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How often a silent client's operation is looked at for a kill.
+const KILL_CHECK: Duration = Duration::from_millis(500);
+
+/// Long enough that a client that sends without a pause is not seen as pausing.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
+fn count(written: &mut Written, documents: Option<u64>) {
+    if let Some(documents) = documents {
+        written.documents += documents;
+        written.batches += 1;
+    }
+}
+
+fn split_error(error: &SplitError) -> ServerError {
+    match error {
+        SplitError::TooLong { limit, .. } => ServerError::TooLarge {
+            what: "an element of the bulk insert",
+            limit_name: "upload_item_bytes_max",
+            limit: *limit,
+            advice: "split the document",
+        },
+        SplitError::Unexpected { .. } => ServerError::InvalidOperation(error.to_string()),
+    }
+}
+
+/// Writes one sub-batch, all or nothing; gives how many documents it had.
+fn write(database: &OpenDatabase, items: Vec<Item>) -> Result<u64, ServerError> {
+    let mut commands = Vec::with_capacity(items.len());
+    for item in items {
+        let named = |error: ServerError| match error {
+            ServerError::Store(_) => error,
+            _ => ServerError::InvalidOperation(format!("Element {}: {error}", item.number)),
+        };
+        let element = json::parse(&item.text)
+            .map_err(|error| ServerError::InvalidOperation(format!("Element {}: {error}", item.number)))?;
+        commands.extend(read_element(element).map_err(named)?);
+    }
+    let count = commands.len() as u64;
+    write_batch::write(database.documents(), commands, clock::now())?;
+    Ok(count)
+}
+
+/// A PUT, or nothing for a heartbeat.
+fn read_element(element: Json) -> Result<Option<Command>, ServerError> {
+    let Json::Object(mut element) = element else {
+        return Err(ServerError::InvalidOperation("it is not a JSON object".to_owned()));
+    };
+    match element.get("Type").and_then(Json::as_str) {
+        Some("PUT") => write_batch::put_command(&mut element).map(Some),
+        Some("HeartBeat") => Ok(None),
+        Some(kind @ ("AttachmentPUT" | "Counters" | "TimeSeries" | "TimeSeriesBulkInsert")) => {
+            Err(ServerError::NotSupported { what: format!("the bulk insert command {kind}") })
+        }
+        Some(kind) => Err(ServerError::UnknownCommandType { name: kind.chars().take(100).collect() }),
+        None => Err(ServerError::InvalidOperation("Command must have a valid 'Type' property".to_owned())),
+    }
+}

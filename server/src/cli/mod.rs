@@ -1,0 +1,37 @@
+//! The command line: one verb, one file.
+
+pub mod serve;
+
+use clap::{Parser, Subcommand};
+
+/// A document store for events with incremental map/reduce indexes.
+#[derive(Debug, Parser)]
+#[command(name = "magpie", version, about)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `serve` when nothing is said.
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    serve: serve::Serve,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the server.
+    Serve(serve::Serve),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// One sentence for the operator.
+    pub fn run(self) -> Result<(), String> {
+        match self.verb {
+            None => self.serve.run(),
+            Some(Verb::Serve(serve)) => serve.run(),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `magpie serve`: runs the server until SIGTERM or Ctrl-C.
+
+use clap::{Args, ValueEnum};
+use magpie_server::{Config, Server, UnsecuredAccess};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The options of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// The folder of all data; made when it is missing.
+    #[arg(long, default_value = "./data", value_name = "FOLDER")]
+    data: PathBuf,
+    /// A database that is made when it is missing; may be given several times.
+    #[arg(long = "database", default_value = "magpie", value_name = "NAME")]
+    databases: Vec<String>,
+    /// Listen beyond this machine although the connection is not encrypted and nobody is asked for a password.
+    #[arg(long, value_name = "NETWORK")]
+    unsecured_access: Option<Network>,
+    /// A host name by which this server may be called besides localhost and addresses; may be given several times.
+    #[arg(long = "allow-host", value_name = "NAME")]
+    allowed_hosts: Vec<String>,
+    /// Largest body of a request that is not streamed, in MiB.
+    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..))]
+    limit_request_mib: u16,
+    /// Most documents of an all-or-nothing NDJSON upload, in MiB.
+    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..))]
+    limit_upload_transaction_mib: u16,
+    /// Most open connections.
+    #[arg(long, default_value_t = 4096, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    limit_connections: u32,
+}
+
+/// The networks of `--unsecured-access`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum Network {
+    /// Private address ranges.
+    PrivateNetwork,
+    /// Every address.
+    PublicNetwork,
+}
+
+const MIB: usize = 1024 * 1024;
+
+impl Serve {
+    /// Starts the server and stops it on a signal.
+    ///
+    /// # Errors
+    /// Why it does not start, in one sentence.
+    pub fn run(self) -> Result<(), String> {
+        let server = Server::start(self.config(), Vec::new()).map_err(|error| error.to_string())?;
+        // On standard output, for whoever started it: the log goes to standard error.
+        println!("Server available on: http://{}", server.address());
+        server.wait_for_signal().map_err(|error| format!("no signal can be waited for: {error}"))?;
+        tracing::info!("stopping");
+        server.stop();
+        Ok(())
+    }
+
+    fn config(self) -> Config {
+        let mut config = Config::new(self.listen, self.data);
+        config.databases = self.databases;
+        config.allowed_hosts = self.allowed_hosts;
+        config.unsecured_access = match self.unsecured_access {
+            None => UnsecuredAccess::Local,
+            Some(Network::PrivateNetwork) => UnsecuredAccess::PrivateNetwork,
+            Some(Network::PublicNetwork) => UnsecuredAccess::PublicNetwork,
+        };
+        config.limits.request_body_bytes_max = usize::from(self.limit_request_mib) * MIB;
+        config.limits.upload_transaction_bytes_max = usize::from(self.limit_upload_transaction_mib) * MIB;
+        config.limits.connections_max = usize::try_from(self.limit_connections).unwrap_or(usize::MAX);
+        config
+    }
+}

@@ -1,0 +1,67 @@
+//! Every limit of this crate, with its unit. What an operator may change is a field of [`Limits`].
+
+/// Longest database name, in characters.
+pub const DATABASE_NAME_CHARS_MAX: usize = 128;
+/// Longest request head (request line and headers), in bytes.
+pub const HEAD_BYTES_MAX: usize = 256 * 1024;
+/// How long a client may take to send a request's head, in milliseconds.
+pub const HEAD_READ_MS_MAX: u64 = 15_000;
+/// How long a request's body may stand still, in milliseconds.
+pub const BODY_IDLE_MS_MAX: u64 = 120_000;
+/// How long requests in flight may go on after the order to stop, in milliseconds.
+pub const STOP_MS_MAX: u64 = 10_000;
+/// How long a write or query may wait for indexes, in milliseconds.
+pub const WAIT_MS_MAX: u64 = 30 * 60 * 1000;
+/// How long a query waits for indexes when it asks to wait and names no time, in milliseconds.
+pub const QUERY_WAIT_MS_DEFAULT: u64 = 15_000;
+/// Most threads for blocking work (disk, queries).
+pub const BLOCKING_THREADS_MAX: usize = 64;
+/// Most queries that run at a time; the others wait without a thread, so that writes always find one.
+pub const QUERIES_RUNNING_MAX: usize = 32;
+/// Most documents of one sub-batch of a streamed upload.
+pub const UPLOAD_BATCH_DOCUMENTS_MAX: usize = 1000;
+/// Most bytes of document text in one sub-batch of a streamed upload (one document may exceed it alone).
+pub const UPLOAD_BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest element of a bulk insert and longest line of an NDJSON upload, in bytes: a document and its wrapping.
+pub const UPLOAD_ITEM_BYTES_MAX: usize = magpie_store::limits::DOCUMENT_BYTES_MAX + 64 * 1024;
+/// Most line errors that the answer to an NDJSON upload lists; all are counted.
+pub const UPLOAD_ERRORS_LISTED_MAX: usize = 100;
+/// Most bytes of a refused upload that are read and dropped so that the client can see the answer.
+pub const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a refused upload is read and dropped, in milliseconds.
+pub const DRAIN_MS_MAX: u64 = 2_000;
+/// How long a finished bulk insert's connection is read on, in milliseconds: some clients send the body's end late.
+pub const DRAIN_DONE_MS_MAX: u64 = 250;
+/// Compressed bytes that are inflated in one step; deflate grows data at most about 1032 times.
+pub const INFLATE_STEP_BYTES: usize = 4 * 1024;
+/// Finished operations that are remembered per database.
+pub const OPERATIONS_REMEMBERED_MAX: usize = 1024;
+/// Request ids of database creations that are remembered, so that a repeated request is recognised.
+pub const REQUEST_IDS_REMEMBERED_MAX: usize = 256;
+/// Distinct terms that one request may list.
+pub const TERMS_MAX: usize = 1024;
+
+/// The limits an operator may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body of a route that does not stream (`request_body_bytes_max`), in bytes.
+    pub request_body_bytes_max: usize,
+    /// Largest answer that lists documents (`answer_bytes_max`), in bytes.
+    pub answer_bytes_max: usize,
+    /// Most bytes of documents in an all-or-nothing NDJSON upload (`upload_transaction_bytes_max`).
+    pub upload_transaction_bytes_max: usize,
+    /// Most open connections (`connections_max`).
+    pub connections_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            request_body_bytes_max: 64 * MIB,
+            answer_bytes_max: 256 * MIB,
+            upload_transaction_bytes_max: 64 * MIB,
+            connections_max: 4096,
+        }
+    }
+}

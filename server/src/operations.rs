@@ -1,0 +1,230 @@
+//! Long-running operations of one database: their ids, states and the wish to end them.
+//!
+//! Clients take an id first, name it in the request that does the work, and ask for the state when that fails. The
+//! states of the last finished ones are remembered, a bounded number.
+
+use crate::answer;
+use crate::error::ServerError;
+use crate::limits::OPERATIONS_REMEMBERED_MAX;
+use crate::request::DatabaseRequest;
+use crate::version::NODE_TAG;
+use axum::http::StatusCode;
+use axum::response::Response;
+use magpie_store::json::{Json, Object};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Where an operation stands.
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    InProgress,
+    Completed { documents: u64 },
+    Faulted { kind: &'static str, message: String },
+    Canceled,
+}
+
+struct Operation {
+    state: State,
+    /// Counts up with each start or end; the smallest is forgotten first.
+    order: u64,
+    killed: Arc<AtomicBool>,
+}
+
+/// The operations of a database.
+#[derive(Default)]
+pub(crate) struct Operations {
+    last_id: AtomicI64,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    by_id: BTreeMap<i64, Operation>,
+    order: u64,
+}
+
+/// An operation in progress. When it is dropped without a result, it was canceled.
+pub(crate) struct Running<'a> {
+    operations: &'a Operations,
+    id: i64,
+    killed: Arc<AtomicBool>,
+}
+
+impl Operations {
+    /// A fresh id.
+    pub(crate) fn next_id(&self) -> i64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Registers an operation under an id that the client chose or was given.
+    pub(crate) fn start(&self, id: i64) -> Running<'_> {
+        let killed = Arc::new(AtomicBool::new(false));
+        self.set(id, State::InProgress, Some(Arc::clone(&killed)));
+        Running { operations: self, id, killed }
+    }
+
+    /// Asks an operation to end; `false` when it is unknown.
+    fn kill(&self, id: i64) -> bool {
+        let known = self.known();
+        let found = known.by_id.get(&id);
+        if let Some(operation) = found {
+            operation.killed.store(true, Ordering::Release);
+        }
+        found.is_some()
+    }
+
+    fn state(&self, id: i64) -> Option<State> {
+        self.known().by_id.get(&id).map(|operation| operation.state.clone())
+    }
+
+    fn set(&self, id: i64, state: State, killed: Option<Arc<AtomicBool>>) {
+        let mut known = self.known();
+        known.order += 1;
+        let order = known.order;
+        let killed = killed
+            .or_else(|| known.by_id.get(&id).map(|operation| Arc::clone(&operation.killed)))
+            .unwrap_or_default();
+        known.by_id.insert(id, Operation { state, order, killed });
+        if known.by_id.len() > OPERATIONS_REMEMBERED_MAX {
+            let finished = known.by_id.iter().filter(|(_, operation)| operation.state != State::InProgress);
+            let oldest = finished.min_by_key(|(_, operation)| operation.order).map(|(id, _)| *id);
+            if let Some(oldest) = oldest {
+                known.by_id.remove(&oldest);
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running<'_> {
+    /// Whether a client asked to end it.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// It is done.
+    pub(crate) fn complete(self, documents: u64) {
+        self.operations.set(self.id, State::Completed { documents }, None);
+    }
+
+    /// It failed.
+    pub(crate) fn fail(self, error: &ServerError) {
+        let state = if self.is_killed() {
+            State::Canceled
+        } else {
+            State::Faulted { kind: error.class().kind, message: error.to_string() }
+        };
+        self.operations.set(self.id, state, None);
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.operations.state(self.id) == Some(State::InProgress) {
+            self.operations.set(self.id, State::Canceled, None);
+        }
+    }
+}
+
+/// `GET operations/next-operation-id`
+pub(crate) async fn next_operation_id(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let mut body = Object::new();
+    body.insert("Id", request.database.operations().next_id());
+    body.insert("NodeTag", NODE_TAG);
+    Ok(answer::json(StatusCode::OK, body))
+}
+
+/// `GET operations/state?id=`
+pub(crate) async fn state(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let id = request.query.number("id")?.ok_or(ServerError::ParameterMissing { name: "id" })?;
+    let Some(state) = request.database.operations().state(id) else { return Ok(answer::not_found()) };
+    Ok(answer::json(StatusCode::OK, state_json(&state)))
+}
+
+/// `POST operations/kill?id=`
+pub(crate) async fn kill(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let id = request.query.number("id")?.ok_or(ServerError::ParameterMissing { name: "id" })?;
+    if request.database.operations().kill(id) {
+        Ok(answer::no_content())
+    } else {
+        Err(ServerError::OperationMissing { id })
+    }
+}
+
+/// `GET operations`: those in progress.
+pub(crate) async fn list(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let known = request.database.operations().known();
+    let running = known.by_id.iter().filter(|(_, operation)| operation.state == State::InProgress);
+    let results = running.map(|(id, operation)| {
+        let mut item = Object::new();
+        item.insert("Id", *id);
+        item.insert("State", state_json(&operation.state));
+        Json::Object(item)
+    });
+    let mut body = Object::new();
+    body.insert("Results", results.collect::<Vec<_>>());
+    Ok(answer::json(StatusCode::OK, body))
+}
+
+fn state_json(state: &State) -> Object {
+    let (status, result) = match state {
+        State::InProgress => ("InProgress", Json::Null),
+        State::Canceled => ("Canceled", Json::Null),
+        State::Completed { documents } => {
+            let mut result = Object::new();
+            result.insert("$type", "Raven.Client.Documents.Operations.BulkOperationResult, Raven.Client");
+            result.insert("Total", *documents);
+            result.insert("Message", format!("Processed {documents} items."));
+            result.insert("Details", Vec::new());
+            result.insert("Query", Json::Null);
+            result.insert("DocumentsProcessed", *documents);
+            for other in ["AttachmentsProcessed", "CountersProcessed", "TimeSeriesProcessed"] {
+                result.insert(other, 0_i64);
+            }
+            ("Completed", Json::Object(result))
+        }
+        State::Faulted { kind, message } => {
+            let mut result = Object::new();
+            result
+                .insert("$type", "Raven.Client.Documents.Operations.OperationExceptionResult, Raven.Client");
+            result.insert("Type", *kind);
+            result.insert("Message", message.as_str());
+            result.insert("Error", format!("{kind}: {message}"));
+            result.insert("StatusCode", 500_i64);
+            result.insert("LimitType", Json::Null);
+            ("Faulted", Json::Object(result))
+        }
+    };
+    let mut body = Object::new();
+    body.insert("$type", "Raven.Client.Documents.Operations.OperationState, Raven.Client");
+    body.insert("Progress", Json::Null);
+    body.insert("Result", result);
+    body.insert("Status", status);
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Operations, State};
+    use crate::limits::OPERATIONS_REMEMBERED_MAX;
+
+    #[test]
+    fn the_oldest_finished_ones_are_forgotten_first() {
+        let operations = Operations::default();
+        let running = operations.start(1);
+        for id in 2..OPERATIONS_REMEMBERED_MAX as i64 + 10 {
+            operations.start(id).complete(1);
+        }
+        assert_eq!(operations.state(1), Some(State::InProgress));
+        assert_eq!(operations.state(2), None);
+        assert_eq!(operations.known().by_id.len(), OPERATIONS_REMEMBERED_MAX);
+        assert!(operations.kill(1) && running.is_killed());
+        drop(running);
+        assert_eq!(operations.state(1), Some(State::Canceled));
+        assert!(!operations.kill(-1));
+    }
+}

@@ -1,0 +1,288 @@
+//! `POST queries` and `GET queries`: RQL in, rows out.
+//!
+//! A query that asks for results that are not stale waits first, holding no thread, until its index has taken in what
+//! was written before the query came; then it runs on one snapshot on a blocking thread. Running out of time is not
+//! an error: the answer says `IsStale`.
+
+use crate::answer;
+use crate::body;
+use crate::clock;
+use crate::databases::OpenDatabase;
+use crate::error::ServerError;
+use crate::index_wait::wait_until_indexed;
+use crate::limits::{QUERY_WAIT_MS_DEFAULT, WAIT_MS_MAX};
+use crate::query_string::Pairs;
+use crate::random;
+use crate::request::DatabaseRequest;
+use crate::state::{AppState, blocking};
+use crate::timespan;
+use crate::version::NODE_TAG;
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use magpie_indexes::{IndexError, IndexStatus};
+use magpie_query::ast::FromSource;
+use magpie_query::{Answer, QueryError, Request, Snapshot};
+use magpie_store::Timestamp;
+use magpie_store::json::{Json, Object};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a query starts again because its index was replaced between lookup and snapshot.
+const MOVED_RETRIES_MAX: usize = 100;
+/// The date that clients take for "never".
+const NEVER: &str = "0001-01-01T00:00:00.0000000";
+
+/// A query with the conditions of its request.
+struct Asked {
+    request: Request,
+    /// How long to wait for results that are not stale; `None` = not at all.
+    wait: Option<Duration>,
+    /// The etag that the client has.
+    headers: HeaderMap,
+    /// Whether only the index's name is wanted.
+    explain: bool,
+}
+
+/// `POST queries`
+pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
+    let body = blocking(move || body::parse_object(&text)).await?;
+    let asked = from_body(body, &request)?;
+    answer_query(&request.app, &request.database, asked).await
+}
+
+/// `GET queries?query=&start=&pageSize=&waitForNonStaleResults=&parameters=`
+pub(crate) async fn get(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let Some(text) = request.query.get("query") else {
+        return Err(ServerError::InvalidOperation(
+            "Missing mandatory query string parameter 'query'.".to_owned(),
+        ));
+    };
+    let mut body = Object::from_iter([("Query", Json::from(text))]);
+    for (parameter, key) in [("start", "Start"), ("pageSize", "PageSize")] {
+        body.insert(key, request.query.number(parameter)?);
+    }
+    body.insert("WaitForNonStaleResults", request.query.flag("waitForNonStaleResults"));
+    body.insert("WaitForNonStaleResultsTimeout", request.query.get("waitForNonStaleResultsTimeout"));
+    if let Some(parameters) = request.query.get("parameters") {
+        body.insert("QueryParameters", body::parse_object(parameters.as_bytes())?);
+    }
+    let asked = from_body(body, &request)?;
+    answer_query(&request.app, &request.database, asked).await
+}
+
+fn from_body(mut body: Object, request: &DatabaseRequest) -> Result<Asked, ServerError> {
+    let query = match body.remove("Query") {
+        Some(Json::String(text)) if !text.trim().is_empty() => text,
+        _ => {
+            return Err(ServerError::InvalidOperation(
+                "Index query does not contain 'Query' field.".to_owned(),
+            ));
+        }
+    };
+    let parameters = match body.remove("QueryParameters") {
+        Some(Json::Object(parameters)) => Some(parameters),
+        None | Some(Json::Null) => None,
+        Some(other) => return Err(not_allowed("QueryParameters", &other, "an object or null")),
+    };
+    let explain = read_debug(&request.query)?;
+    // The seed is part of what the ETag is made of, so it only differs where it matters.
+    let random_seed = if query.to_lowercase().contains("random") { random::seed()? } else { 0 };
+    Ok(Asked {
+        request: Request {
+            query,
+            parameters,
+            start: whole(&body, "Start")?.unwrap_or(0),
+            page_size: whole(&body, "PageSize")?,
+            metadata_only: request.query.flag("metadataOnly"),
+            random_seed,
+        },
+        wait: read_wait(&body)?,
+        headers: request.headers.clone(),
+        explain,
+    })
+}
+
+fn not_allowed(name: &'static str, value: &Json, expected: &'static str) -> ServerError {
+    ServerError::ValueNotAllowed { name, value: value.to_string().chars().take(100).collect(), expected }
+}
+
+/// A whole number that is not negative; `None` when absent or null.
+fn whole(body: &Object, key: &'static str) -> Result<Option<u64>, ServerError> {
+    match body.get(key) {
+        None | Some(Json::Null) => Ok(None),
+        Some(value) => match value.as_i64().and_then(|number| u64::try_from(number).ok()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(not_allowed(key, value, "a whole number from 0 on")),
+        },
+    }
+}
+
+/// Whether `debug=explain` is asked for, the one debug operation there is.
+fn read_debug(query: &Pairs) -> Result<bool, ServerError> {
+    match query.get("debug") {
+        None => Ok(false),
+        Some("explain") => Ok(true),
+        Some("entries" | "graph" | "detailed") => {
+            Err(ServerError::NotSupported { what: "this query debug operation".to_owned() })
+        }
+        Some(other) => Err(ServerError::UnknownDebugOperation { name: other.chars().take(100).collect() }),
+    }
+}
+
+/// Node sends the time in milliseconds, the others as a span.
+fn read_wait(body: &Object) -> Result<Option<Duration>, ServerError> {
+    if body.get("WaitForNonStaleResults").and_then(Json::as_bool) != Some(true) {
+        return Ok(None);
+    }
+    let time = match body.get("WaitForNonStaleResultsTimeout") {
+        None | Some(Json::Null) => Duration::from_millis(QUERY_WAIT_MS_DEFAULT),
+        Some(value) => timespan::from_json(value).ok_or_else(|| {
+            let expected = "milliseconds, or a span of time such as 00:00:15";
+            not_allowed("WaitForNonStaleResultsTimeout", value, expected)
+        })?,
+    };
+    Ok(Some(time.min(Duration::from_millis(WAIT_MS_MAX))))
+}
+
+async fn answer_query(
+    app: &AppState,
+    database: &Arc<OpenDatabase>,
+    asked: Asked,
+) -> Result<Response, ServerError> {
+    let started = Instant::now();
+    let index_name = match magpie_query::parse(&asked.request.query)?.from.source {
+        FromSource::Index(name) => Some(name),
+        FromSource::Collection(_) => None,
+    };
+    if let (Some(name), Some(time)) = (&index_name, asked.wait) {
+        wait_for_index(app, database, name, time).await?;
+    }
+    let database = Arc::clone(database);
+    let _place = app.query_place().await?;
+    let (etag, text) = blocking(move || run(&database, &asked, index_name.as_deref(), started)).await?;
+    Ok(match text {
+        None => answer::not_modified(),
+        Some(text) => {
+            let response = answer::json_text(StatusCode::OK, text);
+            if let Some(etag) = etag { answer::with_etag(response, &etag) } else { response }
+        }
+    })
+}
+
+/// Waits until the index has taken in what its collections have now. A replaced index ends its waiters: they wait for
+/// the one in its place.
+async fn wait_for_index(
+    app: &AppState,
+    database: &Arc<OpenDatabase>,
+    name: &str,
+    time: Duration,
+) -> Result<(), ServerError> {
+    let until = Instant::now() + time;
+    let mut cutoff = None;
+    loop {
+        let Some(index) = database.indexes().get(name) else { return Ok(()) };
+        let (reader, asked) = (Arc::clone(database), Arc::clone(&index));
+        let (newest, ended) = blocking(move || {
+            let view = reader.documents().view();
+            let status = asked.status(&view).map_err(ServerError::from)?;
+            let ended = matches!(status, IndexStatus::Disabled | IndexStatus::Failed(_));
+            Ok((view.last_etag_of(asked.filter())?, ended))
+        })
+        .await?;
+        let etag = *cutoff.get_or_insert(newest);
+        let left = until.saturating_duration_since(Instant::now());
+        if ended || left.is_zero() || index.progress().etag >= etag {
+            return Ok(());
+        }
+        wait_until_indexed(app, &index, etag, left).await;
+        let same = database.indexes().get(name).is_some_and(|now| Arc::ptr_eq(&now, &index));
+        if same {
+            return Ok(());
+        }
+    }
+}
+
+/// The ETag and the body; no body when the client has it.
+type Answered = (Option<String>, Option<Vec<u8>>);
+
+/// Runs a query on a snapshot. When its index was replaced meanwhile, takes a new one.
+fn run(
+    database: &OpenDatabase,
+    asked: &Asked,
+    index_name: Option<&str>,
+    started: Instant,
+) -> Result<Answered, ServerError> {
+    let mut retries = 0;
+    loop {
+        match run_once(database, asked, index_name, started) {
+            Err(ServerError::Query(QueryError::Index(IndexError::Moved { .. })))
+                if retries < MOVED_RETRIES_MAX =>
+            {
+                retries += 1;
+            }
+            answered => return answered,
+        }
+    }
+}
+
+fn run_once(
+    database: &OpenDatabase,
+    asked: &Asked,
+    index_name: Option<&str>,
+    started: Instant,
+) -> Result<Answered, ServerError> {
+    let view = database.documents().view();
+    let snapshot = Snapshot::new(&view, database.indexes(), database.auto_index_names());
+    let answer = magpie_query::execute(&snapshot, &asked.request)?;
+    let mut text = Vec::new();
+    if asked.explain {
+        let body =
+            Object::from_iter([("IndexName", Json::from(answer.index_name)), ("Results", Vec::new().into())]);
+        body.write_to(&mut text);
+        return Ok((None, Some(text)));
+    }
+    let etag = answer.result_etag.to_string();
+    if answer::client_has(&asked.headers, &etag) {
+        return Ok((Some(etag), None));
+    }
+    let index = index_name.and_then(|name| database.indexes().get(name));
+    let indexed_at = index.map(|index| index.progress().indexed_at);
+    answer_json(answer, indexed_at, view.last_etag().0, started).write_to(&mut text);
+    Ok((Some(etag), Some(text)))
+}
+
+/// The answer in the field order of the original server.
+fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Instant) -> Object {
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let now = clock::now().to_string();
+    let indexed_at = match indexed_at {
+        None => now.clone(),
+        Some(0) => NEVER.to_owned(),
+        Some(ticks) => Timestamp(i64::try_from(ticks).unwrap_or(i64::MAX)).to_string(),
+    };
+    let paths = answer.included_paths.map(|paths| paths.into_iter().map(Json::from).collect::<Vec<_>>());
+    let mut body = Object::from_iter([("TotalResults", Json::from(answer.total_results))]);
+    if let Some(capped) = answer.capped_max_results {
+        body.insert("CappedMaxResults", capped);
+    }
+    for (key, value) in [
+        ("ScannedResults", Json::from(answer.scanned_results)),
+        ("SkippedResults", answer.skipped_results.into()),
+        ("DurationInMs", duration_ms.into()),
+        ("IncludedPaths", paths.into()),
+        ("IndexName", answer.index_name.into()),
+        ("Results", Json::Array(answer.rows)),
+        ("Includes", answer.includes.into()),
+        ("IndexTimestamp", indexed_at.into()),
+        ("LastQueryTime", now.into()),
+        ("IsStale", answer.is_stale.into()),
+        ("ResultEtag", answer.result_etag.into()),
+        ("NodeTag", NODE_TAG.into()),
+        ("Magpie", Object::from_iter([("AsOfEtag", Json::from(etag))]).into()),
+    ] {
+        body.insert(key, value);
+    }
+    body
+}

@@ -1,0 +1,88 @@
+//! What every handler shares: configuration, databases, and the order to stop.
+
+use crate::config::Config;
+use crate::databases::Databases;
+use crate::envelope::panic_text;
+use crate::error::ServerError;
+use crate::limits::QUERIES_RUNNING_MAX;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+
+/// The state of a running server; cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    databases: Databases,
+    topology_id: String,
+    query_places: Semaphore,
+    stopping: watch::Sender<bool>,
+}
+
+impl AppState {
+    /// The state of a server with these databases.
+    #[must_use]
+    pub fn new(config: Config, databases: Databases, topology_id: String) -> Self {
+        Self(Arc::new(Shared {
+            config,
+            databases,
+            topology_id,
+            query_places: Semaphore::new(QUERIES_RUNNING_MAX),
+            stopping: watch::Sender::new(false),
+        }))
+    }
+
+    /// The id that the cluster of this one server goes by until it stops: a UUID.
+    #[must_use]
+    pub fn topology_id(&self) -> &str {
+        &self.0.topology_id
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The databases.
+    #[must_use]
+    pub fn databases(&self) -> &Databases {
+        &self.0.databases
+    }
+
+    /// A place to run a query; waits while all are taken.
+    ///
+    /// # Errors
+    /// [`ServerError::Stopping`] when there will be none.
+    pub(crate) async fn query_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
+        self.0.query_places.acquire().await.map_err(|_| ServerError::Stopping)
+    }
+
+    /// Ends all waiting: requests that wait for indexes answer at once.
+    pub fn begin_stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    /// Returns when the server is told to stop.
+    pub async fn stopping(&self) {
+        // The sender lives in `self`, so this cannot fail while it is polled.
+        let _ = self.0.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+}
+
+/// Runs work that may wait for the disk or compute for long, off the async threads.
+///
+/// # Errors
+/// What the work answers; [`ServerError::Panicked`] when it panics; [`ServerError::Stopping`] when it never ran.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServerError> + Send + 'static,
+) -> Result<T, ServerError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(match error.try_into_panic() {
+            Ok(panic) => ServerError::Panicked(panic_text(panic.as_ref())),
+            Err(_) => ServerError::Stopping,
+        }),
+    }
+}

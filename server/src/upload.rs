@@ -1,0 +1,97 @@
+//! The writing side of streamed uploads: items are gathered into sub-batches, one of which is being written while the
+//! next is read.
+//!
+//! So memory is bounded by two sub-batches and one item, and a slow disk slows the reading (and through TCP the
+//! client). A sub-batch is written when it is full, or when nothing is being written and the client makes a pause.
+
+use crate::error::ServerError;
+use crate::limits::{UPLOAD_BATCH_BYTES_MAX, UPLOAD_BATCH_DOCUMENTS_MAX};
+use crate::state::blocking;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// One item of an upload: its place (element or line number, from 1) and its text.
+pub(crate) struct Item {
+    /// Which element or line it is, counted from 1.
+    pub(crate) number: u64,
+    /// Its text.
+    pub(crate) text: Vec<u8>,
+}
+
+/// Writes one sub-batch; runs on a blocking thread.
+pub(crate) type Write<T> = dyn Fn(Vec<Item>) -> Result<T, ServerError> + Send + Sync;
+
+/// The pipeline between the reader of a body and the store. `T` is what a written sub-batch answers.
+pub(crate) struct Uploader<T> {
+    write: Arc<Write<T>>,
+    pending: VecDeque<Item>,
+    pending_bytes: usize,
+    writing: Option<JoinHandle<Result<T, ServerError>>>,
+}
+
+impl<T: Send + 'static> Uploader<T> {
+    /// Nothing is gathered yet.
+    pub(crate) fn new(write: Arc<Write<T>>) -> Self {
+        Self { write, pending: VecDeque::new(), pending_bytes: 0, writing: None }
+    }
+
+    /// Adds an item to the next sub-batch.
+    pub(crate) fn push(&mut self, item: Item) {
+        self.pending_bytes += item.text.len();
+        self.pending.push_back(item);
+    }
+
+    /// Whether the next sub-batch is large enough to be written.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending.len() >= UPLOAD_BATCH_DOCUMENTS_MAX || self.pending_bytes >= UPLOAD_BATCH_BYTES_MAX
+    }
+
+    /// Whether something is gathered and nothing is being written.
+    pub(crate) fn could_start(&self) -> bool {
+        !self.pending.is_empty() && self.writing.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Whether nothing is gathered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Starts to write the next sub-batch, after the one that is being written; gives the answer of the latter.
+    ///
+    /// # Errors
+    /// What the earlier sub-batch answered.
+    pub(crate) async fn start(&mut self) -> Result<Option<T>, ServerError> {
+        let before = self.wait().await?;
+        let items = self.next_batch();
+        if !items.is_empty() {
+            let write = Arc::clone(&self.write);
+            self.writing = Some(tokio::spawn(blocking(move || write(items))));
+        }
+        Ok(before)
+    }
+
+    fn next_batch(&mut self) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        while items.len() < UPLOAD_BATCH_DOCUMENTS_MAX && bytes < UPLOAD_BATCH_BYTES_MAX {
+            let Some(item) = self.pending.pop_front() else { break };
+            bytes += item.text.len();
+            items.push(item);
+        }
+        self.pending_bytes -= bytes;
+        items
+    }
+
+    /// Waits until nothing is being written; gives the answer of what was.
+    ///
+    /// # Errors
+    /// What the sub-batch answered.
+    pub(crate) async fn wait(&mut self) -> Result<Option<T>, ServerError> {
+        let Some(writing) = self.writing.take() else { return Ok(None) };
+        match writing.await {
+            Ok(written) => written.map(Some),
+            Err(_) => Err(ServerError::Stopping),
+        }
+    }
+}

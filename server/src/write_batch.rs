@@ -1,0 +1,202 @@
+//! `POST bulk_docs`: a batch of commands, all or nothing.
+//!
+//! The commands of a body become [`Command`]s, one [`magpie_store::Database::write`] writes them, and each outcome
+//! becomes one element of `Results`, in order. With wait options the answer comes when the indexes have caught up;
+//! the write itself stays, also when they have not in time.
+
+use crate::answer;
+use crate::body;
+use crate::clock;
+use crate::error::ServerError;
+use crate::index_wait::{Touched, WaitOptions};
+use crate::random;
+use crate::request::DatabaseRequest;
+use crate::state::blocking;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::Response;
+use magpie_store::json::{Json, Object};
+use magpie_store::{
+    ChangeVector, CollectionFilter, Command, Database, Etag, NewDocument, Outcome, StoreError, Timestamp,
+};
+
+/// `POST bulk_docs`
+pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let wait = WaitOptions::read(&request.query)?;
+    let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
+    let database = request.database.clone();
+    let wants_wait = wait.is_some();
+    let (answer, touched, etag) = blocking(move || {
+        let commands = read_commands(body::parse_object(&text)?)?;
+        drop(text);
+        let outcomes = database.documents().write(commands, clock::now())?;
+        let etag = newest_etag(&outcomes, database.documents());
+        let touched = if wants_wait { touched(database.documents(), &outcomes)? } else { Touched::default() };
+        Ok((results(&outcomes, database.documents().id()), touched, etag))
+    })
+    .await?;
+    if let Some(wait) = wait {
+        wait.wait(&request.app, &request.database, &touched, etag).await?;
+    }
+    Ok(answer::json(StatusCode::CREATED, answer))
+}
+
+fn read_commands(mut body: Object) -> Result<Vec<Command>, ServerError> {
+    if body.get("TransactionMode").and_then(Json::as_str) == Some("ClusterWide") {
+        return Err(ServerError::NotSupported { what: "TransactionMode ClusterWide".to_owned() });
+    }
+    match body.remove("Commands") {
+        Some(Json::Array(commands)) => commands.into_iter().map(read_command).collect(),
+        Some(_) | None => Err(ServerError::InvalidOperation(
+            "the body must have a property 'Commands' with an array of commands".to_owned(),
+        )),
+    }
+}
+
+fn read_command(command: Json) -> Result<Command, ServerError> {
+    let Json::Object(mut command) = command else {
+        return Err(ServerError::InvalidOperation("a command must be a JSON object".to_owned()));
+    };
+    let Some(kind) = command.get("Type").and_then(Json::as_str) else {
+        return Err(ServerError::InvalidOperation("Command must have a valid 'Type' property".to_owned()));
+    };
+    match kind {
+        "PUT" => put_command(&mut command),
+        "DELETE" => {
+            let id = text_of(&command, "Id")?.ok_or_else(|| {
+                ServerError::InvalidOperation("DELETE command must have an 'Id' property".to_owned())
+            })?;
+            if command.get("IdPrefixed").and_then(Json::as_bool) == Some(true) {
+                return Ok(Command::DeletePrefix { prefix: id });
+            }
+            Ok(Command::Delete { id, expected: text_of(&command, "ChangeVector")? })
+        }
+        "PATCH"
+        | "BatchPATCH"
+        | "JsonPatch"
+        | "Counters"
+        | "TimeSeries"
+        | "TimeSeriesWithIncrements"
+        | "TimeSeriesCopy"
+        | "AttachmentPUT"
+        | "AttachmentDELETE"
+        | "AttachmentMOVE"
+        | "AttachmentCOPY"
+        | "ForceRevisionCreation"
+        | "CompareExchangePUT"
+        | "CompareExchangeDELETE" => {
+            Err(ServerError::NotSupported { what: format!("the command type {kind}") })
+        }
+        _ => Err(ServerError::UnknownCommandType { name: kind.chars().take(100).collect() }),
+    }
+}
+
+/// Reads a PUT; bulk inserts have the same form.
+///
+/// # Errors
+/// When it has no document, or one that cannot be stored.
+pub(crate) fn put_command(command: &mut Object) -> Result<Command, ServerError> {
+    let expected = text_of(command, "ChangeVector")?;
+    let id = match text_of(command, "Id")?.filter(|id| !id.is_empty()) {
+        Some(id) => id,
+        None => random::uuid()?,
+    };
+    let Some(document) = command.remove("Document") else {
+        return Err(ServerError::InvalidOperation("PUT command must have a 'Document' property".to_owned()));
+    };
+    Ok(Command::Put { document: NewDocument::from_json(&id, document)?, id, expected })
+}
+
+/// A string field; `None` when absent or null.
+fn text_of(command: &Object, key: &'static str) -> Result<Option<String>, ServerError> {
+    match command.get(key) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(ServerError::ValueNotAllowed {
+            name: key,
+            value: other.to_string().chars().take(100).collect(),
+            expected: "a string or null",
+        }),
+    }
+}
+
+/// The answer to a batch.
+fn results(outcomes: &[Outcome], database_id: &str) -> Object {
+    let results = outcomes.iter().map(|outcome| Json::Object(result(outcome, database_id)));
+    let mut answer = Object::new();
+    answer.insert("Results", results.collect::<Vec<_>>());
+    answer
+}
+
+/// One element of `Results`. The Node client copies every key of a PUT's into the entity's metadata, so there must be
+/// no others.
+fn result(outcome: &Outcome, database_id: &str) -> Object {
+    let mut result = Object::new();
+    match outcome {
+        Outcome::Put { id, collection, etag, last_modified, .. } => {
+            result.insert("Type", "PUT");
+            result.insert("@id", id.as_str());
+            result.insert("@collection", collection.as_str());
+            result.insert("@change-vector", ChangeVector::new(*etag, database_id).as_str());
+            result.insert("@last-modified", last_modified.to_string());
+        }
+        Outcome::Deleted { id, etag } => {
+            result.insert("Id", id.as_str());
+            result.insert("Type", "DELETE");
+            result.insert("Deleted", etag.is_some());
+            if etag.is_some() {
+                result.insert("ChangeVector", Json::Null);
+            }
+        }
+        Outcome::PrefixDeleted { prefix, .. } => {
+            result.insert("Id", prefix.as_str());
+            result.insert("Type", "DELETE");
+            result.insert("Deleted", true);
+        }
+    }
+    result
+}
+
+/// The collections that a batch changed; those of deleted documents are read from the change feed.
+fn touched(database: &Database, outcomes: &[Outcome]) -> Result<Touched, StoreError> {
+    let mut touched = Touched::default();
+    let view = database.view();
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Put { collection, .. } => touched.collections.push(collection.clone()),
+            Outcome::Deleted { etag: None, .. } => {}
+            Outcome::Deleted { etag: Some(etag), .. } => {
+                let before = Etag(etag.0.saturating_sub(1));
+                let changes = view.changes_after(&CollectionFilter::All, before, 1)?;
+                // A later write has taken the row's place when the etag differs: then it may be any collection.
+                match changes.into_iter().find(|change| change.etag == *etag) {
+                    Some(change) => touched.collections.push(change.collection),
+                    None => touched.any = true,
+                }
+            }
+            Outcome::PrefixDeleted { count, .. } => touched.any |= *count > 0,
+        }
+    }
+    touched.collections.sort_by(|a, b| a.key().cmp(b.key()));
+    touched.collections.dedup();
+    Ok(touched)
+}
+
+/// The etag of the last write of a batch.
+fn newest_etag(outcomes: &[Outcome], database: &Database) -> Etag {
+    let etags = outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Put { etag, .. } => Some(*etag),
+        Outcome::Deleted { etag, .. } => *etag,
+        // Its deletes have etags of their own, which the outcome does not list: take the database's newest.
+        Outcome::PrefixDeleted { .. } => Some(database.last_etag()),
+    });
+    etags.max().unwrap_or_default()
+}
+
+/// Writes commands without asking for their outcomes, for streamed uploads.
+pub(crate) fn write(database: &Database, commands: Vec<Command>, now: Timestamp) -> Result<(), ServerError> {
+    if !commands.is_empty() {
+        database.write(commands, now)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! The server over real connections: one binary, one module for each part of the protocol.
+
+#[cfg(test)]
+mod batches;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod edge;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod uploads;
