@@ -1,0 +1,103 @@
+//! The files linked to each job now, whatever the order of the events: the Rust twin of `index.js`.
+
+use crate::native::{NativeSource, ScriptOrder, object, objects, refuse, text, utc};
+use magpie_indexes::function::{Emitted, FunctionError, SharedSource};
+use magpie_store::Document;
+use magpie_store::json::{Json, Object};
+use std::collections::BTreeMap;
+
+/// The index, ready to be registered.
+#[must_use]
+pub fn source() -> SharedSource {
+    NativeSource::shared(
+        "magpie-samples/job_files/1",
+        &["FileLinked", "FileUnlinked", "AllFilesUnlinked"],
+        "job",
+        &["job", "files", "count", "cleared", "latest"],
+        (map, reduce),
+    )
+}
+
+/// When an event happened. The later one is the greater one; within one instant, the one with the greater id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment<'a> {
+    /// The time without its `Z`, so that a fraction of a second sorts after the whole second.
+    instant: &'a str,
+    event: ScriptOrder<'a>,
+}
+
+impl<'a> Moment<'a> {
+    fn read(object: &'a Object) -> Result<Self, FunctionError> {
+        let (at, _) = utc(object)?;
+        Ok(Self { instant: at.trim_end_matches('Z'), event: ScriptOrder(text(object, "event")?) })
+    }
+
+    fn at(self) -> Json {
+        format!("{}Z", self.instant).into()
+    }
+}
+
+fn map(document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+    let event = document.body_json();
+    let job = text(&event, "job")?;
+    let collection = document.collection.key();
+    let (at, _) = utc(&event)?;
+    let moment = Moment { instant: at.trim_end_matches('Z'), event: ScriptOrder(document.id.as_str()) };
+    let (cleared, latest) = if collection == "allfilesunlinked" {
+        (cleared_json(Some(moment)), Vec::new())
+    } else {
+        (Json::Null, vec![latest_json(text(&event, "file")?, collection == "filelinked", moment)])
+    };
+    let value = job_json(&job.into(), Vec::new(), cleared, latest);
+    Ok(vec![Emitted { key: vec![job.into()], value }])
+}
+
+fn reduce(key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
+    let mut by_file: BTreeMap<ScriptOrder<'_>, (Moment<'_>, bool)> = BTreeMap::new();
+    let mut cleared: Option<Moment<'_>> = None;
+    for value in values {
+        if let Some(Json::Object(object)) = value.get("cleared") {
+            cleared = cleared.max(Some(Moment::read(object)?));
+        }
+        for event in objects(value, "latest")? {
+            let linked = event.get("linked").and_then(Json::as_bool);
+            let linked = linked.ok_or_else(|| refuse("linked must be a boolean".to_owned()))?;
+            let met = (Moment::read(event)?, linked);
+            let known = by_file.entry(ScriptOrder(text(event, "file")?)).or_insert(met);
+            if met.0 > known.0 {
+                *known = met;
+            }
+        }
+    }
+
+    // An unlinked file is remembered, for an older link of it may still arrive. Clearing forgets all before it.
+    by_file.retain(|_, (moment, _)| Some(*moment) > cleared);
+    let files = by_file.iter().filter(|(_, (_, linked))| *linked).map(|(file, _)| file.0.into()).collect();
+    let latest = by_file.iter().map(|(file, (moment, linked))| latest_json(file.0, *linked, *moment)).collect();
+    let job = key.first().cloned().unwrap_or_default();
+    Ok(job_json(&job, files, cleared_json(cleared), latest))
+}
+
+fn cleared_json(cleared: Option<Moment<'_>>) -> Json {
+    cleared.map_or(Json::Null, |moment| object([("at", moment.at()), ("event", moment.event.0.into())]))
+}
+
+fn latest_json(file: &str, linked: bool, moment: Moment<'_>) -> Json {
+    object([
+        ("file", file.into()),
+        ("linked", linked.into()),
+        ("at", moment.at()),
+        ("event", moment.event.0.into()),
+    ])
+}
+
+fn job_json(job: &Json, files: Vec<Json>, cleared: Json, latest: Vec<Json>) -> Json {
+    let count = files.len();
+    object([
+        ("job", job.clone()),
+        ("files", files.into()),
+        ("count", count.into()),
+        ("cleared", cleared),
+        ("latest", latest.into()),
+    ])
+}

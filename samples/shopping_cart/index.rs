@@ -1,0 +1,122 @@
+//! What is in each cart now, what it costs and what was paid: the Rust twin of `index.js`.
+
+use crate::native::{NativeSource, ScriptOrder, object, objects, product, refuse, sum, text, whole, whole_or_null};
+use magpie_indexes::function::{Emitted, FunctionError, SharedSource};
+use magpie_store::Document;
+use magpie_store::json::{Json, Object};
+use std::collections::BTreeMap;
+
+/// The index, ready to be registered.
+#[must_use]
+pub fn source() -> SharedSource {
+    NativeSource::shared(
+        "magpie-samples/shopping_cart/1",
+        &["AddItemToCart", "RemoveItemFromCart", "PayForCart"],
+        "cart",
+        &["cart", "lines", "due", "paid", "payments", "tally"],
+        (map, reduce),
+    )
+}
+
+/// What the events say of one product so far, also when the cart does not show it.
+#[derive(Default)]
+struct Tally {
+    quantity: i64,
+    price: Option<i64>,
+}
+
+impl Tally {
+    fn add(&mut self, quantity: i64, price: Option<i64>) -> Result<(), FunctionError> {
+        self.quantity = sum(self.quantity, quantity)?;
+        self.price = [self.price, price].into_iter().flatten().min();
+        Ok(())
+    }
+
+    fn json(&self, product: &str) -> Json {
+        object([("product", product.into()), ("quantity", self.quantity.into()), ("price", self.price.into())])
+    }
+}
+
+fn map(document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+    let event = document.body_json();
+    let cart = text(&event, "cart")?;
+    let empty = || Json::Array(Vec::new());
+    let (payments, tally) = match document.collection.key() {
+        "additemtocart" => {
+            let product = text(&event, "product")?;
+            let tally = Tally { quantity: count(&event, "quantity")?, price: Some(count(&event, "price")?) };
+            (empty(), Json::Array(vec![tally.json(product)]))
+        }
+        "removeitemfromcart" => {
+            let product = text(&event, "product")?;
+            let tally = Tally { quantity: -count(&event, "quantity")?, price: None };
+            (empty(), Json::Array(vec![tally.json(product)]))
+        }
+        _ => {
+            let payment = payment_json(text(&event, "method")?, whole(&event, "amount")?);
+            (Json::Array(vec![payment]), empty())
+        }
+    };
+    let value = cart_json(&cart.into(), empty(), (0, 0), payments, tally);
+    Ok(vec![Emitted { key: vec![cart.into()], value }])
+}
+
+fn count(event: &Object, name: &str) -> Result<i64, FunctionError> {
+    let value = whole(event, name)?;
+    if value < 0 { Err(refuse("quantity and price must not be negative".to_owned())) } else { Ok(value) }
+}
+
+fn reduce(key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
+    let mut products: BTreeMap<ScriptOrder<'_>, Tally> = BTreeMap::new();
+    let mut methods: BTreeMap<ScriptOrder<'_>, i64> = BTreeMap::new();
+    for value in values {
+        for entry in objects(value, "tally")? {
+            let known = products.entry(ScriptOrder(text(entry, "product")?)).or_default();
+            known.add(whole(entry, "quantity")?, whole_or_null(entry, "price")?)?;
+        }
+        for payment in objects(value, "payments")? {
+            let known = methods.entry(ScriptOrder(text(payment, "method")?)).or_default();
+            *known = sum(*known, whole(payment, "amount")?)?;
+        }
+    }
+
+    let (mut due, mut paid) = (0, 0);
+    let mut lines = Vec::new();
+    for (name, tally) in &products {
+        if tally.quantity > 0 {
+            let total = product(tally.quantity, tally.price.unwrap_or(0))?;
+            due = sum(due, total)?;
+            lines.push(object([
+                ("product", name.0.into()),
+                ("quantity", tally.quantity.into()),
+                ("price", tally.price.into()),
+                ("total", total.into()),
+            ]));
+        }
+    }
+    let mut payments = Vec::new();
+    for (method, amount) in &methods {
+        paid = sum(paid, *amount)?;
+        payments.push(payment_json(method.0, *amount));
+    }
+    // The tally keeps what the cart no longer shows: a removal may be folded before the addition it belongs to,
+    // and a price once offered still counts when the product comes back.
+    let tally = products.iter().map(|(name, tally)| tally.json(name.0)).collect();
+    let cart = key.first().cloned().unwrap_or_default();
+    Ok(cart_json(&cart, lines.into(), (due, paid), payments.into(), Json::Array(tally)))
+}
+
+fn payment_json(method: &str, amount: i64) -> Json {
+    object([("method", method.into()), ("amount", amount.into())])
+}
+
+fn cart_json(cart: &Json, lines: Json, (due, paid): (i64, i64), payments: Json, tally: Json) -> Json {
+    object([
+        ("cart", cart.clone()),
+        ("lines", lines),
+        ("due", due.into()),
+        ("paid", paid.into()),
+        ("payments", payments),
+        ("tally", tally),
+    ])
+}

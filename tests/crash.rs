@@ -1,0 +1,187 @@
+//! SIGKILL rounds against the real server: writers record what was acknowledged, the process is killed in the middle,
+//! and after a restart every acknowledged event must be there, no half batch, and every index equal to a recompute.
+//!
+//! A killed process does not show a missing fsync (the page cache survives); `faults.rs` does that in memory.
+
+use magpie_store::json::Json;
+use magpie_tests::process::{ServerProcess, binary};
+use magpie_tests::wire::Client;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// The database that a server without arguments has.
+const DATABASE: &str = "/databases/magpie";
+const WRITERS: u64 = 4;
+
+/// What a request for a pair of events was last about, and whether it was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Put,
+    Deleted,
+    /// Killed before the answer: there or not, but both or none.
+    Unknown,
+}
+
+type Fates = Arc<Mutex<BTreeMap<String, Fate>>>;
+
+fn rounds() -> u64 {
+    if std::env::var_os("SLOW").is_some() { 300 } else { 12 }
+}
+
+/// A small generator (xorshift), so that a failing run can be told by its seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+fn seed() -> u64 {
+    let from_clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+    std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(from_clock)
+}
+
+/// The two commands of one pair: put both events, or delete both.
+fn request(pair: &str, delete: bool) -> String {
+    let command = |half: &str| {
+        let id = format!("{pair}-{half}");
+        if delete {
+            return format!(r#"{{"Id":"{id}","ChangeVector":null,"Type":"DELETE"}}"#);
+        }
+        let writer = pair.split('/').nth(1).unwrap();
+        format!(
+            r#"{{"Id":"{id}","ChangeVector":null,"Type":"PUT","Document":{{"writer":"{writer}","n":1,"@metadata":{{"@collection":"Events"}}}}}}"#
+        )
+    };
+    format!(r#"{{"Commands":[{},{}]}}"#, command("a"), command("b"))
+}
+
+/// Writes pairs until the server is gone. Every fourth request deletes an older pair of the same writer.
+fn write(client: &Client, round: u64, writer: u64, fates: &Fates, acknowledged: &AtomicU64) {
+    for n in 0_u64.. {
+        let delete = n % 4 == 3;
+        let pair = format!("events/{writer}/{round}-{}", if delete { n - 2 } else { n });
+        fates.lock().unwrap().insert(pair.clone(), Fate::Unknown);
+        match client.post(&format!("{DATABASE}/bulk_docs"), &request(&pair, delete)) {
+            Ok(answer) if answer.status == 201 => {
+                fates.lock().unwrap().insert(pair, if delete { Fate::Deleted } else { Fate::Put });
+                acknowledged.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(answer) => panic!("a write was refused with {}: {}", answer.status, answer.text()),
+            Err(_) => return,
+        }
+    }
+}
+
+fn put_index(server: &ServerProcess) {
+    let definition = r#"{"Indexes":[{"Name":"Sums","Maps":["map('Events', e => ({ writer: e.writer, n: e.n }))"],
+        "Reduce":"groupBy(x => x.writer).aggregate(g => ({ writer: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))"}]}"#;
+    server.client().put(&format!("{DATABASE}/indexes"), definition).unwrap().expect_status(201).unwrap();
+}
+
+/// The rows of a query whose index has caught up.
+fn query(server: &ServerProcess, text: &str) -> Vec<Json> {
+    let body = format!(r#"{{"Query":"{text}","WaitForNonStaleResults":true,"WaitForNonStaleResultsTimeout":60000}}"#);
+    let answer = server.client().post(&format!("{DATABASE}/queries"), &body).unwrap().expect_status(200).unwrap();
+    let answer = answer.json().unwrap();
+    assert_eq!(answer.get("IsStale"), Some(&Json::Bool(false)), "the index catches up");
+    answer.get("Results").and_then(Json::as_array).unwrap().to_vec()
+}
+
+fn text(json: &Json, path: &[&str]) -> String {
+    path.iter().fold(json, |json, key| json.get(key).unwrap()).as_str().unwrap().to_owned()
+}
+
+/// Compares the server's documents and index with what was acknowledged, and settles the unknown.
+fn judge(server: &ServerProcess, fates: &Fates, seed: u64) {
+    let mut present = BTreeSet::new();
+    let mut expected: HashMap<String, i64> = HashMap::new();
+    for document in query(server, "from Events") {
+        present.insert(text(&document, &["@metadata", "@id"]));
+        *expected.entry(text(&document, &["writer"])).or_default() += 1;
+    }
+    for (pair, fate) in fates.lock().unwrap().iter_mut() {
+        let halves = ["a", "b"].map(|half| present.contains(&format!("{pair}-{half}")));
+        assert_eq!(halves[0], halves[1], "half a batch of {pair} is there (SEED={seed})");
+        match *fate {
+            Fate::Put => assert!(halves[0], "the acknowledged {pair} is lost (SEED={seed})"),
+            Fate::Deleted => assert!(!halves[0], "the deleted {pair} is back (SEED={seed})"),
+            Fate::Unknown => *fate = if halves[0] { Fate::Put } else { Fate::Deleted },
+        }
+    }
+    let sums: HashMap<String, i64> = query(server, "from index 'Sums'")
+        .iter()
+        .map(|row| (text(row, &["writer"]), row.get("n").and_then(Json::as_i64).unwrap()))
+        .collect();
+    assert_eq!(sums, expected, "the index is not the fold of the documents (SEED={seed})");
+}
+
+#[test]
+fn killed_at_random_moments_nothing_acknowledged_is_lost() {
+    let seed = seed();
+    println!("SEED={seed}");
+    let mut random = Random(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let fates = Fates::default();
+    for round in 0..rounds() {
+        let mut server = ServerProcess::start(folder.path(), &[]).unwrap();
+        if round == 0 {
+            put_index(&server);
+        }
+        judge(&server, &fates, seed);
+        let acknowledged = AtomicU64::new(0);
+        let kill_after = random.below(150) + 1;
+        std::thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (client, fates, acknowledged) = (server.client(), &fates, &acknowledged);
+                scope.spawn(move || write(&client, round, writer, fates, acknowledged));
+            }
+            while acknowledged.load(Ordering::SeqCst) < kill_after {
+                std::thread::yield_now();
+            }
+            server.kill().unwrap();
+        });
+    }
+    let server = ServerProcess::start(folder.path(), &[]).unwrap();
+    judge(&server, &fates, seed);
+    assert!(fates.lock().unwrap().len() as u64 > rounds(), "the writers wrote in every round");
+}
+
+/// Starts a server that is expected to end by itself; gives whether it succeeded and what it printed.
+fn start_and_end(data: &Path) -> (bool, String) {
+    let output = Command::new(binary().unwrap())
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_says_so_and_leaves_the_first_unhurt() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = ServerProcess::start(folder.path(), &[]).unwrap();
+    let (success, message) = start_and_end(folder.path());
+    assert!(!success);
+    assert!(message.contains("in use by another"), "{message}");
+    first.client().get("/build/version").unwrap().expect_status(200).unwrap();
+}
+
+#[test]
+fn sigterm_ends_the_server_cleanly_and_the_data_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start(folder.path(), &[]).unwrap();
+    let put = request("events/0/0-0", false);
+    server.client().post(&format!("{DATABASE}/bulk_docs"), &put).unwrap().expect_status(201).unwrap();
+    assert!(server.stop().unwrap(), "a stop by SIGTERM is no failure");
+    let server = ServerProcess::start(folder.path(), &[]).unwrap();
+    assert_eq!(query(&server, "from Events").len(), 2);
+}
