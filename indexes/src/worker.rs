@@ -69,8 +69,13 @@ fn run(index: &Index, database: &Database, clock: &Clock, caught_up: &CaughtUp) 
         }
         progress = indexed.progress;
         index.publish(progress);
-        let call_again = progress.etag >= newest && caught_up(index);
-        due = if call_again { Due::Soon } else { Due::OnChange };
+        due = if progress.etag < newest {
+            Due::Now
+        } else if caught_up(index) {
+            Due::Soon
+        } else {
+            Due::OnChange
+        };
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! The HTTP edge of Magpie: RavenDB's protocol over the store, the indexes and the queries.
 //!
 //! # Promise
-//! * The official clients talk to it unchanged; what Magpie adds stands under one key, `Magpie`, in answers.
+//! * Its routes answer as RavenDB's do; what Magpie adds stands under one key, `Magpie`, in answers. A route that is
+//!   not built answers 400 and says so.
 //! * A write is answered when it is on disk. A batch is all or nothing.
 //! * Work that waits for the disk never runs on the async threads; waiting for indexes holds no thread at all.
 //! * A fault in a request, or in this program, is answered; it never ends the process.
@@ -34,6 +35,7 @@ mod documents;
 mod envelope;
 pub mod error;
 mod gzip;
+mod housekeeping;
 mod includes;
 mod index_admin;
 mod index_stats;

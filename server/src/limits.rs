@@ -38,6 +38,8 @@ pub const INFLATE_STEP_BYTES: usize = 4 * 1024;
 pub const OPERATIONS_REMEMBERED_MAX: usize = 1024;
 /// Request ids of database creations that are remembered, so that a repeated request is recognised.
 pub const REQUEST_IDS_REMEMBERED_MAX: usize = 256;
+/// Time between two removals of tombstones that every index has seen, in milliseconds.
+pub const PURGE_INTERVAL_MS: u64 = 60_000;
 /// Distinct terms that one request may list.
 pub const TERMS_MAX: usize = 1024;
 

@@ -98,6 +98,7 @@ impl Server {
         let app = AppState::new(config, databases, random::uuid()?);
         let stop = watch::Sender::new(false);
         let router = crate::router(app.clone());
+        runtime.spawn(crate::housekeeping::run(app.clone()));
         let accepting = runtime.spawn(accept(listener, router, stop.subscribe(), connections_max));
         tracing::info!("listening on http://{address}");
         Ok(Self { address, app, stop, accepting, runtime })
