@@ -175,7 +175,9 @@ impl IndexDefinition {
         }
         for prefix in [REPLACEMENT_PREFIX, "Auto/"] {
             if name.to_lowercase().starts_with(&prefix.to_lowercase()) {
-                return refuse(format!("Index name must not start with '{prefix}'. Provided index name: '{name}'"));
+                return refuse(format!(
+                    "Index name must not start with '{prefix}'. Provided index name: '{name}'"
+                ));
             }
         }
         if !name.chars().all(|c| c.is_alphanumeric() || "_-./".contains(c)) {

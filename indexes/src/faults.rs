@@ -48,7 +48,15 @@ impl FaultAction {
     }
 
     /// Records a failure of a document key or reduce key.
-    pub fn record(self, slot: Slot, key: &[u8], subject: &str, error: &FunctionError, at: Timestamp, batch: &mut Batch) {
+    pub fn record(
+        self,
+        slot: Slot,
+        key: &[u8],
+        subject: &str,
+        error: &FunctionError,
+        at: Timestamp,
+        batch: &mut Batch,
+    ) {
         let mut row = Vec::new();
         put_bytes(subject.as_bytes(), &mut row);
         put_bytes(error.message.as_bytes(), &mut row);
@@ -98,7 +106,8 @@ fn decode(action: FaultAction, row: &[u8]) -> Result<Fault, IndexError> {
 /// How a reduce key is shown in an error: `{ 'city' : "Haifa" }`.
 #[must_use]
 pub fn describe_key(fields: &[String], key: &[magpie_store::json::Json]) -> String {
-    let pairs: Vec<String> = fields.iter().zip(key).map(|(name, value)| format!("'{name}' : {value}")).collect();
+    let pairs: Vec<String> =
+        fields.iter().zip(key).map(|(name, value)| format!("'{name}' : {value}")).collect();
     format!("Reduce key: {{ {} }}", pairs.join(", "))
 }
 

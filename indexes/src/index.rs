@@ -210,7 +210,10 @@ impl Index {
         let name = self.name();
         let percent = |failing: u64, all: u64| {
             let hundredths = failing * 10_000 / all.max(1);
-            format!("{}.{:02}", hundredths / 100, hundredths % 100).trim_end_matches('0').trim_end_matches('.').to_owned()
+            format!("{}.{:02}", hundredths / 100, hundredths % 100)
+                .trim_end_matches('0')
+                .trim_end_matches('.')
+                .to_owned()
         };
         let (failing, map_failing) = (progress.failing_keys, progress.failing_documents);
         if self.is_map_reduce() && (too_many(failing, keys) || too_many(map_failing, documents)) {

@@ -7,7 +7,9 @@
 use crate::border::Borders;
 use crate::error::IndexError;
 use crate::faults::{FaultAction, decode_key, describe_key};
-use crate::function::{Emitted, FunctionError, FunctionErrorKind, FunctionShape, IndexFunction, MappedCollections};
+use crate::function::{
+    Emitted, FunctionError, FunctionErrorKind, FunctionShape, IndexFunction, MappedCollections,
+};
 use crate::keys::{Kind, Reader, Slot, entry_key, put_bytes};
 use crate::limits;
 use crate::progress::Progress;
@@ -144,7 +146,8 @@ impl Indexer {
 
     /// Outputs as they are stored, within the limits.
     fn encode(&self, emitted: Vec<Emitted>) -> Result<Vec<EncodedOutput>, FunctionError> {
-        let limit = |message: String| FunctionError { kind: FunctionErrorKind::Limit, message, position: None };
+        let limit =
+            |message: String| FunctionError { kind: FunctionErrorKind::Limit, message, position: None };
         if emitted.len() > limits::EMITS_PER_DOCUMENT_MAX {
             return Err(limit(format!(
                 "the map gives {} outputs for this document; the limit (emits_per_document_max) is {}",

@@ -220,7 +220,13 @@ mod tests {
 
     #[test]
     fn entry_keys_sort_by_id_then_position() {
-        let keys = [entry_key("a", 0), entry_key("a", 1), entry_key("a", 256), entry_key("a b", 0), entry_key("ab", 0)];
+        let keys = [
+            entry_key("a", 0),
+            entry_key("a", 1),
+            entry_key("a", 256),
+            entry_key("a b", 0),
+            entry_key("ab", 0),
+        ];
         assert!(keys.is_sorted());
         assert!(keys.iter().all(|key| key.as_slice() < OPEN_END));
         assert_eq!(parse_entry_key(&entry_key("users/1", 7)).unwrap(), ("users/1", 7));

@@ -16,9 +16,9 @@ impl Index {
         view: &'v DatabaseView<'_>,
     ) -> impl Iterator<Item = Result<Json, IndexError>> + use<'v> {
         let (from, to) = self.slot().range_of(Kind::Result);
-        view.kv()
-            .scan(Space::Index, &from, &to, Direction::Forward)
-            .filter_map(|row| row.map_err(IndexError::from).and_then(|(_, value)| result_json(&value)).transpose())
+        view.kv().scan(Space::Index, &from, &to, Direction::Forward).filter_map(|row| {
+            row.map_err(IndexError::from).and_then(|(_, value)| result_json(&value)).transpose()
+        })
     }
 
     /// The result of one reduce key, given by the values of its group-by fields in order; none if it has no entries.
@@ -71,6 +71,7 @@ fn result_json(row: &[u8]) -> Result<Option<Json>, IndexError> {
 }
 
 fn json(bytes: &[u8]) -> Result<Json, IndexError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| IndexError::Corrupt("a result is not UTF-8".to_owned()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| IndexError::Corrupt("a result is not UTF-8".to_owned()))?;
     Ok(Json::Object(parse_stored_object(text)))
 }

@@ -39,7 +39,9 @@ pub(crate) fn start(
             let failure = match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(format!("Index {} has stopped: {error}", owned.name())),
-                Err(panic) => Some(format!("Index {} has stopped: {}", owned.name(), panic_text(panic.as_ref()))),
+                Err(panic) => {
+                    Some(format!("Index {} has stopped: {}", owned.name(), panic_text(panic.as_ref())))
+                }
             };
             owned.publish_end(failure);
         })
@@ -49,7 +51,8 @@ pub(crate) fn start(
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("its thread panicked: {}", text.unwrap_or("no message"))
 }
 

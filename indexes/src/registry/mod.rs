@@ -90,7 +90,8 @@ impl Registry {
 
     fn launch(&self, index: &Arc<Index>) -> Result<(), IndexError> {
         let this = self.this.clone();
-        let caught_up = Box::new(move |index: &Index| this.upgrade().is_some_and(|registry| registry.promote(index)));
+        let caught_up =
+            Box::new(move |index: &Index| this.upgrade().is_some_and(|registry| registry.promote(index)));
         worker::start(index, Arc::clone(&self.database), Arc::clone(&self.clock), caught_up)
     }
 
@@ -179,7 +180,8 @@ impl Registry {
         let was_paused = old.is_paused();
         let mut record = records::read(&self.database.view(), &definition.name)?
             .ok_or_else(|| IndexError::NotFound { name: name.to_owned() })?;
-        let target = if record.live.slot == old.slot { Some(&mut record.live) } else { record.replacement.as_mut() };
+        let target =
+            if record.live.slot == old.slot { Some(&mut record.live) } else { record.replacement.as_mut() };
         if let Some(build) = target {
             build.slot = slot;
         }
@@ -213,7 +215,8 @@ impl Registry {
         match promoted {
             Ok(()) => false,
             Err(error) => {
-                replacement.publish_end(Some(format!("Index {} could not take over: {error}", replacement.name())));
+                replacement
+                    .publish_end(Some(format!("Index {} could not take over: {error}", replacement.name())));
                 false
             }
         }

@@ -6,7 +6,8 @@ use super::{NativeIndex, Registry};
 use crate::definition::{IndexDefinition, IndexState, LockMode, NATIVE, REPLACEMENT_PREFIX};
 use crate::error::IndexError;
 use crate::function::{
-    FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, MappedCollections, SharedSource,
+    FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, MappedCollections,
+    SharedSource,
 };
 use crate::index::{Index, lock};
 use crate::script::ScriptSource;
@@ -224,4 +225,3 @@ impl FunctionSource for BrokenSource {
         Err(self.error.clone())
     }
 }
-

@@ -24,7 +24,8 @@ pub(super) fn canonical(tokens: &[Token<'_>]) -> String {
 
 /// Inside a template's substitution nothing is put next to the braces, so that the text stays short.
 fn joins_template(before: &Token<'_>, token: &Token<'_>) -> bool {
-    let opens = matches!(before.kind, TokenKind::TemplateHead | TokenKind::TemplateMiddle) && before.text.ends_with("${");
+    let opens = matches!(before.kind, TokenKind::TemplateHead | TokenKind::TemplateMiddle)
+        && before.text.ends_with("${");
     opens || matches!(token.kind, TokenKind::TemplateMiddle | TokenKind::TemplateTail)
 }
 
@@ -33,7 +34,8 @@ fn newline_matters(before: &Token<'_>, token: &Token<'_>) -> bool {
     if !token.after_newline {
         return false;
     }
-    let goes_on = before.kind == TokenKind::Punctuator && !matches!(before.text, ")" | "]" | "}" | "++" | "--");
+    let goes_on =
+        before.kind == TokenKind::Punctuator && !matches!(before.text, ")" | "]" | "}" | "++" | "--");
     let continues =
         token.kind == TokenKind::Punctuator && matches!(token.text, "}" | ")" | "]" | "," | ";" | "." | "?.");
     !goes_on && !continues
@@ -55,7 +57,9 @@ mod tests {
             "map('Orders',o=>({total:o.price*2,id:id(o)}))",
             "// orders\nmap('Orders', /* one */ o => ({\n  total: o.price * 2,\n  id: id(o)\n}))\n\n",
             "\tmap ( 'Orders' , o => ( { total : o . price * 2 , id : id ( o ) } ) )",
-            "map('Orders', o =>\r\n({ total: o.price\n.valueOf }))".replace("\n.valueOf", " * 2, id: id(o)").as_str(),
+            "map('Orders', o =>\r\n({ total: o.price\n.valueOf }))"
+                .replace("\n.valueOf", " * 2, id: id(o)")
+                .as_str(),
         ] {
             assert_eq!(of(same), of(plain), "{same}");
         }
@@ -113,7 +117,17 @@ mod tests {
 
     #[test]
     fn what_the_scanner_cannot_settle_is_refused() {
-        for source in ["{}\n/a/.test(b)", "yield /a/", "x = {} / 2", "a\n++/b/.c", "`abc", "'a\nb'", "/abc", "/* x", "a # b"] {
+        for source in [
+            "{}\n/a/.test(b)",
+            "yield /a/",
+            "x = {} / 2",
+            "a\n++/b/.c",
+            "`abc",
+            "'a\nb'",
+            "/abc",
+            "/* x",
+            "a # b",
+        ] {
             assert!(scan(source).is_err(), "{source}");
         }
     }

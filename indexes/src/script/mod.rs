@@ -59,7 +59,8 @@ impl ScriptSource {
         additional_sources: &BTreeMap<String, String>,
     ) -> Result<Self, FunctionError> {
         if maps.is_empty() {
-            let message = format!("JavaScript index {name} does not contain any mapping functions to process.");
+            let message =
+                format!("JavaScript index {name} does not contain any mapping functions to process.");
             return Err(definition_error(message, None));
         }
         let mut scripts: Vec<Script<'_>> = additional_sources
@@ -91,7 +92,8 @@ impl ScriptSource {
         let maps = dialect::static_maps(name, &parsed, &interner)?;
         let program = rewrite::rewrite(&parsed, &interner)?;
         drop(parsed);
-        let labels = if scripts.len() > 1 { scripts.iter().map(|s| s.label.clone()).collect() } else { Vec::new() };
+        let labels =
+            if scripts.len() > 1 { scripts.iter().map(|s| s.label.clone()).collect() } else { Vec::new() };
         let mut fields: Vec<String> = Vec::new();
         for field in maps.iter().flat_map(|map| &map.fields) {
             if !fields.contains(field) {
@@ -108,7 +110,10 @@ impl ScriptSource {
         let (plan, registered) = try_load(plan)?;
         let shape = FunctionShape {
             collections: collections(&registered)?,
-            group_by: plan.group_by.as_ref().map(|group_by| group_by.fields.iter().map(|f| f.path.join(".")).collect()),
+            group_by: plan
+                .group_by
+                .as_ref()
+                .map(|group_by| group_by.fields.iter().map(|f| f.path.join(".")).collect()),
             fields,
         };
         Ok(Self { shape, canonical, plan: Arc::new(plan) })

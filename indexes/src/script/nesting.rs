@@ -71,7 +71,9 @@ pub(super) fn check(source: &str, tokens: &[Token<'_>]) -> Result<(), FunctionEr
 /// Which bracket the token opens, if any.
 fn opened(token: &Token<'_>, previous: Option<&Token<'_>>, around: Bracket) -> Option<Bracket> {
     match token.kind {
-        TokenKind::TemplateHead | TokenKind::TemplateMiddle if token.text.ends_with("${") => Some(Bracket::Group),
+        TokenKind::TemplateHead | TokenKind::TemplateMiddle if token.text.ends_with("${") => {
+            Some(Bracket::Group)
+        }
         TokenKind::Punctuator => match token.text {
             "(" if previous.is_some_and(|p| p.ends_operand() && !p.is("}")) => Some(Bracket::Siblings),
             "(" => Some(Bracket::Group),
@@ -107,7 +109,12 @@ fn closes(token: &Token<'_>) -> bool {
 }
 
 /// Whether the syntax tree surely returns to the level of the bracket before this token or with it.
-fn resets(token: &Token<'_>, previous: Option<&Token<'_>>, next: Option<&Token<'_>>, bracket: Bracket) -> bool {
+fn resets(
+    token: &Token<'_>,
+    previous: Option<&Token<'_>>,
+    next: Option<&Token<'_>>,
+    bracket: Bracket,
+) -> bool {
     if token.is(";") {
         // `if (a) b; else if (c) d; else ..` goes on nesting after its semicolons.
         return !next.is_some_and(|n| n.kind == TokenKind::Word && n.text == "else");
@@ -133,8 +140,8 @@ fn weight(token: &Token<'_>, previous: Option<&Token<'_>>) -> usize {
         TokenKind::Word => match token.text {
             // A function costs the compiler several times as much stack as an operator.
             "function" | "class" => 4,
-            "new" | "typeof" | "void" | "delete" | "await" | "yield" | "if" | "else" | "for" | "while" | "do" | "with"
-            | "try" | "switch" | "in" | "instanceof" | "of" | "extends" | "async" => 1,
+            "new" | "typeof" | "void" | "delete" | "await" | "yield" | "if" | "else" | "for" | "while"
+            | "do" | "with" | "try" | "switch" | "in" | "instanceof" | "of" | "extends" | "async" => 1,
             _ => 0,
         },
         TokenKind::Punctuator => match token.text {

@@ -19,11 +19,16 @@ pub(super) struct ParsedScript {
 ///
 /// # Errors
 /// A compile or limit error with its position.
-pub(super) fn parse(source: &str, tokens: &[tokens::Token<'_>], interner: &mut Interner) -> Result<ParsedScript, FunctionError> {
+pub(super) fn parse(
+    source: &str,
+    tokens: &[tokens::Token<'_>],
+    interner: &mut Interner,
+) -> Result<ParsedScript, FunctionError> {
     nesting::check(source, tokens)?;
     let mut parser = Parser::new(Source::from_bytes(source));
     parser.set_strict();
-    let tree = parser.parse_script(&Scope::new_global(), interner).map_err(|error| syntax_error(source, &error))?;
+    let tree =
+        parser.parse_script(&Scope::new_global(), interner).map_err(|error| syntax_error(source, &error))?;
     Ok(ParsedScript { tree })
 }
 
@@ -34,7 +39,9 @@ pub(super) fn parse(source: &str, tokens: &[tokens::Token<'_>], interner: &mut I
 pub(super) fn check_size<'s>(sources: impl Iterator<Item = &'s str>) -> Result<(), FunctionError> {
     let bytes: usize = sources.map(str::len).sum();
     if bytes > SCRIPT_BYTES_MAX {
-        let message = format!("the index's scripts have {bytes} bytes together; at most {SCRIPT_BYTES_MAX} are allowed");
+        let message = format!(
+            "the index's scripts have {bytes} bytes together; at most {SCRIPT_BYTES_MAX} are allowed"
+        );
         return Err(limit_error(message, None));
     }
     Ok(())
@@ -44,13 +51,17 @@ pub(super) fn check_size<'s>(sources: impl Iterator<Item = &'s str>) -> Result<(
 ///
 /// # Errors
 /// Those of `work`; a limit error when there is no thread to be had; a compile error when the engine panics.
-pub(super) fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, FunctionError> + Send) -> Result<T, FunctionError> {
+pub(super) fn on_large_stack<T: Send>(
+    work: impl FnOnce() -> Result<T, FunctionError> + Send,
+) -> Result<T, FunctionError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(SCRIPT_STACK_BYTES);
         let handle = thread
             .spawn_scoped(scope, work)
             .map_err(|error| limit_error(format!("no thread for compiling the script: {error}"), None))?;
-        handle.join().unwrap_or_else(|_| Err(compile_error("the JavaScript engine failed on this script", None)))
+        handle
+            .join()
+            .unwrap_or_else(|_| Err(compile_error("the JavaScript engine failed on this script", None)))
     })
 }
 
@@ -62,7 +73,9 @@ fn syntax_error(source: &str, error: &boa_parser::Error) -> FunctionError {
     };
     match error {
         Error::AbruptEnd => compile_error("Unexpected end of input", position_of(source, source.len())),
-        Error::Expected { span, .. } | Error::Unexpected { span, .. } => compile_error(without_position(error), at(span)),
+        Error::Expected { span, .. } | Error::Unexpected { span, .. } => {
+            compile_error(without_position(error), at(span))
+        }
         Error::General { message, position } => compile_error(
             message.to_string(),
             Some(Position { line: position.line_number(), column: position.column_number() }),

@@ -100,14 +100,34 @@ mod tests {
 
     #[test]
     fn nested_repetition_is_refused() {
-        for pattern in ["^(a+)+$", "(a*)*b", "(.*,)*x", "(a|aa)+$", "(?:x+y?)*z", "([a-z]+)*\\d", "(a+){2,}", "((a+)b)+", "(a{1,9}){9}"] {
+        for pattern in [
+            "^(a+)+$",
+            "(a*)*b",
+            "(.*,)*x",
+            "(a|aa)+$",
+            "(?:x+y?)*z",
+            "([a-z]+)*\\d",
+            "(a+){2,}",
+            "((a+)b)+",
+            "(a{1,9}){9}",
+        ] {
             assert!(check(pattern).is_err(), "{pattern}");
         }
     }
 
     #[test]
     fn ordinary_patterns_pass() {
-        for pattern in ["^\\d{4}-\\d{2}$", "a+b*c?", "(foo|bar)", "[(a+)+]", "\\(a+\\)+", "^(\\w+)@(\\w+)\\.com$", "(ab)+", "x{2,}", "({)+"] {
+        for pattern in [
+            "^\\d{4}-\\d{2}$",
+            "a+b*c?",
+            "(foo|bar)",
+            "[(a+)+]",
+            "\\(a+\\)+",
+            "^(\\w+)@(\\w+)\\.com$",
+            "(ab)+",
+            "x{2,}",
+            "({)+",
+        ] {
             assert_eq!(check(pattern), Ok(()), "{pattern}");
         }
     }

@@ -65,8 +65,21 @@ impl Token<'_> {
 
 /// Keywords after which an operand follows.
 const PREFIX_WORDS: [&str; 15] = [
-    "return", "typeof", "instanceof", "in", "new", "delete", "void", "throw", "case", "do", "else", "extends", "if",
-    "while", "for",
+    "return",
+    "typeof",
+    "instanceof",
+    "in",
+    "new",
+    "delete",
+    "void",
+    "throw",
+    "case",
+    "do",
+    "else",
+    "extends",
+    "if",
+    "while",
+    "for",
 ];
 
 /// Words that are operators in some places and names in others.
@@ -74,9 +87,10 @@ const CONTEXTUAL_WORDS: [&str; 3] = ["of", "yield", "await"];
 
 /// Punctuators, longest first.
 const PUNCTUATORS: [&str; 58] = [
-    ">>>=", "...", "===", "!==", "**=", "<<=", ">>=", ">>>", "&&=", "||=", "??=", "=>", "==", "!=", "<=", ">=", "&&",
-    "||", "??", "?.", "++", "--", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<", ">>", "**", "{", "}", "(", ")",
-    "[", "]", ";", ",", "<", ">", "+", "-", "*", "/", "%", "&", "|", "^", "!", "~", "?", ":", "=", ".", "@",
+    ">>>=", "...", "===", "!==", "**=", "<<=", ">>=", ">>>", "&&=", "||=", "??=", "=>", "==", "!=", "<=",
+    ">=", "&&", "||", "??", "?.", "++", "--", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<", ">>",
+    "**", "{", "}", "(", ")", "[", "]", ";", ",", "<", ">", "+", "-", "*", "/", "%", "&", "|", "^", "!", "~",
+    "?", ":", "=", ".", "@",
 ];
 
 /// Cuts a whole script into tokens.
@@ -186,8 +200,10 @@ impl<'s> Scanner<'s> {
             return self.template(TokenKind::TemplateTail);
         }
         // `a?.5:b` is a condition with the number .5 in it.
-        let conditional = rest.strip_prefix("?.").is_some_and(|next| next.starts_with(|c: char| c.is_ascii_digit()));
-        let found = if conditional { Some("?") } else { PUNCTUATORS.into_iter().find(|text| rest.starts_with(text)) };
+        let conditional =
+            rest.strip_prefix("?.").is_some_and(|next| next.starts_with(|c: char| c.is_ascii_digit()));
+        let found =
+            if conditional { Some("?") } else { PUNCTUATORS.into_iter().find(|text| rest.starts_with(text)) };
         let Some(text) = found else {
             let character: String = rest.chars().take(1).collect();
             return self.fail(&format!("unexpected character '{character}'"), self.at);
@@ -237,7 +253,9 @@ impl<'s> Scanner<'s> {
                 }
                 _ => Ok(true),
             },
-            TokenKind::TemplateHead | TokenKind::TemplateMiddle | TokenKind::TemplateTail => Ok(!last.ends_operand()),
+            TokenKind::TemplateHead | TokenKind::TemplateMiddle | TokenKind::TemplateTail => {
+                Ok(!last.ends_operand())
+            }
             _ => Ok(false),
         }
     }

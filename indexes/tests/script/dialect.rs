@@ -21,13 +21,21 @@ fn collections_and_fields_are_known_before_running() {
         (vec!["map('A', u => u.name)"], named(&["A"]), vec!["name"]),
         (vec!["map('A', u => u.address.city)"], named(&["A"]), vec!["city"]),
         (vec!["map('A', u => u.name, u => u.age)"], named(&["A"]), vec!["name", "age"]),
-        (vec!["map('A', function (u) { if (u.x) return null; return { a: 1, b: 2 }; })"], named(&["A"]), vec!["a", "b"]),
+        (
+            vec!["map('A', function (u) { if (u.x) return null; return { a: 1, b: 2 }; })"],
+            named(&["A"]),
+            vec!["a", "b"],
+        ),
         (vec!["function f(u) { return { a: u.a }; } map('A', f)"], named(&["A"]), vec!["a"]),
         (vec!["map('A', u => u.xs.map(x => ({ x, y: 1 })))"], named(&["A"]), vec!["x", "y"]),
         (vec!["map('A', u => boost({ x: 1 }, 2))"], named(&["A"]), vec!["x"]),
         (vec!["for (const c of ['A', 'B']) map(c, u => ({ x: u.x }))"], named(&["A", "B"]), vec![]),
         (vec!["// c\nmap('A', d => ({ a: d.a })) // x"], named(&["A"]), vec!["a"]),
-        (vec!["const k = 2; class Q { v(d) { return d.a * k; } } map('A', d => ({ a: new Q().v(d) }))"], named(&["A"]), vec!["a"]),
+        (
+            vec!["const k = 2; class Q { v(d) { return d.a * k; } } map('A', d => ({ a: new Q().v(d) }))"],
+            named(&["A"]),
+            vec!["a"],
+        ),
     ] {
         let source = source_of(&maps, None).unwrap_or_else(|error| panic!("{maps:?}: {error}"));
         assert_eq!(source.shape().collections, collections, "{maps:?}");
@@ -40,7 +48,10 @@ fn collections_and_fields_are_known_before_running() {
 fn simple_member_functions_give_objects() {
     assert_eq!(output("map('Things', u => u.name)", r#"{"name":"Ann"}"#), r#"{"name":"Ann"}"#);
     assert_eq!(output("map('Things', u => u.a.b)", r#"{"a":{"b":2}}"#), r#"{"b":2}"#);
-    assert_eq!(output("map('Things', u => u.name, x => x.n)", r#"{"name":"Ann","n":1}"#), r#"{"name":"Ann","n":1}"#);
+    assert_eq!(
+        output("map('Things', u => u.name, x => x.n)", r#"{"name":"Ann","n":1}"#),
+        r#"{"name":"Ann","n":1}"#
+    );
     assert_eq!(output("map('Things', u => u.name)", "{}"), "{}");
 }
 
@@ -48,14 +59,26 @@ fn simple_member_functions_give_objects() {
 fn definitions_that_register_nothing_usable_are_refused() {
     for (maps, part) in [
         (vec![], "JavaScript index Test does not contain any mapping functions to process."),
-        (vec!["var x = 1;"], "JavaScript index Test doesn't contain any map functions or 'globalDefinition.Map' was modified"),
-        (vec!["map(5, d => ({ a: 1 }))"], "JavaScript index Test map function #0 collection name isn't a string"),
+        (
+            vec!["var x = 1;"],
+            "JavaScript index Test doesn't contain any map functions or 'globalDefinition.Map' was modified",
+        ),
+        (
+            vec!["map(5, d => ({ a: 1 }))"],
+            "JavaScript index Test map function #0 collection name isn't a string",
+        ),
         (vec!["map(null, d => ({ a: 1 }))"], "map function #0 is missing a collection name"),
         (vec!["map('A')"], "map function #0 is missing its method property"),
-        (vec!["map('A', d => ({})); map('B', [1])"], "map function #1 method property isn't a 'FunctionInstance'"),
+        (
+            vec!["map('A', d => ({})); map('B', [1])"],
+            "map function #1 method property isn't a 'FunctionInstance'",
+        ),
         (vec!["map('A', d => ({ a: load(d.x, 'B').y }))"], "load() is not supported yet"),
         (vec!["map('A', d => ({ a: cmpxchg('x') }))"], "cmpxchg() is not supported yet"),
-        (vec!["map('A', d => ({ a: load(d.a) }))"], "load method is expecting two arguments, the first should be the document and the second should be the collection. e.g. load(u.Product,'Products') but was invoked with 1 arguments."),
+        (
+            vec!["map('A', d => ({ a: load(d.a) }))"],
+            "load method is expecting two arguments, the first should be the document and the second should be the collection. e.g. load(u.Product,'Products') but was invoked with 1 arguments.",
+        ),
         (vec!["map('A', function* (d) { yield { a: d.a }; })"], "generator functions are not supported"),
         (vec!["map('A', async d => ({ a: 1 }))"], "async functions are not supported"),
     ] {
@@ -81,7 +104,8 @@ fn scripts_that_are_no_javascript_or_throw_are_refused_with_their_position() {
 
 #[test]
 fn all_returns_of_a_map_have_one_shape() {
-    let error = refused(&["map('A', d => { if (d.x) { return { a: 1, b: 2 }; } return { a: 1, c: 2 }; })"], None);
+    let error =
+        refused(&["map('A', d => { if (d.x) { return { a: 1, b: 2 }; } return { a: 1, c: 2 }; })"], None);
     assert_eq!(error.kind, Definition);
     assert_eq!(
         error.message,
@@ -127,10 +151,22 @@ fn refused_reduce_keys() {
         ("groupBy(x => x.a + x.b).aggregate(g => ({ a: g.key }))", "Unknown body type: BinaryExpression"),
         ("groupBy(x => x).aggregate(g => ({ a: g.key }))", "Unknown body type: Identifier"),
         ("groupBy(x => 1).aggregate(g => ({ a: g.key }))", "Unknown body type: Literal"),
-        ("groupBy(function (x) { return x.a; }).aggregate(g => ({ a: g.key }))", "Expected statement returning simple object expression inside group by block"),
-        ("groupBy(x => { return x.a; }).aggregate(g => ({ a: g.key }))", "Expected statement returning simple object expression inside group by block"),
-        ("groupBy((x, y) => x.a).aggregate(g => ({ a: g.key }))", "Was requested to get reduce fields from a scripted function in an unexpected format, expected a single return statement got 3."),
-        ("groupBy(x => { var y = x; return { a: y.a }; }).aggregate(g => ({ a: g.key }))", "expected a single return statement got 2."),
+        (
+            "groupBy(function (x) { return x.a; }).aggregate(g => ({ a: g.key }))",
+            "Expected statement returning simple object expression inside group by block",
+        ),
+        (
+            "groupBy(x => { return x.a; }).aggregate(g => ({ a: g.key }))",
+            "Expected statement returning simple object expression inside group by block",
+        ),
+        (
+            "groupBy((x, y) => x.a).aggregate(g => ({ a: g.key }))",
+            "Was requested to get reduce fields from a scripted function in an unexpected format, expected a single return statement got 3.",
+        ),
+        (
+            "groupBy(x => { var y = x; return { a: y.a }; }).aggregate(g => ({ a: g.key }))",
+            "expected a single return statement got 2.",
+        ),
         ("groupBy(x => ({ a: x.a.trim() })).aggregate(g => ({ a: g.key }))", "'a' is a CallExpression"),
         ("groupBy(x => ({})).aggregate(g => ({ a: g.key }))", "at least one field"),
         ("groupBy(f).aggregate(g => ({ a: g.key }))", "groupBy needs a function"),
@@ -143,9 +179,11 @@ fn refused_reduce_keys() {
 
 #[test]
 fn a_reduce_gets_key_and_values() {
-    let single = "groupBy(x => x.city).aggregate(g => ({ city: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))";
+    let single =
+        "groupBy(x => x.city).aggregate(g => ({ city: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))";
     let values = [json(r#"{"city":"Haifa","n":1}"#), json(r#"{"city":"Haifa","n":2.5}"#)];
-    let result = with_index(&[MAP], Some(single), |index| index.reduce(&[json("\"Haifa\"")], &values).unwrap());
+    let result =
+        with_index(&[MAP], Some(single), |index| index.reduce(&[json("\"Haifa\"")], &values).unwrap());
     assert_eq!(result.to_string(), r#"{"city":"Haifa","n":3.5}"#);
     let composite = "groupBy(x => ({ k1: x.city, cat: x.cat })).aggregate(g => ({ city: g.key.k1, cat: g.key.cat, n: g.values.length }))";
     let key = [json("null"), json("7")];
@@ -163,7 +201,8 @@ fn a_reduce_must_return_an_object() {
         ("'text'", "Reduce result is not object: text"),
     ] {
         let reduce = format!("groupBy(x => x.city).aggregate(g => {value})");
-        let error = with_index(&[MAP], Some(&reduce), |index| index.reduce(&[json("1")], &[json("{}")]).unwrap_err());
+        let error =
+            with_index(&[MAP], Some(&reduce), |index| index.reduce(&[json("1")], &[json("{}")]).unwrap_err());
         assert_error(&error, Run, part);
     }
 }
@@ -188,10 +227,17 @@ fn map_outputs_must_hold_the_group_by_fields() {
 
 #[test]
 fn several_maps_of_one_collection_all_run() {
-    let maps = ["map('Things', d => ({ a: 1 })); map('Others', d => ({ b: 1 }))", "map('@all_docs', d => ({ c: id(d) }))"];
+    let maps = [
+        "map('Things', d => ({ a: 1 })); map('Others', d => ({ b: 1 }))",
+        "map('@all_docs', d => ({ c: id(d) }))",
+    ];
     with_index(&maps, None, |index| {
-        let things: Vec<String> =
-            index.map(&document("t/1", "{}")).unwrap().iter().map(|emitted| emitted.value.to_string()).collect();
+        let things: Vec<String> = index
+            .map(&document("t/1", "{}"))
+            .unwrap()
+            .iter()
+            .map(|emitted| emitted.value.to_string())
+            .collect();
         assert_eq!(things, [r#"{"a":1}"#, r#"{"c":"t/1"}"#]);
         let others = index.map(&document_in("OTHERS", "o/1", "{}")).unwrap();
         assert_eq!(others.len(), 2);

@@ -1,10 +1,18 @@
 //! JavaScript indexes: dialect, null propagation, conversions, and what hostile scripts can and cannot do.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests fail by panicking"
+)]
+
 mod conversions;
 mod dialect;
 mod hostile;
 mod nulls;
 mod purity;
+mod semantics;
 mod source;
 
 use magpie_indexes::function::{FunctionErrorKind, Position};
@@ -64,7 +72,8 @@ pub fn with_index<T: Send>(
 /// Runs `work` with the stack that scripts need.
 pub fn on_script_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(SCRIPT_STACK_BYTES).spawn_scoped(scope, work).unwrap();
+        let thread =
+            std::thread::Builder::new().stack_size(SCRIPT_STACK_BYTES).spawn_scoped(scope, work).unwrap();
         thread.join().unwrap()
     })
 }

@@ -3,7 +3,8 @@
 use super::{assert_error, json, map_error, output};
 use magpie_indexes::function::FunctionErrorKind;
 
-const BODY: &str = r#"{"a":{"b":{"c":1}},"nul":null,"name":"Ann","n":5,"tags":["x","y"],"empty":[],"no":false}"#;
+const BODY: &str =
+    r#"{"a":{"b":{"c":1}},"nul":null,"name":"Ann","n":5,"tags":["x","y"],"empty":[],"no":false}"#;
 
 /// The value of an expression over a document `d`, as JSON text; `missing` when it is undefined.
 fn value(expression: &str) -> String {
@@ -100,17 +101,28 @@ fn a_missing_method_of_a_real_value_is_an_error() {
         ("[].nope()", "nope"),
     ] {
         let error = map_error(&format!("map('Things', d => ({{ v: {expression} }}))"), BODY);
-        assert_error(&error, FunctionErrorKind::Run, &format!("Property '{method}' of object is not a function"));
+        assert_error(
+            &error,
+            FunctionErrorKind::Run,
+            &format!("Property '{method}' of object is not a function"),
+        );
     }
 }
 
 #[test]
 fn assignments_to_members_of_null_still_fail() {
-    for statement in ["d.missing.x = 1", "d.nul.x = 1", "d.missing.x.y++", "[d.missing.x] = [1]", "({ q: d.nul.x } = { q: 1 })"] {
+    for statement in [
+        "d.missing.x = 1",
+        "d.nul.x = 1",
+        "d.missing.x.y++",
+        "[d.missing.x] = [1]",
+        "({ q: d.nul.x } = { q: 1 })",
+    ] {
         let error = map_error(&format!("map('Things', d => {{ {statement}; return {{ v: 1 }}; }})"), BODY);
         assert_error(&error, FunctionErrorKind::Run, "TypeError");
     }
-    let written = output("map('Things', d => { d.a.b.x = 7; d.fresh = d.a; return { v: d.fresh.b.x }; })", BODY);
+    let written =
+        output("map('Things', d => { d.a.b.x = 7; d.fresh = d.a; return { v: d.fresh.b.x }; })", BODY);
     assert_eq!(written, r#"{"v":7}"#);
 }
 

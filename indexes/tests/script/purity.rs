@@ -88,7 +88,7 @@ fn nothing_that_a_call_does_reaches_the_next_call() {
         "[][Symbol.iterator]().__proto__.next = () => ({ done: true }); return { n: [...[1]] };",
         "Object.getPrototypeOf([][Symbol.iterator]()).next = () => ({ done: true }); return { n: [...[1]] };",
         "Object.getPrototypeOf(new Map().entries()).next = 1; return { n: 1 };",
-        "Object.getPrototypeOf(function* () {}).x = 1; return { n: 1 };".replace("function* () {}", "Object(Symbol.iterator)").leak(),
+        "Object.getPrototypeOf(Object(Symbol.iterator)).x = 1; return { n: 1 };",
         "Object.setPrototypeOf(Object.prototype, { leak: 1 }); return { n: ({}).leak };",
         "Object.defineProperty(Object.prototype, 'leak', { value: 1 }); return { n: ({}).leak };",
         "Reflect.defineProperty(globalThis, 'leak', { value: 1 }); return { n: typeof leak, m: globalThis.leak };",
@@ -156,12 +156,18 @@ fn code_from_strings_is_refused_on_every_route() {
         assert_error(&refused(&[script], None), Definition, "eval is not available in an index");
     }
     assert_eq!(output("map('Things', d => ({ v: globalThis.eval === undefined }))", "{}"), r#"{"v":true}"#);
-    assert_error(&refused(&["Function('return 1')(); map('A', d => ({}))"], None), Compile, "compiling code from strings");
+    assert_error(
+        &refused(&["Function('return 1')(); map('A', d => ({}))"], None),
+        Compile,
+        "compiling code from strings",
+    );
 }
 
 #[test]
 fn what_would_break_the_bounds_is_not_there() {
-    for name in ["Promise", "Proxy", "ArrayBuffer", "SharedArrayBuffer", "Uint8Array", "WeakRef", "BigInt", "Atomics"] {
+    for name in
+        ["Promise", "Proxy", "ArrayBuffer", "SharedArrayBuffer", "Uint8Array", "WeakRef", "BigInt", "Atomics"]
+    {
         let map = format!("map('Things', d => ({{ v: typeof {name}, w: globalThis.{name} === undefined }}))");
         assert_eq!(output(&map, "{}"), r#"{"v":"undefined","w":true}"#, "{name}");
         let error = refused(&[&format!("map('Things', d => ({{ v: {name}.x }}))")], None);

@@ -9,7 +9,7 @@
 use super::{Batch, Change, Direction, Durability, Kv, KvError, Row, Rows, Space, View};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DBRecoveryMode, FlushOptions, LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
+    DBRecoveryMode, Env, FlushOptions, LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
 };
 use std::fs;
 use std::path::Path;
@@ -29,6 +29,7 @@ const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// A [`Kv`] in a folder. The folder belongs to one process at a time.
 pub struct RocksKv {
     db: DB,
+    in_memory: bool,
 }
 
 impl RocksKv {
@@ -44,7 +45,21 @@ impl RocksKv {
             Space::ALL.map(|space| ColumnFamilyDescriptor::new(name(space), family_options(space, &cache)));
         let db = DB::open_cf_descriptors(&database_options(), path, families)
             .map_err(|error| open_error(&error, path))?;
-        Ok(Self { db })
+        Ok(Self { db, in_memory: false })
+    }
+
+    /// Opens an empty store that lives in memory and ends with this handle. Everything else is as on disk.
+    ///
+    /// # Errors
+    /// [`KvError::Storage`] when memory cannot be had.
+    pub fn open_in_memory() -> Result<Self, KvError> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let families =
+            Space::ALL.map(|space| ColumnFamilyDescriptor::new(name(space), family_options(space, &cache)));
+        let mut options = database_options();
+        options.set_env(&Env::mem_env().map_err(|error| storage(&error))?);
+        let db = DB::open_cf_descriptors(&options, "/magpie", families).map_err(|error| storage(&error))?;
+        Ok(Self { db, in_memory: true })
     }
 
     fn family(&self, space: Space) -> Result<&ColumnFamily, KvError> {
@@ -75,6 +90,10 @@ impl Kv for RocksKv {
     fn flush(&self) -> Result<(), KvError> {
         let families: Vec<&ColumnFamily> =
             Space::ALL.into_iter().map(|space| self.family(space)).collect::<Result<_, _>>()?;
+        if self.in_memory {
+            // There is no other place that its rows could be written to.
+            return Ok(());
+        }
         self.db.flush_wal(true).map_err(|error| storage(&error))?;
         self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| storage(&error))
     }

@@ -32,9 +32,11 @@ impl Reason {
     /// The message for users.
     pub fn message(self) -> String {
         match self {
-            Self::Steps => "The maximum number of statements executed has been reached. You can configure it by \
+            Self::Steps => {
+                "The maximum number of statements executed has been reached. You can configure it by \
                             modifying the configuration option: 'Indexing.MaxStepsForScript'."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Length => format!(
                 "the script asked for an array or a string with more than {SCRIPT_LENGTH_MAX} elements or characters, \
                  which is not allowed"
@@ -81,7 +83,7 @@ pub(super) fn charge(steps: u64) -> JsResult<()> {
     }
 }
 
-/// Refuses lengths beyond the limit, and charges one step for every 16 elements.
+/// Refuses lengths beyond the limit, and charges one step for every four elements.
 ///
 /// # Errors
 /// Uncatchable.
@@ -89,7 +91,18 @@ pub(super) fn charge_length(length: u64) -> JsResult<()> {
     if length > SCRIPT_LENGTH_MAX as u64 {
         return Err(stop(Reason::Length));
     }
-    charge(length / 16)
+    charge(length / 4)
+}
+
+/// Refuses strings beyond the limit, and charges one step for every 256 characters of a string that an operator made.
+///
+/// # Errors
+/// Uncatchable.
+pub(super) fn charge_text(length: u64) -> JsResult<()> {
+    if length > SCRIPT_LENGTH_MAX as u64 {
+        return Err(stop(Reason::Length));
+    }
+    charge(length / 256)
 }
 
 /// Runs a native function inside others, counted.

@@ -1,7 +1,7 @@
 //! From the engine's errors to the crate's, with positions in the user's script.
 
-use super::budget;
 use super::Plan;
+use super::budget;
 use crate::function::{FunctionError, FunctionErrorKind, Position};
 use boa_engine::error::{EngineError, RuntimeLimitError};
 use boa_engine::{Context, JsError};
@@ -66,7 +66,8 @@ fn thrown_message(error: &JsError, context: &mut Context) -> String {
 /// Where the error happened: script, position, and the method that was called there.
 fn origin(error: &JsError, plan: &Plan) -> Option<(usize, Position, Option<String>)> {
     let text = error.to_string();
-    let (line, column) = text.lines().filter(|line| line.trim_start().starts_with("at ")).find_map(trailing_place)?;
+    let (line, column) =
+        text.lines().filter(|line| line.trim_start().starts_with("at ")).find_map(trailing_place)?;
     let mark = plan.program.origin(line, column)?;
     Some((mark.script, mark.position, mark.method.as_deref().map(str::to_owned)))
 }

@@ -92,7 +92,8 @@ pub(super) fn allow_overriding(prototype: &JsObject, context: &mut Context) -> J
         let Some(property) = prototype.borrow().properties().get(&key) else { continue };
         let Some(value) = property.value().cloned() else { continue };
         let name = key_value(&key);
-        let get = native(&js_string!("get"), 0, context, |_, _, captured: &JsValue, _| Ok(captured.clone()), value);
+        let get =
+            native(&js_string!("get"), 0, context, |_, _, captured: &JsValue, _| Ok(captured.clone()), value);
         let set = native(
             &js_string!("set"),
             1,
@@ -110,7 +111,8 @@ pub(super) fn allow_overriding(prototype: &JsObject, context: &mut Context) -> J
             },
             (prototype.clone(), name),
         );
-        let accessor = PropertyDescriptor::builder().get(get).set(set).enumerable(false).configurable(true).build();
+        let accessor =
+            PropertyDescriptor::builder().get(get).set(set).enumerable(false).configurable(true).build();
         prototype.define_property_or_throw(key, accessor, context)?;
     }
     Ok(())

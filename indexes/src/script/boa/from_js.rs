@@ -53,7 +53,11 @@ type Converted<T> = Result<T, OutputError>;
 ///
 /// # Errors
 /// When it holds functions, symbols and other things that are no data, lone surrogates, or is too large or too deep.
-pub(super) fn output(object: &JsObject, missing: Missing, context: &mut Context) -> Converted<(Object, Vec<String>)> {
+pub(super) fn output(
+    object: &JsObject,
+    missing: Missing,
+    context: &mut Context,
+) -> Converted<(Object, Vec<String>)> {
     let mut reader = Reader { missing, bytes: 0, path: Vec::new() };
     let mut undefined = Vec::new();
     let fields = reader.object(object, context, Some(&mut undefined))?;
@@ -78,7 +82,8 @@ pub(super) fn describe(value: &JsValue, context: &mut Context) -> String {
         JsVariant::String(text) => text.to_std_string_lossy(),
         JsVariant::Object(object) if object.is_callable() => "a function".to_owned(),
         JsVariant::Object(object) if object.is_array() => {
-            let length = JsArray::from_object(object).and_then(|array| array.length(context)).unwrap_or_default();
+            let length =
+                JsArray::from_object(object).and_then(|array| array.length(context)).unwrap_or_default();
             format!("an array with {length} elements")
         }
         JsVariant::Object(object) => {
@@ -141,7 +146,9 @@ impl Reader {
             let property = object.borrow().properties().get(&key);
             let value = match property {
                 Some(property) if property.enumerable() == Some(false) => continue,
-                Some(property) if property.is_data_descriptor() => property.value().cloned().unwrap_or_default(),
+                Some(property) if property.is_data_descriptor() => {
+                    property.value().cloned().unwrap_or_default()
+                }
                 _ => object.get(key, context)?,
             };
             if value.is_undefined() {
@@ -198,6 +205,10 @@ impl Reader {
             }
             JsVariant::Float64(value) => {
                 self.grow(8)?;
+                // A map output keeps the sign of -0, as its index term does; results print 0.
+                if self.missing == Missing::LeftOut && value == 0.0 && value.is_sign_negative() {
+                    return Ok(Json::Number(Number::from_valid_text("-0")));
+                }
                 Ok(number(value))
             }
             JsVariant::String(text) => {

@@ -4,19 +4,26 @@
 //! charges the rest to the step budget. Guards only ever look at data properties.
 
 use super::budget::{self, Reason};
+use super::constructors::{no_random, replace_date, replace_regexp};
 use super::{heritage, natives};
 use crate::limits::SCRIPT_LENGTH_MAX;
 use crate::script::regex_guard;
 use boa_engine::native_function::NativeFunction;
-use boa_engine::object::builtins::{JsArray, JsFunction};
 use boa_engine::object::FunctionObjectBuilder;
+use boa_engine::object::builtins::{JsArray, JsFunction};
 use boa_engine::property::{PropertyDescriptor, PropertyKey};
 use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsString, JsValue, js_string};
-use std::collections::HashSet;
 
 /// The error constructors, whose prototypes scripts override in objects of their own.
 pub(super) const ERROR_NAMES: [&str; 8] = [
-    "Error", "TypeError", "RangeError", "SyntaxError", "ReferenceError", "EvalError", "URIError", "AggregateError",
+    "Error",
+    "TypeError",
+    "RangeError",
+    "SyntaxError",
+    "ReferenceError",
+    "EvalError",
+    "URIError",
+    "AggregateError",
 ];
 
 /// Most arguments of one call made through `apply` or a spread.
@@ -29,21 +36,54 @@ const STRINGIFY_DEPTH_MAX: usize = 128;
 type Guard = fn(&JsValue, &[JsValue], &mut Context) -> JsResult<()>;
 
 /// Array methods that only walk over the array itself.
-const ARRAY_WALKS: [&str; 30] = [
-    "copyWithin", "every", "fill", "filter", "find", "findIndex", "findLast", "findLastIndex", "forEach", "includes",
-    "indexOf", "lastIndexOf", "map", "reduce", "reduceRight", "reverse", "shift", "slice", "some", "sort", "splice",
-    "toReversed", "toSorted", "toSpliced", "with", "toString", "toLocaleString", "keys", "values", "entries",
+const ARRAY_WALKS: [&str; 25] = [
+    "copyWithin",
+    "every",
+    "fill",
+    "filter",
+    "find",
+    "findIndex",
+    "findLast",
+    "findLastIndex",
+    "forEach",
+    "includes",
+    "indexOf",
+    "lastIndexOf",
+    "map",
+    "reduce",
+    "reduceRight",
+    "reverse",
+    "shift",
+    "slice",
+    "some",
+    "splice",
+    "toReversed",
+    "toSpliced",
+    "with",
+    "toString",
+    "toLocaleString",
 ];
 
 /// String methods that only walk over the string itself.
 const STRING_WALKS: [&str; 12] = [
-    "includes", "indexOf", "lastIndexOf", "normalize", "toLowerCase", "toUpperCase", "toLocaleLowerCase",
-    "toLocaleUpperCase", "localeCompare", "trim", "isWellFormed", "toWellFormed",
+    "includes",
+    "indexOf",
+    "lastIndexOf",
+    "normalize",
+    "toLowerCase",
+    "toUpperCase",
+    "toLocaleLowerCase",
+    "toLocaleUpperCase",
+    "localeCompare",
+    "trim",
+    "isWellFormed",
+    "toWellFormed",
 ];
 
 /// Lazy helpers of iterators: they would run without ever reaching a guard.
 const ITERATOR_HELPERS: [&str; 12] = [
-    "map", "filter", "take", "drop", "flatMap", "reduce", "toArray", "forEach", "some", "every", "find", "concat",
+    "map", "filter", "take", "drop", "flatMap", "reduce", "toArray", "forEach", "some", "every", "find",
+    "concat",
 ];
 
 /// Puts everything in place. Must run before the globals are frozen.
@@ -69,6 +109,8 @@ pub(super) fn install(context: &mut Context) -> JsResult<()> {
         ("join", joins),
         ("flat", flattens),
         ("flatMap", walks_array),
+        ("sort", sorts),
+        ("toSorted", sorts),
     ] {
         guard(&array, name, check, context)?;
     }
@@ -118,8 +160,11 @@ fn install_statics(context: &mut Context) -> JsResult<()> {
     for name in ["create", "setPrototypeOf"] {
         guard(&object, name, sets_prototype, context)?;
     }
-    for name in ["keys", "values", "entries", "getOwnPropertyNames", "fromEntries", "groupBy"] {
+    for name in ["fromEntries", "groupBy"] {
         guard(&object, name, walks_first, context)?;
+    }
+    for name in ["keys", "values", "entries", "getOwnPropertyNames"] {
+        charge_result(&object, name, context)?;
     }
     let reflect = global("Reflect", context)?;
     guard(&reflect, "setPrototypeOf", sets_prototype, context)?;
@@ -134,7 +179,7 @@ fn install_statics(context: &mut Context) -> JsResult<()> {
     define(&math, "random", no_random, 0, context)
 }
 
-fn global(name: &str, context: &mut Context) -> JsResult<JsObject> {
+pub(super) fn global(name: &str, context: &mut Context) -> JsResult<JsObject> {
     let global = context.global_object();
     global
         .get(JsString::from(name), context)?
@@ -143,16 +188,24 @@ fn global(name: &str, context: &mut Context) -> JsResult<JsObject> {
 }
 
 fn remove(object: &JsObject, names: &[&str], context: &mut Context) -> JsResult<()> {
-    names.iter().try_for_each(|name| object.delete_property_or_throw(JsString::from(*name), context).map(|_| ()))
+    names
+        .iter()
+        .try_for_each(|name| object.delete_property_or_throw(JsString::from(*name), context).map(|_| ()))
 }
 
-fn put(object: &JsObject, name: &str, function: JsFunction, context: &mut Context) -> JsResult<()> {
-    let property = PropertyDescriptor::builder().value(function).writable(true).enumerable(false).configurable(true);
+pub(super) fn put(
+    object: &JsObject,
+    name: &str,
+    function: JsFunction,
+    context: &mut Context,
+) -> JsResult<()> {
+    let property =
+        PropertyDescriptor::builder().value(function).writable(true).enumerable(false).configurable(true);
     object.define_property_or_throw(JsString::from(name), property.build(), context)?;
     Ok(())
 }
 
-fn define(
+pub(super) fn define(
     object: &JsObject,
     name: &str,
     body: fn(&JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>,
@@ -184,6 +237,23 @@ fn guard(object: &JsObject, name: &str, check: Guard, context: &mut Context) -> 
     put(object, name, function, context)
 }
 
+/// Charges for the array that a native function gives.
+fn charge_result(object: &JsObject, name: &str, context: &mut Context) -> JsResult<()> {
+    let Some(original) = object.get(JsString::from(name), context)?.as_object() else { return Ok(()) };
+    let function = NativeFunction::from_copy_closure_with_captures(
+        |this, arguments, original: &JsObject, context| {
+            take(length_of(&first(arguments), context)?)?;
+            let result = original.call(this, arguments, context)?;
+            take(length_of(&result, context)?)?;
+            Ok(result)
+        },
+        original,
+    );
+    let function =
+        FunctionObjectBuilder::new(context.realm(), function).name(JsString::from(name)).length(1).build();
+    put(object, name, function, context)
+}
+
 /// Charges what the function argument of a native function returns, before it is put together with the rest.
 fn bound_results(object: &JsObject, name: &str, context: &mut Context) -> JsResult<()> {
     let Some(original) = object.get(JsString::from(name), context)?.as_object() else { return Ok(()) };
@@ -192,7 +262,9 @@ fn bound_results(object: &JsObject, name: &str, context: &mut Context) -> JsResu
             let arguments: Vec<JsValue> = arguments
                 .iter()
                 .map(|argument| match argument.as_object().filter(JsObject::is_callable) {
-                    Some(callback) => natives::native(&js_string!(""), 0, context, charged_callback, callback).into(),
+                    Some(callback) => {
+                        natives::native(&js_string!(""), 0, context, charged_callback, callback).into()
+                    }
                     None => argument.clone(),
                 })
                 .collect();
@@ -200,7 +272,8 @@ fn bound_results(object: &JsObject, name: &str, context: &mut Context) -> JsResu
         },
         original,
     );
-    let function = FunctionObjectBuilder::new(context.realm(), function).name(JsString::from(name)).length(2).build();
+    let function =
+        FunctionObjectBuilder::new(context.realm(), function).name(JsString::from(name)).length(2).build();
     put(object, name, function, context)
 }
 
@@ -231,7 +304,7 @@ fn length_of(value: &JsValue, context: &mut Context) -> JsResult<u64> {
     }
 }
 
-fn first(arguments: &[JsValue]) -> JsValue {
+pub(super) fn first(arguments: &[JsValue]) -> JsValue {
     arguments.first().cloned().unwrap_or_default()
 }
 
@@ -245,12 +318,22 @@ fn walks_array(this: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult
     take(length_of(this, context)?)
 }
 
+/// Sorting compares each element with several others.
+fn sorts(this: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<()> {
+    let length = length_of(this, context)?;
+    take(length)?;
+    budget::charge(length)
+}
+
 fn walks_first(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<()> {
     take(length_of(&first(arguments), context)?)
 }
 
 fn walks_string(this: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<()> {
-    take(length_of(this, context)?)
+    // The engine converts text character by character through its Unicode tables.
+    let length = length_of(this, context)?;
+    budget::charge(length / 16)?;
+    budget::charge_text(length)
 }
 
 fn appends(this: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<()> {
@@ -328,7 +411,7 @@ fn splits(this: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsRes
     budget::charge(pieces)
 }
 
-fn check_pattern(pattern: &JsValue) -> JsResult<()> {
+pub(super) fn check_pattern(pattern: &JsValue) -> JsResult<()> {
     let Some(text) = pattern.as_string() else { return Ok(()) };
     regex_guard::check(&text.to_std_string_lossy())
         .map_err(|message| JsNativeError::syntax().with_message(message).into())
@@ -380,7 +463,8 @@ pub(super) fn check_spread(value: &JsValue, context: &mut Context) -> JsResult<(
 }
 
 fn check_arguments(list: Option<&JsValue>, context: &mut Context) -> JsResult<()> {
-    let length = list.map_or(Ok(0), |list| if list.is_object() { length_of(list, context) } else { Ok(0) })?;
+    let length =
+        list.map_or(Ok(0), |list| if list.is_object() { length_of(list, context) } else { Ok(0) })?;
     if length > ARGUMENTS_MAX {
         return Err(budget::stop(Reason::Length));
     }
@@ -389,8 +473,11 @@ fn check_arguments(list: Option<&JsValue>, context: &mut Context) -> JsResult<()
 
 /// A bound function of a bound function of .. would recurse natively when called.
 fn binds(this: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<()> {
-    let name = this.as_object().map(|object| object.borrow().properties().get(&PropertyKey::from(js_string!("name"))));
-    let name = name.flatten().and_then(|property| property.value().cloned()).and_then(|name| name.as_string());
+    let name = this
+        .as_object()
+        .map(|object| object.borrow().properties().get(&PropertyKey::from(js_string!("name"))));
+    let name =
+        name.flatten().and_then(|property| property.value().cloned()).and_then(|name| name.as_string());
     if name.is_some_and(|name| name.to_std_string_lossy().starts_with("bound bound bound bound ")) {
         return Err(budget::stop(Reason::Depth));
     }
@@ -419,19 +506,22 @@ fn stringifies(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsR
     let mut todo = vec![(first(arguments), 0_usize)];
     let mut visited = 0_usize;
     let mut size = 0_u64;
-    let mut above: HashSet<JsObject> = HashSet::new();
     while let Some((value, depth)) = todo.pop() {
         visited += 1;
-        if visited > STRINGIFY_VALUES_MAX || depth > STRINGIFY_DEPTH_MAX {
-            return Err(budget::stop(if depth > STRINGIFY_DEPTH_MAX { Reason::Depth } else { Reason::Length }));
+        if size > SCRIPT_LENGTH_MAX as u64 || visited > STRINGIFY_VALUES_MAX || depth > STRINGIFY_DEPTH_MAX {
+            return Err(budget::stop(if depth > STRINGIFY_DEPTH_MAX {
+                Reason::Depth
+            } else {
+                Reason::Length
+            }));
         }
         if value.is_string() {
             size = size.saturating_add(length_of(&value, context)?);
             continue;
         }
         let Some(object) = value.as_object() else { continue };
-        above.insert(object.clone());
         for key in object.own_property_keys(context)? {
+            size += 1;
             let property = object.borrow().properties().get(&key);
             if let Some(inner) = property.as_ref().and_then(PropertyDescriptor::value)
                 && (inner.is_object() || inner.is_string())
@@ -448,91 +538,19 @@ fn substr(this: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsRes
     let text = this.require_object_coercible()?.to_string(context)?;
     let size = text.len();
     let start = first(arguments).to_integer_or_infinity(context)?.clamp_finite(-(size as i64), size as i64);
-    let start = if start < 0 { size.saturating_sub(usize::try_from(-start).unwrap_or(size)) } else { usize::try_from(start).unwrap_or(size) };
+    let start = if start < 0 {
+        size.saturating_sub(usize::try_from(-start).unwrap_or(size))
+    } else {
+        usize::try_from(start).unwrap_or(size)
+    };
     let length = match arguments.get(1) {
         None => size,
         Some(length) if length.is_undefined() => size,
-        Some(length) => usize::try_from(length.to_integer_or_infinity(context)?.clamp_finite(0, size as i64)).unwrap_or(0),
+        Some(length) => {
+            usize::try_from(length.to_integer_or_infinity(context)?.clamp_finite(0, size as i64)).unwrap_or(0)
+        }
     };
     let end = start.saturating_add(length).min(size);
     let units: Vec<u16> = text.iter().skip(start).take(end.saturating_sub(start)).collect();
     Ok(JsString::from(units.as_slice()).into())
-}
-
-fn no_random(_: &JsValue, _: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
-    impure("Math.random()")
-}
-
-fn impure(what: &str) -> JsResult<JsValue> {
-    let message = format!("an index must be a pure function: {what} is not available");
-    Err(JsNativeError::typ().with_message(message).into())
-}
-
-fn no_now(_: &JsValue, _: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
-    impure("Date.now()")
-}
-
-/// `Date` without the clock.
-fn replace_date(prototype: &JsObject, context: &mut Context) -> JsResult<()> {
-    let original = global("Date", context)?;
-    let function = NativeFunction::from_copy_closure_with_captures(
-        |new_target, arguments, original: &JsObject, context| {
-            if new_target.is_undefined() {
-                return impure("Date() without new");
-            }
-            if arguments.is_empty() {
-                return impure("new Date() without arguments");
-            }
-            let target = new_target.as_object();
-            Ok(original.construct(arguments, target.as_ref(), context)?.into())
-        },
-        original.clone(),
-    );
-    let date = replace_constructor("Date", 7, function, &original, prototype, context)?;
-    for name in ["parse", "UTC"] {
-        let method = original.get(JsString::from(name), context)?;
-        if let Some(method) = method.as_object().and_then(JsFunction::from_object) {
-            put(&date, name, method, context)?;
-        }
-    }
-    define(&date, "now", no_now, 0, context)
-}
-
-/// `RegExp` that refuses dangerous patterns.
-fn replace_regexp(prototype: &JsObject, context: &mut Context) -> JsResult<()> {
-    let original = global("RegExp", context)?;
-    let function = NativeFunction::from_copy_closure_with_captures(
-        |new_target, arguments, original: &JsObject, context| {
-            check_pattern(&first(arguments))?;
-            match new_target.as_object().filter(JsObject::is_constructor) {
-                Some(target) => Ok(original.construct(arguments, Some(&target), context)?.into()),
-                None => Ok(original.construct(arguments, None, context)?.into()),
-            }
-        },
-        original.clone(),
-    );
-    replace_constructor("RegExp", 2, function, &original, prototype, context)?;
-    Ok(())
-}
-
-fn replace_constructor(
-    name: &str,
-    length: usize,
-    function: NativeFunction,
-    original: &JsObject,
-    prototype: &JsObject,
-    context: &mut Context,
-) -> JsResult<JsObject> {
-    let constructor = FunctionObjectBuilder::new(context.realm(), function)
-        .name(JsString::from(name))
-        .length(length)
-        .constructor(true)
-        .build();
-    let fixed = PropertyDescriptor::builder().value(prototype.clone()).writable(false).enumerable(false).configurable(false);
-    constructor.define_property_or_throw(js_string!("prototype"), fixed.build(), context)?;
-    let _ = original;
-    put(prototype, "constructor", constructor.clone(), context)?;
-    let global = context.global_object();
-    put(&global, name, constructor.clone(), context)?;
-    Ok(JsObject::clone(&constructor))
 }

@@ -7,6 +7,7 @@
 //! backtracking; those need a process of its own.
 
 mod budget;
+mod constructors;
 mod failure;
 mod freeze;
 mod from_js;
@@ -108,7 +109,8 @@ impl BoaFunction {
         natives::forget_document();
         match outcome {
             Ok(result) => {
-                let sound = !matches!(&result, Err(error) if error.kind == crate::function::FunctionErrorKind::Limit);
+                let sound =
+                    !matches!(&result, Err(error) if error.kind == crate::function::FunctionErrorKind::Limit);
                 if sound && !budget::exhausted() {
                     self.engine = Some(engine);
                 }
@@ -191,7 +193,12 @@ impl Engine {
     }
 
     /// An array gives one output per element, an object gives one, anything else none.
-    fn emit(&mut self, plan: &Plan, result: &JsValue, emitted: &mut Vec<Emitted>) -> Result<(), FunctionError> {
+    fn emit(
+        &mut self,
+        plan: &Plan,
+        result: &JsValue,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), FunctionError> {
         let Some(object) = result.as_object() else { return Ok(()) };
         if !object.is_array() {
             return self.emit_one(plan, &object, emitted);
@@ -216,9 +223,15 @@ impl Engine {
         Ok(())
     }
 
-    fn emit_one(&mut self, plan: &Plan, object: &JsObject, emitted: &mut Vec<Emitted>) -> Result<(), FunctionError> {
+    fn emit_one(
+        &mut self,
+        plan: &Plan,
+        object: &JsObject,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), FunctionError> {
         if emitted.len() >= EMITS_PER_DOCUMENT_MAX {
-            let message = format!("a document has more than {EMITS_PER_DOCUMENT_MAX} outputs, which is not allowed");
+            let message =
+                format!("a document has more than {EMITS_PER_DOCUMENT_MAX} outputs, which is not allowed");
             return Err(limit_error(message, None));
         }
         let object = from_js::unboosted(object, &mut self.context);
@@ -278,7 +291,11 @@ fn reduce_key(group_by: &GroupBy, value: &Object, undefined: &[String]) -> Resul
     Ok(key)
 }
 
-fn checked_map(plan: &Plan, number: usize, map: &natives::MapCall) -> Result<(String, JsFunction), FunctionError> {
+fn checked_map(
+    plan: &Plan,
+    number: usize,
+    map: &natives::MapCall,
+) -> Result<(String, JsFunction), FunctionError> {
     let refuse = |what: &str| {
         let message = format!("JavaScript index {} map function #{number} {what}", plan.name);
         Err(definition_error(message, None))

@@ -2,8 +2,8 @@
 
 use super::{budget, guards, heritage, to_js};
 use boa_engine::native_function::NativeFunction;
-use boa_engine::object::FunctionObjectBuilder;
-use boa_engine::object::builtins::{JsArray, JsFunction};
+use boa_engine::object::builtins::{JsArray, JsFunction, JsProxy};
+use boa_engine::object::{FunctionObjectBuilder, IntegrityLevel};
 use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsString, JsValue, js_string};
 use boa_gc::Trace;
 use magpie_store::Document;
@@ -66,11 +66,27 @@ pub(super) fn parameters(context: &mut Context) -> JsResult<Vec<JsValue>> {
     let environment = JsObject::with_object_proto(context.intrinsics());
     environment.create_data_property_or_throw(js_string!("EXEC_ENV"), js_string!("RavenDB"), context)?;
     process.create_data_property_or_throw(js_string!("env"), environment, context)?;
+    let none = JsObject::with_null_proto();
+    none.set_integrity_level(IntegrityLevel::Frozen, context)?;
+    let nothing = plain("nothing", 0, context, |_, _, _| Ok(JsValue::undefined()));
+    let methods = JsObject::with_null_proto();
+    methods.create_data_property_or_throw(js_string!("nothing"), nothing.clone(), context)?;
+    // Every property of this proxy is the function that does nothing. Scripts never get hold of the proxy itself.
+    let methods = JsProxy::builder(methods)
+        .get(|_, arguments, context| match arguments.first().and_then(JsValue::as_object) {
+            Some(target) => target.get(js_string!("nothing"), context),
+            None => Ok(JsValue::undefined()),
+        })
+        .build(context)?;
     Ok(vec![
         plain("step", 0, context, step).into(),
-        plain("spread", 1, context, spread).into(),
+        plain("iterate", 1, context, iterate).into(),
+        plain("list", 1, context, list).into(),
         plain("made", 1, context, made).into(),
         plain("text", 1, context, text).into(),
+        none.into(),
+        methods.into(),
+        nothing.into(),
         plain("map", 2, context, map).into(),
         plain("groupBy", 1, context, group_by).into(),
         plain("id", 1, context, id).into(),
@@ -87,7 +103,9 @@ pub(super) fn parameters(context: &mut Context) -> JsResult<Vec<JsValue>> {
 
 /// Opens the registration for the scripts that are loaded next.
 pub(super) fn open_registration() {
-    REGISTRATION.with_borrow_mut(|registration| *registration = Registration { open: true, ..Registration::default() });
+    REGISTRATION.with_borrow_mut(|registration| {
+        *registration = Registration { open: true, ..Registration::default() }
+    });
 }
 
 /// Takes what was registered; later registrations are refused.
@@ -111,8 +129,9 @@ pub(super) fn forget_document() {
     CURRENT.with_borrow_mut(|place| *place = None);
 }
 
-fn step(_: &JsValue, _: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
-    budget::charge(1)?;
+fn step(_: &JsValue, arguments: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
+    let weight = arguments.first().and_then(JsValue::as_i32).map_or(0, i32::unsigned_abs);
+    budget::charge(1 + u64::from(weight))?;
     Ok(JsValue::undefined())
 }
 
@@ -121,7 +140,9 @@ fn map(_: &JsValue, arguments: &[JsValue], _: &mut Context) -> JsResult<JsValue>
     let call = MapCall { collection: given(0), function: given(1) };
     REGISTRATION.with_borrow_mut(|registration| {
         if !registration.open {
-            return Err(JsNativeError::typ().with_message("map() can only be called while the script is loaded").into());
+            return Err(JsNativeError::typ()
+                .with_message("map() can only be called while the script is loaded")
+                .into());
         }
         registration.maps.push(call);
         Ok(JsValue::undefined())
@@ -138,7 +159,9 @@ fn group_by(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsVal
 fn aggregate(_: &JsValue, arguments: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
     let function = arguments.first().and_then(JsValue::as_object).and_then(JsFunction::from_object);
     let Some(function) = function else {
-        return Err(JsNativeError::typ().with_message("aggregate() needs a function: aggregate(g => ({ .. }))").into());
+        return Err(JsNativeError::typ()
+            .with_message("aggregate() needs a function: aggregate(g => ({ .. }))")
+            .into());
     };
     REGISTRATION.with_borrow_mut(|registration| {
         if !registration.open {
@@ -247,7 +270,8 @@ fn try_convert_to_number(_: &JsValue, arguments: &[JsValue], context: &mut Conte
 /// The item and all its descendants, in depth-first order.
 fn recurse(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let [item, children] = arguments else {
-        let message = format!("The recurse(item, func) method expects two arguments, but got: {}", arguments.len());
+        let message =
+            format!("The recurse(item, func) method expects two arguments, but got: {}", arguments.len());
         return Err(JsNativeError::typ().with_message(message).into());
     };
     let Some(children) = children.as_object().and_then(JsFunction::from_object) else {
@@ -277,8 +301,19 @@ fn recurse(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResul
     Ok(JsArray::from_iter(found, context).into())
 }
 
-/// Checks what is spread into an array literal or an argument list; gives it back.
-fn spread(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+/// Checks what is iterated or spread; gives it back.
+fn iterate(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let value = argument(arguments, 0);
+    if value.is_null_or_undefined() {
+        let message = format!("{} is not iterable", value.display());
+        return Err(JsNativeError::typ().with_message(message).into());
+    }
+    guards::check_spread(&value, context)?;
+    Ok(value)
+}
+
+/// Checks the length of what goes into a constructor; gives it back.
+fn list(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let value = argument(arguments, 0);
     guards::check_spread(&value, context)?;
     Ok(value)
@@ -293,7 +328,7 @@ fn made(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<J
 fn text(_: &JsValue, arguments: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
     let value = argument(arguments, 0);
     if let Some(text) = value.as_string() {
-        budget::charge_length(text.len() as u64)?;
+        budget::charge_text(text.len() as u64)?;
     }
     Ok(value)
 }

@@ -9,6 +9,7 @@ use boa_engine::context::time::FixedClock;
 use boa_engine::context::{ContextBuilder, HostHooks};
 use boa_engine::module::IdleModuleLoader;
 use boa_engine::object::builtins::{JsArray, JsFunction};
+use boa_engine::optimizer::OptimizerOptions;
 use boa_engine::realm::Realm;
 use boa_engine::{Context, JsError, JsNativeError, JsObject, JsResult, JsString, JsValue, Source};
 use std::collections::HashSet;
@@ -69,6 +70,8 @@ pub(super) fn build() -> Result<Sandbox, String> {
         .build()
         .map_err(|error| error.to_string())?;
     context.strict(true);
+    // The engine's constant folding loses the sign of -0.
+    context.set_optimizer_options(OptimizerOptions::empty());
     let limits = context.runtime_limits_mut();
     limits.set_loop_iteration_limit(SCRIPT_LOOP_TURNS_MAX);
     limits.set_recursion_limit(SCRIPT_CALL_DEPTH_MAX);
@@ -126,7 +129,10 @@ fn load(context: &mut Context, plan: &Plan) -> JsResult<Vec<JsObject>> {
     let parameters = natives::parameters(context)?;
     let loader = callable(&program)?.call(&JsValue::undefined(), &parameters, context)?;
     let kept = callable(&loader)?.call(&JsValue::undefined(), &[], context)?;
-    let mut objects: Vec<JsObject> = parameters.iter().filter_map(JsValue::as_object).collect();
+    // The proxy among them cannot be frozen, and scripts cannot reach it.
+    let reachable = |object: &JsObject| object.is_ordinary() || object.is_callable();
+    let mut objects: Vec<JsObject> =
+        parameters.iter().filter_map(JsValue::as_object).filter(reachable).collect();
     if let Some(list) = kept.as_object() {
         let length = JsArray::from_object(list.clone())?.length(context)?;
         for index in 0..length {

@@ -1,6 +1,8 @@
 //! JSON into the engine: plain objects and arrays, numbers as doubles.
 
 use crate::script::dialect::{GroupBy, Projection};
+use boa_engine::builtins::object::OrdinaryObject;
+use boa_engine::object::ObjectInitializer;
 use boa_engine::object::builtins::JsArray;
 use boa_engine::property::{PropertyDescriptor, PropertyKey};
 use boa_engine::{Context, JsObject, JsString, JsValue};
@@ -28,7 +30,7 @@ impl Writer {
         projection: Option<&Projection>,
         context: &mut Context,
     ) -> JsObject {
-        let object = JsObject::with_object_proto(context.intrinsics());
+        let object = plain_object(context);
         match projection {
             Some(projection) => {
                 for field in &projection.fields {
@@ -46,11 +48,17 @@ impl Writer {
     }
 
     /// The argument of a reduce: `{key, values}`.
-    pub fn group(&mut self, group_by: &GroupBy, key: &[Json], values: &[Json], context: &mut Context) -> JsObject {
+    pub fn group(
+        &mut self,
+        group_by: &GroupBy,
+        key: &[Json],
+        values: &[Json],
+        context: &mut Context,
+    ) -> JsObject {
         let key = if group_by.single {
             key.first().map_or_else(JsValue::null, |value| self.value(value, context))
         } else {
-            let object = JsObject::with_object_proto(context.intrinsics());
+            let object = plain_object(context);
             for (field, value) in group_by.fields.iter().zip(key) {
                 self.set(&object, &field.key, value, context);
             }
@@ -58,7 +66,7 @@ impl Writer {
         };
         let values: Vec<JsValue> = values.iter().map(|value| self.value(value, context)).collect();
         let values = JsArray::from_iter(values, context).into();
-        let group = JsObject::with_object_proto(context.intrinsics());
+        let group = plain_object(context);
         self.insert(&group, "key", key);
         self.insert(&group, "values", values);
         group
@@ -76,7 +84,7 @@ impl Writer {
                 JsArray::from_iter(items, context).into()
             }
             Json::Object(fields) => {
-                let object = JsObject::with_object_proto(context.intrinsics());
+                let object = plain_object(context);
                 fields.iter().for_each(|(name, value)| self.set(&object, name, value, context));
                 object.into()
             }
@@ -90,7 +98,8 @@ impl Writer {
 
     /// Defines an own property, whatever its name; even `__proto__` is only data here.
     fn insert(&mut self, object: &JsObject, name: &str, value: JsValue) {
-        let property = PropertyDescriptor::builder().value(value).writable(true).enumerable(true).configurable(true);
+        let property =
+            PropertyDescriptor::builder().value(value).writable(true).enumerable(true).configurable(true);
         object.insert_property(self.key(name), property.build());
     }
 
@@ -104,6 +113,12 @@ impl Writer {
         }
         key
     }
+}
+
+/// An empty object of the shape that all plain objects share. Objects with the same names in the same order then share
+/// one table of names; `JsObject::with_object_proto` would make a table for each.
+fn plain_object(context: &mut Context) -> JsObject {
+    ObjectInitializer::with_native_data(OrdinaryObject, context).build()
 }
 
 /// The nearest double; small integers in the engine's own form.

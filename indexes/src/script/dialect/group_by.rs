@@ -38,7 +38,11 @@ pub(in crate::script) struct GroupBy {
 ///
 /// # Errors
 /// A definition error when there is none, or its key function is none of the accepted shapes.
-pub(in crate::script) fn group_by(script: &ParsedScript, tokens: &[Token<'_>], interner: &Interner) -> Result<GroupBy, FunctionError> {
+pub(in crate::script) fn group_by(
+    script: &ParsedScript,
+    tokens: &[Token<'_>],
+    interner: &Interner,
+) -> Result<GroupBy, FunctionError> {
     let mut finder = Finder { interner, calls: Vec::new() };
     let _ = script.tree.visit_with(&mut finder);
     let Some(call) = finder.calls.last() else {
@@ -53,8 +57,9 @@ pub(in crate::script) fn group_by(script: &ParsedScript, tokens: &[Token<'_>], i
         return refuse("the parameter of the groupBy function must be a plain name: groupBy(x => x.Field)");
     };
     let value = returned(function)?;
-    let block = matches!(call.args().first().map(Expression::flatten), Some(Expression::FunctionExpression(_)))
-        || body_is_block(tokens);
+    let block =
+        matches!(call.args().first().map(Expression::flatten), Some(Expression::FunctionExpression(_)))
+            || body_is_block(tokens);
     let value = value.flatten();
     if let Expression::ObjectLiteral(object) = value {
         return composite(object, parameter.sym(), interner);
@@ -105,7 +110,9 @@ fn composite(object: &ObjectLiteral, parameter: Sym, interner: &Interner) -> Res
     let mut fields: Vec<GroupField> = Vec::new();
     for property in object.properties() {
         let PropertyDefinition::Property(PropertyName::Literal(name), value) = property else {
-            return refuse("the groupBy function may only take fields of the map output: ({ City: x.City, Day: x.Day })");
+            return refuse(
+                "the groupBy function may only take fields of the map output: ({ City: x.City, Day: x.Day })",
+            );
         };
         let key = text_of(interner, name.sym());
         let Some(path) = member_path(value, parameter) else {

@@ -15,8 +15,8 @@ pub(super) use projection::Projection;
 use super::parse::ParsedScript;
 use crate::function::FunctionError;
 use boa_ast::declaration::Declaration;
-use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
 use boa_ast::expression::Call;
+use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
 use boa_ast::function::{FormalParameterList, FunctionBody};
 use boa_ast::statement::Statement;
 use boa_ast::{Expression, StatementListItem};
@@ -60,7 +60,9 @@ pub(super) fn static_maps(
             (None, Some(function)) => returns::fields(name, function.body, interner)?,
             (None, None) => Vec::new(),
         };
-        let projection = function.and_then(|function| projection::projection(function, interner));
+        let single = call.args().len() == 2;
+        let projection =
+            function.filter(|_| single).and_then(|function| projection::projection(function, interner));
         maps.push(StaticMap { fields, projection });
     }
     Ok(maps)
@@ -70,7 +72,9 @@ pub(super) fn static_maps(
 pub(super) fn simple_member(argument: &Expression) -> Option<Sym> {
     let Expression::ArrowFunction(arrow) = argument.flatten() else { return None };
     let [parameter] = arrow.parameters().as_ref() else { return None };
-    let boa_ast::declaration::Binding::Identifier(parameter) = parameter.variable().binding() else { return None };
+    let boa_ast::declaration::Binding::Identifier(parameter) = parameter.variable().binding() else {
+        return None;
+    };
     let [StatementListItem::Statement(statement)] = arrow.body().statements() else { return None };
     let Statement::Return(node) = statement.as_ref() else { return None };
     member_path(node.target()?, parameter.sym())?.last().copied()
@@ -119,8 +123,12 @@ fn is_name(expression: &Expression, interner: &Interner, name: &str) -> bool {
 /// Parameters and body of a function literal.
 pub(super) fn function_text(expression: &Expression) -> Option<FunctionText<'_>> {
     match expression.flatten() {
-        Expression::ArrowFunction(node) => Some(FunctionText { parameters: node.parameters(), body: node.body() }),
-        Expression::FunctionExpression(node) => Some(FunctionText { parameters: node.parameters(), body: node.body() }),
+        Expression::ArrowFunction(node) => {
+            Some(FunctionText { parameters: node.parameters(), body: node.body() })
+        }
+        Expression::FunctionExpression(node) => {
+            Some(FunctionText { parameters: node.parameters(), body: node.body() })
+        }
         _ => None,
     }
 }

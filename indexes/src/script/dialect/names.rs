@@ -4,8 +4,16 @@
 pub(in crate::script) const RESERVED_PREFIX: &str = "__magpie";
 /// Counts a step.
 pub(in crate::script) const STEP: &str = "__magpie_step";
-/// Checks what is about to be spread.
-pub(in crate::script) const SPREAD: &str = "__magpie_spread";
+/// Checks what is about to be iterated or spread.
+pub(in crate::script) const ITERATE: &str = "__magpie_iterate";
+/// Checks the length of what goes into a constructor.
+pub(in crate::script) const LIST: &str = "__magpie_list";
+/// An object without properties, read instead of null and undefined.
+pub(in crate::script) const NONE: &str = "__magpie_none";
+/// An object whose properties are all functions that do nothing, for calling methods of null and undefined.
+pub(in crate::script) const METHODS: &str = "__magpie_methods";
+/// A function that does nothing, called instead of null and undefined.
+pub(in crate::script) const NOTHING: &str = "__magpie_nothing";
 /// Checks a newly made object or a class's heritage.
 pub(in crate::script) const MADE: &str = "__magpie_made";
 /// Checks and charges a string that was put together.
@@ -16,11 +24,15 @@ pub(in crate::script) const MAP: &str = "map";
 pub(in crate::script) const GROUP_BY: &str = "groupBy";
 
 /// The functions that Magpie gives to scripts, as parameters of the written program, in this order.
-pub(in crate::script) const PARAMETERS: [&str; 15] = [
+pub(in crate::script) const PARAMETERS: [&str; 19] = [
     STEP,
-    SPREAD,
+    ITERATE,
+    LIST,
     MADE,
     TEXT,
+    NONE,
+    METHODS,
+    NOTHING,
     MAP,
     GROUP_BY,
     "id",
@@ -36,10 +48,40 @@ pub(in crate::script) const PARAMETERS: [&str; 15] = [
 
 /// Objects and functions of the engine that scripts may use; none of them is ever null.
 const ENGINE_OBJECTS: [&str; 34] = [
-    "Object", "Array", "String", "Number", "Boolean", "Math", "JSON", "Date", "RegExp", "Map", "Set", "WeakMap",
-    "WeakSet", "Symbol", "Error", "TypeError", "RangeError", "SyntaxError", "ReferenceError", "EvalError",
-    "URIError", "AggregateError", "Function", "Reflect", "Iterator", "globalThis", "parseInt", "parseFloat", "isNaN",
-    "isFinite", "encodeURIComponent", "decodeURIComponent", "encodeURI", "decodeURI",
+    "Object",
+    "Array",
+    "String",
+    "Number",
+    "Boolean",
+    "Math",
+    "JSON",
+    "Date",
+    "RegExp",
+    "Map",
+    "Set",
+    "WeakMap",
+    "WeakSet",
+    "Symbol",
+    "Error",
+    "TypeError",
+    "RangeError",
+    "SyntaxError",
+    "ReferenceError",
+    "EvalError",
+    "URIError",
+    "AggregateError",
+    "Function",
+    "Reflect",
+    "Iterator",
+    "globalThis",
+    "parseInt",
+    "parseFloat",
+    "isNaN",
+    "isFinite",
+    "encodeURIComponent",
+    "decodeURIComponent",
+    "encodeURI",
+    "decodeURI",
 ];
 
 /// Globals that are plain values.
@@ -47,16 +89,50 @@ const ENGINE_VALUES: [&str; 3] = ["undefined", "NaN", "Infinity"];
 
 /// Functions of RavenDB's dialect that Magpie does not have yet.
 const NOT_YET: [&str; 13] = [
-    "load", "cmpxchg", "noTracking", "counterNamesFor", "timeSeriesNamesFor", "attachmentsFor", "loadAttachment",
-    "loadAttachments", "timeSeries", "counters", "loadVector", "createVector", "getRevision",
+    "load",
+    "cmpxchg",
+    "noTracking",
+    "counterNamesFor",
+    "timeSeriesNamesFor",
+    "attachmentsFor",
+    "loadAttachment",
+    "loadAttachments",
+    "timeSeries",
+    "counters",
+    "loadVector",
+    "createVector",
+    "getRevision",
 ];
 
 /// Globals that would break an index's purity or its bounds.
 const FORBIDDEN: [&str; 27] = [
-    "eval", "BigInt", "Promise", "Proxy", "ArrayBuffer", "SharedArrayBuffer", "Atomics", "DataView", "WeakRef",
-    "FinalizationRegistry", "Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array",
-    "Uint32Array", "Float16Array", "Float32Array", "Float64Array", "BigInt64Array", "BigUint64Array",
-    "GeneratorFunction", "AsyncFunction", "Intl", "Temporal", "WebAssembly",
+    "eval",
+    "BigInt",
+    "Promise",
+    "Proxy",
+    "ArrayBuffer",
+    "SharedArrayBuffer",
+    "Atomics",
+    "DataView",
+    "WeakRef",
+    "FinalizationRegistry",
+    "Int8Array",
+    "Uint8Array",
+    "Uint8ClampedArray",
+    "Int16Array",
+    "Uint16Array",
+    "Int32Array",
+    "Uint32Array",
+    "Float16Array",
+    "Float32Array",
+    "Float64Array",
+    "BigInt64Array",
+    "BigUint64Array",
+    "GeneratorFunction",
+    "AsyncFunction",
+    "Intl",
+    "Temporal",
+    "WebAssembly",
 ];
 
 /// Whether a name that the scripts do not declare has a meaning.

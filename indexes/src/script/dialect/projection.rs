@@ -1,11 +1,11 @@
 //! Which fields of its document a map function reads, so that the others need not be converted.
 
 use super::{FunctionText, text_of};
+use boa_ast::Expression;
 use boa_ast::declaration::Binding;
 use boa_ast::expression::access::{PropertyAccessField, SimplePropertyAccess};
 use boa_ast::expression::{Call, Identifier, Optional, OptionalOperationKind};
 use boa_ast::visitor::{VisitWith, Visitor};
-use boa_ast::Expression;
 use boa_interner::{Interner, Sym};
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -27,7 +27,8 @@ pub(super) fn projection(function: FunctionText<'_>, interner: &Interner) -> Opt
     if parameter.is_rest_param() || parameter.init().is_some() {
         return None;
     }
-    let mut uses = Uses { parameter: name.sym(), interner, total: 0, reads: 0, projection: Projection::default() };
+    let mut uses =
+        Uses { parameter: name.sym(), interner, total: 0, reads: 0, projection: Projection::default() };
     let _ = function.body.visit_with(&mut uses);
     (uses.total == uses.reads).then_some(uses.projection)
 }
@@ -77,7 +78,10 @@ impl<'ast> Visitor<'ast> for Uses<'_> {
         ControlFlow::Continue(())
     }
 
-    fn visit_simple_property_access(&mut self, node: &'ast SimplePropertyAccess) -> ControlFlow<Self::BreakTy> {
+    fn visit_simple_property_access(
+        &mut self,
+        node: &'ast SimplePropertyAccess,
+    ) -> ControlFlow<Self::BreakTy> {
         if self.is_parameter(node.target()) {
             self.read(node.field());
         }

@@ -14,7 +14,11 @@ use boa_interner::Interner;
 ///
 /// # Errors
 /// When two `return {..}` have different sets of names.
-pub(super) fn fields(index: &str, body: &boa_ast::function::FunctionBody, interner: &Interner) -> Result<Vec<String>, FunctionError> {
+pub(super) fn fields(
+    index: &str,
+    body: &boa_ast::function::FunctionBody,
+    interner: &Interner,
+) -> Result<Vec<String>, FunctionError> {
     let mut returned = Vec::new();
     list(body.statement_list(), &mut returned);
     let mut shape: Option<Vec<String>> = None;
@@ -87,7 +91,12 @@ fn output_names(expression: &Expression, interner: &Interner, names: &mut Vec<St
             output_names(node.if_true(), interner, names);
             output_names(node.if_false(), interner, names);
         }
-        Expression::Binary(node) if matches!(node.op(), BinaryOp::Logical(LogicalOp::And | LogicalOp::Or | LogicalOp::Coalesce)) => {
+        Expression::Binary(node)
+            if matches!(
+                node.op(),
+                BinaryOp::Logical(LogicalOp::And | LogicalOp::Or | LogicalOp::Coalesce)
+            ) =>
+        {
             output_names(node.lhs(), interner, names);
             output_names(node.rhs(), interner, names);
         }

@@ -1,6 +1,7 @@
 //! Expressions, with parentheses by precedence.
 
 use super::scope::Meaning;
+use super::text::is_number;
 use super::{Writer, escape, is_plain_name, quoted};
 use crate::function::FunctionError;
 use crate::script::dialect::names;
@@ -8,15 +9,18 @@ use crate::script::regex_guard;
 use boa_ast::expression::literal::{
     ArrayLiteral, Literal, LiteralKind, ObjectLiteral, PropertyDefinition, TemplateElement, TemplateLiteral,
 };
-use boa_ast::expression::operator::assign::AssignTarget;
+use boa_ast::expression::operator::assign::{AssignOp, AssignTarget};
 use boa_ast::expression::operator::binary::{ArithmeticOp, BinaryOp, BitwiseOp, LogicalOp, RelationalOp};
 use boa_ast::expression::operator::unary::UnaryOp;
 use boa_ast::expression::operator::update::{UpdateOp, UpdateTarget};
 use boa_ast::expression::operator::{Assign, Binary, Conditional, Unary, Update};
-use boa_ast::expression::{Identifier, RegExpLiteral, TaggedTemplate};
+use boa_ast::expression::{Identifier, New, RegExpLiteral, TaggedTemplate};
 use boa_ast::{Expression, Spanned};
 
 type Written = Result<(), FunctionError>;
+
+/// The operator that also joins strings.
+const ADD: BinaryOp = BinaryOp::Arithmetic(ArithmeticOp::Add);
 
 /// How tightly an expression binds, from the loosest to the tightest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,14 +85,22 @@ impl Writer<'_> {
         match expression {
             Expression::This(_) => self.put("this"),
             Expression::Identifier(name) => self.read(*name)?,
-            Expression::Literal(literal) => self.literal(literal),
+            Expression::Literal(literal) => {
+                if matches!(literal.kind(), LiteralKind::BigInt(_)) {
+                    return self.refuse("BigInt is not available in an index", literal.span());
+                }
+                self.literal(literal);
+            }
             Expression::RegExpLiteral(regex) => self.regex(regex)?,
             Expression::ArrayLiteral(array) => self.array(array)?,
             Expression::ObjectLiteral(object) => self.object(object)?,
             Expression::Spread(spread) => {
                 self.put("...");
+                self.put(names::ITERATE);
                 self.mark(spread.target().span(), None);
+                self.put("(");
                 self.expression(spread.target(), Level::Assignment)?;
+                self.put(")");
             }
             Expression::FunctionExpression(node) => self.function_expression(node)?,
             Expression::ArrowFunction(node) => self.function(node.parameters(), node.body(), true)?,
@@ -103,14 +115,7 @@ impl Writer<'_> {
             }
             Expression::TemplateLiteral(template) => self.template(template)?,
             Expression::PropertyAccess(access) => self.member(access)?,
-            Expression::New(node) => {
-                self.note_load_call();
-                self.mark(node.span(), None);
-                self.put("new (");
-                self.expression(node.constructor(), Level::Comma)?;
-                self.put(")");
-                self.arguments(node.arguments())?;
-            }
+            Expression::New(node) => self.construct(node)?,
             Expression::Call(node) => self.call(node)?,
             Expression::SuperCall(node) => {
                 self.mark(node.span(), None);
@@ -140,7 +145,9 @@ impl Writer<'_> {
 
     fn refuse_expression(&self, expression: &Expression) -> Written {
         match expression {
-            Expression::GeneratorExpression(_) | Expression::Yield(_) => self.refuse_generator(expression.span()),
+            Expression::GeneratorExpression(_) | Expression::Yield(_) => {
+                self.refuse_generator(expression.span())
+            }
             Expression::ImportCall(_) | Expression::ImportMeta(_) => {
                 self.refuse("import is not supported in an index: use AdditionalSources", expression.span())
             }
@@ -169,11 +176,14 @@ impl Writer<'_> {
 
     fn literal(&mut self, literal: &Literal) {
         let text = match literal.kind() {
-            LiteralKind::String(text) => self.interner.resolve(*text).map(|t| quoted(t.utf16())).unwrap_or_default(),
+            LiteralKind::String(text) => {
+                self.interner.resolve(*text).map(|t| quoted(t.utf16())).unwrap_or_default()
+            }
             LiteralKind::Num(value) if value.is_finite() => format!("{value:?}"),
             LiteralKind::Num(_) => "1e999".to_owned(),
             LiteralKind::Int(value) => value.to_string(),
-            LiteralKind::BigInt(value) => format!("{value}n"),
+            // Refused before.
+            LiteralKind::BigInt(_) => "null".to_owned(),
             LiteralKind::Bool(value) => value.to_string(),
             LiteralKind::Null => "null".to_owned(),
             LiteralKind::Undefined => "undefined".to_owned(),
@@ -214,10 +224,20 @@ impl Writer<'_> {
                 PropertyDefinition::IdentifierReference(name) => {
                     // In brackets, because a plain "__proto__" would set the prototype.
                     let key = self.text_of(name.sym());
-                    self.put(&if key == "__proto__" { "[\"__proto__\"]:".to_owned() } else { format!("\"{key}\":") });
+                    self.put(&if key == "__proto__" {
+                        "[\"__proto__\"]:".to_owned()
+                    } else {
+                        format!("\"{key}\":")
+                    });
                     self.read(*name)?;
                 }
                 PropertyDefinition::Property(name, value) => {
+                    if let Some(name) = name.literal()
+                        && self.text_of(name.sym()) == "__proto__"
+                    {
+                        return self
+                            .refuse("__proto__ is not available in an index: use a class", name.span());
+                    }
                     self.property_name(name)?;
                     self.put(":");
                     self.expression(value, Level::Assignment)?;
@@ -228,7 +248,8 @@ impl Writer<'_> {
                     self.expression(value, Level::Assignment)?;
                 }
                 PropertyDefinition::CoverInitializedName(name, _) => {
-                    return self.refuse("a default value is only allowed in a destructuring pattern", name.span());
+                    return self
+                        .refuse("a default value is only allowed in a destructuring pattern", name.span());
                 }
             }
             self.put(",");
@@ -237,7 +258,43 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// `new X(..)`: what could be a class of the script is checked, and so are the arguments.
+    fn construct(&mut self, node: &New) -> Written {
+        self.note_load_call();
+        self.mark(node.span(), None);
+        self.put(names::MADE);
+        self.put("(new (");
+        self.expression(node.constructor(), Level::Comma)?;
+        self.put(")");
+        self.mark(node.constructor().span(), None);
+        self.put("(");
+        for argument in node.arguments() {
+            match argument.flatten() {
+                Expression::Spread(_) | Expression::Literal(_) => {
+                    self.expression(argument, Level::Assignment)?
+                }
+                _ => {
+                    self.put(names::LIST);
+                    self.put("(");
+                    self.expression(argument, Level::Assignment)?;
+                    self.put(")");
+                }
+            }
+            self.put(",");
+        }
+        self.put("))");
+        Ok(())
+    }
+
     fn template(&mut self, template: &TemplateLiteral) -> Written {
+        let grows = template.elements().iter().any(|element| matches!(element, TemplateElement::Expr(_)));
+        if grows {
+            return self.checked_text(|writer| writer.plain_template(template));
+        }
+        self.plain_template(template)
+    }
+
+    fn plain_template(&mut self, template: &TemplateLiteral) -> Written {
         self.put("`");
         for element in template.elements() {
             match element {
@@ -281,14 +338,24 @@ impl Writer<'_> {
     fn assign(&mut self, node: &Assign) -> Written {
         self.mark(node.span(), None);
         match node.lhs() {
+            // Parentheses are not allowed around a pattern itself; the assignment as a whole has them where needed.
+            AssignTarget::Pattern(pattern) => self.destructure(pattern, node.rhs(), false),
+            _ if node.op() == AssignOp::Add && !is_number(node.rhs()) => {
+                self.checked_text(|writer| writer.plain_assign(node))
+            }
+            _ => self.plain_assign(node),
+        }
+    }
+
+    fn plain_assign(&mut self, node: &Assign) -> Written {
+        match node.lhs() {
             AssignTarget::Identifier(name) => {
                 self.check_assignment(name.sym(), name.span())?;
                 self.note_capture(name.sym(), name.span());
                 self.name(name.sym(), name.span())?;
             }
             AssignTarget::Access(access) => self.reference(access)?,
-            // Parentheses are not allowed around a pattern itself; the assignment as a whole has them where needed.
-            AssignTarget::Pattern(pattern) => self.pattern(pattern, false)?,
+            AssignTarget::Pattern(_) => {}
         }
         self.put(&node.op().to_string());
         self.expression(node.rhs(), Level::Assignment)
@@ -305,7 +372,7 @@ impl Writer<'_> {
                 self.put(&text);
                 Ok(())
             }
-            (UnaryOp::Delete, Expression::PropertyAccess(access)) => self.reference(access),
+            (UnaryOp::Delete, Expression::PropertyAccess(access)) => self.member(access),
             _ => self.expression(target, Level::Unary),
         }
     }
@@ -331,7 +398,25 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// A sum may be a string: the outermost one of a chain is checked.
     fn binary(&mut self, node: &Binary) -> Written {
+        if node.op() == ADD && !(is_number(node.lhs()) && is_number(node.rhs())) {
+            return self.checked_text(|writer| writer.sum(node, 1));
+        }
+        self.plain_binary(node)
+    }
+
+    /// Writes the sums on the left of a sum without checks of their own, except every eighth.
+    fn sum(&mut self, node: &Binary, terms: usize) -> Written {
+        match node.lhs().flatten() {
+            Expression::Binary(left) if left.op() == ADD && terms < 8 => self.sum(left, terms + 1)?,
+            left => self.expression(left, Level::Sum)?,
+        }
+        self.put(" + ");
+        self.expression(node.rhs(), Level::Product)
+    }
+
+    fn plain_binary(&mut self, node: &Binary) -> Written {
         let own = binary_level(node.op());
         let (left, right) = match node.op() {
             BinaryOp::Arithmetic(ArithmeticOp::Exp) => (Level::Postfix, Level::Power),
@@ -376,17 +461,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes `.name` or `["name"]`, optional or not.
-    pub(super) fn named_link(&mut self, name: &str, units: &[u16], optional: bool) {
-        match (is_plain_name(name), optional) {
-            (true, true) => self.put("?."),
-            (true, false) => self.put("."),
-            (false, true) => self.put("?.["),
-            (false, false) => self.put("["),
-        }
+    /// Writes `.name` or `["name"]`.
+    pub(super) fn named_link(&mut self, name: &str, units: &[u16]) {
         if is_plain_name(name) {
+            self.put(".");
             self.put(name);
         } else {
+            self.put("[");
             self.put(&quoted(units));
             self.put("]");
         }
@@ -400,6 +481,17 @@ impl Writer<'_> {
 
 fn level_of(expression: &Expression) -> Level {
     match expression {
+        // A checked sum is written in parentheses.
+        Expression::Binary(node) if node.op() == ADD && !(is_number(node.lhs()) && is_number(node.rhs())) => {
+            Level::Primary
+        }
+        Expression::Assign(node)
+            if node.op() == AssignOp::Add
+                && !is_number(node.rhs())
+                && !matches!(node.lhs(), AssignTarget::Pattern(_)) =>
+        {
+            Level::Primary
+        }
         Expression::ArrowFunction(_)
         | Expression::AsyncArrowFunction(_)
         | Expression::Assign(_)
@@ -418,7 +510,9 @@ fn level_of(expression: &Expression) -> Level {
         | Expression::Optional(_)
         | Expression::TaggedTemplate(_) => Level::Link,
         // A dot after digits would belong to the number.
-        Expression::Literal(literal) if matches!(literal.kind(), LiteralKind::Int(_) | LiteralKind::Num(_)) => {
+        Expression::Literal(literal)
+            if matches!(literal.kind(), LiteralKind::Int(_) | LiteralKind::Num(_)) =>
+        {
             Level::Postfix
         }
         _ => Level::Primary,
@@ -436,7 +530,10 @@ const fn binary_level(op: BinaryOp) -> Level {
         BinaryOp::Bitwise(BitwiseOp::And) => Level::BitAnd,
         BinaryOp::Bitwise(BitwiseOp::Shl | BitwiseOp::Shr | BitwiseOp::UShr) => Level::Shift,
         BinaryOp::Relational(
-            RelationalOp::Equal | RelationalOp::NotEqual | RelationalOp::StrictEqual | RelationalOp::StrictNotEqual,
+            RelationalOp::Equal
+            | RelationalOp::NotEqual
+            | RelationalOp::StrictEqual
+            | RelationalOp::StrictNotEqual,
         ) => Level::Equality,
         BinaryOp::Relational(_) => Level::Relation,
         BinaryOp::Arithmetic(ArithmeticOp::Add | ArithmeticOp::Sub) => Level::Sum,

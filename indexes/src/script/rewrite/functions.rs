@@ -1,13 +1,14 @@
 //! Functions and classes.
 
+use super::Writer;
 use super::expressions::Level;
 use super::scope::function_names;
-use super::Writer;
 use crate::function::FunctionError;
+use crate::script::dialect::names;
 use boa_ast::expression::literal::ObjectMethodDefinition;
 use boa_ast::function::{
-    ClassElement, ClassElementName, ClassFieldDefinition, ClassMethodDefinition, FormalParameterList, FunctionBody,
-    FunctionExpression,
+    ClassElement, ClassElementName, ClassFieldDefinition, ClassMethodDefinition, FormalParameterList,
+    FunctionBody, FunctionExpression,
 };
 use boa_ast::property::MethodDefinitionKind;
 use boa_ast::{Expression, Span, Spanned};
@@ -18,8 +19,14 @@ type Written = Result<(), FunctionError>;
 
 impl Writer<'_> {
     /// Writes parameters and body of a function whose keyword and name are written already.
-    pub(super) fn function(&mut self, parameters: &FormalParameterList, body: &FunctionBody, arrow: bool) -> Written {
+    pub(super) fn function(
+        &mut self,
+        parameters: &FormalParameterList,
+        body: &FunctionBody,
+        arrow: bool,
+    ) -> Written {
         self.scopes.enter_function(function_names(parameters, body, arrow));
+        self.temporaries.push(false);
         self.put("(");
         for (index, parameter) in parameters.as_ref().iter().enumerate() {
             if index > 0 {
@@ -31,9 +38,19 @@ impl Writer<'_> {
             self.variable(parameter.variable())?;
         }
         self.put(if arrow { ")=>{" } else { "){" });
-        self.step();
+        let step = self.begin_step();
+        if super::text::adds(body) {
+            self.put("let ");
+            self.put(super::text::TEMPORARY);
+            self.put(";");
+            if let Some(declared) = self.temporaries.last_mut() {
+                *declared = true;
+            }
+        }
         self.statements(body.statement_list())?;
+        self.end_step(step);
         self.put("}");
+        self.temporaries.pop();
         self.scopes.leave_function();
         Ok(())
     }
@@ -86,8 +103,10 @@ impl Writer<'_> {
     ) -> Written {
         self.scopes.enter(name.into_iter().collect());
         if let Some(heritage) = heritage {
-            self.put(" extends (");
-            self.expression(heritage, Level::Comma)?;
+            self.put(" extends ");
+            self.put(names::MADE);
+            self.put("(");
+            self.expression(heritage, Level::Assignment)?;
             self.put(")");
         }
         self.put("{");
@@ -113,6 +132,7 @@ impl Writer<'_> {
                 self.initializer(field.initializer(), false)
             }
             ClassElement::PrivateFieldDefinition(field) => {
+                self.note_hidden_field(field.name().span());
                 self.private_name(field.name().description());
                 self.initializer(field.initializer(), true)
             }
@@ -137,7 +157,9 @@ impl Writer<'_> {
             if instance {
                 self.scopes.enter_function(HashSet::new());
             }
+            self.temporaries.push(false);
             let written = self.expression(value, Level::Assignment);
+            self.temporaries.pop();
             if instance {
                 self.scopes.leave_function();
             }

@@ -6,8 +6,8 @@ use super::scope::Meaning;
 use crate::function::FunctionError;
 use crate::script::dialect::{self, names};
 use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
-use boa_ast::expression::{Call, Optional, OptionalOperationKind};
-use boa_ast::{Expression, Spanned};
+use boa_ast::expression::{Call, Optional, OptionalOperation, OptionalOperationKind};
+use boa_ast::{Expression, Span, Spanned};
 use boa_interner::Sym;
 
 type Written = Result<(), FunctionError>;
@@ -19,12 +19,30 @@ impl Writer<'_> {
             if self.hangs_on_nothing(simple.target()) {
                 return self.nothing(simple.target());
             }
-            self.mark(access.span(), None);
-            self.expression(simple.target(), Level::Link)?;
-            let optional = self.may_be_missing(simple.target());
-            return self.link(simple.field(), optional);
+            self.forgiving(simple.target(), names::NONE)?;
+            return self.link(simple.field());
         }
         self.reference(access)
+    }
+
+    /// Writes a value of which a member will be read or called, or the substitute when it is null or undefined.
+    ///
+    /// Not an optional chain: the engine knows no positions inside of those.
+    fn forgiving(&mut self, target: &Expression, substitute: &str) -> Written {
+        if !self.may_be_missing(target) {
+            return self.expression(target, Level::Link);
+        }
+        self.put("(");
+        self.expression(target, Level::BitOr)?;
+        self.or_else(substitute);
+        Ok(())
+    }
+
+    /// Ends what an opening parenthesis began.
+    fn or_else(&mut self, substitute: &str) {
+        self.put(" ?? ");
+        self.put(substitute);
+        self.put(")");
     }
 
     /// Writes a member as something that can be assigned, updated or deleted: its last link is not optional.
@@ -33,7 +51,7 @@ impl Writer<'_> {
         match access {
             PropertyAccess::Simple(simple) => {
                 self.owner(simple.target())?;
-                self.link(simple.field(), false)
+                self.link(simple.field())
             }
             PropertyAccess::Private(private) => {
                 self.owner(private.target())?;
@@ -43,7 +61,7 @@ impl Writer<'_> {
             }
             PropertyAccess::Super(access) => {
                 self.put("super");
-                self.link(access.field(), false)
+                self.link(access.field())
             }
         }
     }
@@ -59,16 +77,20 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn link(&mut self, field: &PropertyAccessField, optional: bool) -> Written {
+    fn link(&mut self, field: &PropertyAccessField) -> Written {
         match field {
             PropertyAccessField::Const(name) => {
                 if let Some(text) = self.interner.resolve(name.sym()) {
                     let units = text.utf16().to_vec();
-                    self.named_link(&text.to_string(), &units, optional);
+                    let text = text.to_string();
+                    // The engine reports the place of the name.
+                    self.mark(name.span(), None);
+                    self.named_link(&text, &units);
                 }
             }
             PropertyAccessField::Expr(expression) => {
-                self.put(if optional { "?.[" } else { "[" });
+                self.put("[");
+                self.mark(expression.span(), None);
                 self.expression(expression, Level::Comma)?;
                 self.put("]");
             }
@@ -85,7 +107,9 @@ impl Writer<'_> {
                     !names::is_known(&text) && names::refused(&text).is_none()
                 }
             }
-            Expression::PropertyAccess(PropertyAccess::Simple(simple)) => self.hangs_on_nothing(simple.target()),
+            Expression::PropertyAccess(PropertyAccess::Simple(simple)) => {
+                self.hangs_on_nothing(simple.target())
+            }
             Expression::Call(call) => self.hangs_on_nothing(call.function()),
             Expression::Optional(optional) => self.hangs_on_nothing(optional.target()),
             _ => false,
@@ -102,7 +126,8 @@ impl Writer<'_> {
     fn may_be_missing(&self, target: &Expression) -> bool {
         match target.flatten() {
             Expression::Identifier(name) => {
-                self.meaning(name.sym()) != Meaning::Free || !names::is_engine_object(&self.text_of(name.sym()))
+                self.meaning(name.sym()) != Meaning::Free
+                    || !names::is_engine_object(&self.text_of(name.sym()))
             }
             Expression::ArrayLiteral(_)
             | Expression::ObjectLiteral(_)
@@ -126,37 +151,35 @@ impl Writer<'_> {
             self.note_load_call();
         }
         let registers = self.registers(callee);
-        match callee {
+        let method = match callee {
             Expression::PropertyAccess(PropertyAccess::Simple(simple)) => {
-                let method = self.method_name(simple.field());
-                self.mark(node.span(), method.as_deref());
-                self.expression(simple.target(), Level::Link)?;
-                self.mark(simple.field().span(), method.as_deref());
-                let optional = self.may_be_missing(simple.target());
-                self.link(simple.field(), optional)?;
-                self.mark(simple.field().span(), method.as_deref());
+                self.forgiving(simple.target(), names::METHODS)?;
+                self.link(simple.field())?;
+                self.method_name(simple.field())
             }
-            Expression::PropertyAccess(access) => self.reference(access)?,
-            Expression::Identifier(name) => {
-                self.mark(node.span(), Some(&self.text_of(name.sym())));
-                let declared = self.meaning(name.sym()) != Meaning::Free;
+            Expression::PropertyAccess(access) => {
+                self.reference(access)?;
+                None
+            }
+            Expression::Identifier(name) if self.meaning(name.sym()) == Meaning::Free => {
                 self.read(*name)?;
-                if declared {
-                    self.put("?.");
-                }
+                None
             }
             Expression::FunctionExpression(_) | Expression::ArrowFunction(_) => {
-                self.mark(node.span(), None);
                 self.put("(");
                 self.expression(callee, Level::Comma)?;
                 self.put(")");
+                None
             }
             other => {
-                self.mark(node.span(), None);
-                self.expression(other, Level::Link)?;
-                self.put("?.");
+                self.put("(");
+                self.expression(other, Level::BitOr)?;
+                self.or_else(names::NOTHING);
+                None
             }
-        }
+        };
+        // The engine reports the place of the arguments; users look for the name before them.
+        self.mark(callee_span(callee), method.as_deref());
         self.call_arguments(node, registers)
     }
 
@@ -212,12 +235,15 @@ impl Writer<'_> {
         }
         let root_is_engine = match callee {
             Expression::Identifier(name) => {
-                self.meaning(name.sym()) == Meaning::Free && names::is_engine_object(&self.text_of(name.sym()))
+                self.meaning(name.sym()) == Meaning::Free
+                    && names::is_engine_object(&self.text_of(name.sym()))
             }
             Expression::PropertyAccess(PropertyAccess::Simple(simple)) => match simple.target().flatten() {
                 Expression::Identifier(name) => {
                     let text = self.text_of(name.sym());
-                    self.meaning(name.sym()) == Meaning::Free && names::is_engine_object(&text) && text != "Reflect"
+                    self.meaning(name.sym()) == Meaning::Free
+                        && names::is_engine_object(&text)
+                        && text != "Reflect"
                 }
                 Expression::Literal(_) | Expression::ArrayLiteral(_) | Expression::TemplateLiteral(_) => true,
                 _ => false,
@@ -226,7 +252,9 @@ impl Writer<'_> {
         };
         let plain_target = |argument: &Expression| match argument.flatten() {
             Expression::FunctionExpression(_) | Expression::ArrowFunction(_) => false,
-            Expression::Identifier(name) => self.meaning(name.sym()) == Meaning::Free || self.is_object_helper(callee),
+            Expression::Identifier(name) => {
+                self.meaning(name.sym()) == Meaning::Free || self.is_object_helper(callee)
+            }
             _ => true,
         };
         !(root_is_engine && arguments.iter().all(plain_target))
@@ -238,7 +266,10 @@ impl Writer<'_> {
             Expression::PropertyAccess(PropertyAccess::Simple(simple)) => {
                 self.is_free(simple.target(), "Object")
                     && self.method_name(simple.field()).is_some_and(|name| {
-                        matches!(name.as_str(), "freeze" | "keys" | "values" | "entries" | "assign" | "create")
+                        matches!(
+                            name.as_str(),
+                            "freeze" | "keys" | "values" | "entries" | "assign" | "create"
+                        )
                     })
             }
             _ => false,
@@ -266,7 +297,11 @@ impl Writer<'_> {
             return None;
         }
         let functions = node.args().get(1..)?;
-        functions.iter().map(dialect::simple_member).collect::<Option<Vec<_>>>().filter(|members| !members.is_empty())
+        functions
+            .iter()
+            .map(dialect::simple_member)
+            .collect::<Option<Vec<_>>>()
+            .filter(|members| !members.is_empty())
     }
 
     /// Writes the arguments of such a `map`: one function that gives an object.
@@ -294,32 +329,59 @@ impl Writer<'_> {
             return self.nothing(node.target());
         }
         self.note_load_call();
-        self.mark(node.span(), None);
-        self.expression(node.target(), Level::Link)?;
-        let mut after_member = false;
-        for operation in node.chain() {
+        let chain = node.chain();
+        let wraps: Vec<Option<&str>> = (0..chain.len()).map(|index| substitute(chain, index)).collect();
+        wraps.iter().flatten().for_each(|_| self.put("("));
+        let wrapped = wraps.first().is_some_and(Option::is_some);
+        self.expression(node.target(), if wrapped { Level::BitOr } else { Level::Link })?;
+        for (operation, substitute) in chain.iter().zip(wraps) {
+            if let Some(substitute) = substitute {
+                self.or_else(substitute);
+            }
             match operation.kind() {
                 OptionalOperationKind::SimplePropertyAccess { field } => {
+                    self.link(field)?;
                     let method = self.method_name(field);
                     self.mark(operation.span(), method.as_deref());
-                    self.link(field, true)?;
-                    after_member = true;
                 }
                 OptionalOperationKind::PrivatePropertyAccess { field } => {
                     self.put("?.");
                     self.private_name(field.description());
-                    after_member = true;
                 }
                 OptionalOperationKind::Call { args } => {
-                    // A method that a real value does not have is an error; anything else that is missing is not.
-                    if operation.shorted() || !after_member {
+                    if substitute.is_none() && operation.shorted() {
                         self.put("?.");
                     }
                     self.arguments(args)?;
-                    after_member = false;
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// What a link of an optional chain is applied to instead of null and undefined; `None` when it follows a property and
+/// must keep it as its `this`, or needs no substitute.
+fn substitute(chain: &[OptionalOperation], index: usize) -> Option<&'static str> {
+    let after_property = index
+        .checked_sub(1)
+        .and_then(|before| chain.get(before))
+        .is_some_and(|before| matches!(before.kind(), OptionalOperationKind::SimplePropertyAccess { .. }));
+    let call_follows =
+        chain.get(index + 1).is_some_and(|next| matches!(next.kind(), OptionalOperationKind::Call { .. }));
+    match chain.get(index)?.kind() {
+        OptionalOperationKind::SimplePropertyAccess { .. } if call_follows => Some(names::METHODS),
+        OptionalOperationKind::SimplePropertyAccess { .. } => Some(names::NONE),
+        OptionalOperationKind::PrivatePropertyAccess { .. } => None,
+        OptionalOperationKind::Call { .. } if after_property || index == 0 => None,
+        OptionalOperationKind::Call { .. } => Some(names::NOTHING),
+    }
+}
+
+/// Where users look for a call: at the method's name, or at the called expression.
+fn callee_span(callee: &Expression) -> Span {
+    match callee {
+        Expression::PropertyAccess(PropertyAccess::Simple(simple)) => simple.field().span(),
+        other => other.span(),
     }
 }

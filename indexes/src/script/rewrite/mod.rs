@@ -1,10 +1,11 @@
 //! Writes the scripts of an index out again as one function with RavenDB's forgiving semantics and Magpie's bounds.
 //!
 //! What changes on the way, and nothing else:
-//! - reading a member of `null` or `undefined`, or calling one, gives `undefined` instead of throwing: every such link
-//!   becomes an optional one (`a.b.c()` is written `a?.b?.c()`); assignment targets, `new` and tags stay as they are;
+//! - reading a member of `null` or `undefined`, or calling one, gives `undefined` instead of throwing: every link gets
+//!   a substitute (`a.b` is written `(a ?? none).b`); assignment targets, `new` and tags stay as they are;
 //! - a name that nothing declares reads as `null`, and so does everything hanging on it;
-//! - every function body and every loop turn begins with a call that counts steps;
+//! - every function body and every loop turn begins with a call that counts steps, and joined strings, spreads and new
+//!   objects are checked against the bounds;
 //! - constructs that would break purity or the bounds are refused with their position.
 //!
 //! Writing from the syntax tree, with parentheses by precedence, cannot be misled by the source's formatting. A list of
@@ -16,6 +17,7 @@ mod links;
 mod patterns;
 mod scope;
 mod statements;
+mod text;
 
 use super::dialect::names;
 use super::errors::definition_error;
@@ -99,6 +101,8 @@ struct Writer<'a> {
     registered: usize,
     /// The first call of user code while the scripts are loaded.
     load_call: bool,
+    /// For each function around: whether it declares the variable that checks of strings need.
+    temporaries: Vec<bool>,
     /// The first function outside of the registered ones that uses variables of a function around it.
     capture: Option<(Position, usize)>,
 }
@@ -115,6 +119,7 @@ impl<'a> Writer<'a> {
             script: 0,
             registered: 0,
             load_call: false,
+            temporaries: Vec::new(),
             capture: None,
         }
     }
@@ -147,7 +152,11 @@ impl<'a> Writer<'a> {
         self.interner.resolve(name).map(|text| text.to_string()).unwrap_or_default()
     }
 
-    fn refuse<T>(&self, message: impl Into<String>, span: impl Into<Option<Span>>) -> Result<T, FunctionError> {
+    fn refuse<T>(
+        &self,
+        message: impl Into<String>,
+        span: impl Into<Option<Span>>,
+    ) -> Result<T, FunctionError> {
         Err(definition_error(message, span.into().map(position)))
     }
 
@@ -155,7 +164,13 @@ impl<'a> Writer<'a> {
     fn name(&mut self, name: Sym, span: impl Into<Option<Span>>) -> Result<(), FunctionError> {
         let text = self.text_of(name);
         if text.starts_with(names::RESERVED_PREFIX) {
-            return self.refuse(format!("the name '{text}' is reserved: use one that does not begin with {}", names::RESERVED_PREFIX), span);
+            return self.refuse(
+                format!(
+                    "the name '{text}' is reserved: use one that does not begin with {}",
+                    names::RESERVED_PREFIX
+                ),
+                span,
+            );
         }
         self.put(&text);
         Ok(())
@@ -195,13 +210,20 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Private fields of objects cannot be frozen, so they count like captured variables.
+    fn note_hidden_field(&mut self, span: Span) {
+        if self.registered == 0 && self.capture.is_none() {
+            self.capture = Some((position(span), self.script));
+        }
+    }
+
     /// A closure made while the scripts are loaded can keep variables between calls, out of reach of freezing.
     fn refuse_hidden_state(&self) -> Result<(), FunctionError> {
         match self.capture {
             Some((position, _)) if self.load_call => Err(definition_error(
-                "this function uses a variable of the function around it, and the script calls functions while it is \
-                 loaded, so the variable could keep state between calls: an index must be a pure function; use \
-                 top-level functions and constants instead",
+                "this function uses a variable of the function around it (or this class has a private field), and the \
+                 script calls functions while it is loaded, so it could keep state between calls: an index must be a \
+                 pure function; use top-level functions and constants instead",
                 Some(position),
             )),
             _ => Ok(()),

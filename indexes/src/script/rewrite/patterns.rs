@@ -3,6 +3,7 @@
 use super::expressions::Level;
 use super::{Writer, quoted};
 use crate::function::FunctionError;
+use crate::script::dialect::names;
 use boa_ast::expression::Identifier;
 use boa_ast::pattern::{ArrayPattern, ArrayPatternElement, ObjectPattern, ObjectPatternElement, Pattern};
 use boa_ast::property::PropertyName;
@@ -12,10 +13,48 @@ type Written = Result<(), FunctionError>;
 
 impl Writer<'_> {
     /// Writes a pattern; `declares` tells a declaration from an assignment.
-    pub(super) fn pattern(&mut self, pattern: &Pattern, declares: bool) -> Written {
+    ///
+    /// `checked` says that what is taken apart is checked before. Only then may an array pattern have a rest element:
+    /// the engine would collect the rest of an array of any length without counting.
+    pub(super) fn pattern(&mut self, pattern: &Pattern, declares: bool, checked: bool) -> Written {
         match pattern {
             Pattern::Object(object) => self.object_pattern(object, declares),
-            Pattern::Array(array) => self.array_pattern(array, declares),
+            Pattern::Array(array) => {
+                let rest = array.bindings().last().is_some_and(|last| {
+                    matches!(
+                        last,
+                        ArrayPatternElement::SingleNameRest { .. }
+                            | ArrayPatternElement::PropertyAccessRest { .. }
+                            | ArrayPatternElement::PatternRest { .. }
+                    )
+                });
+                if rest && !checked {
+                    return self.refuse(
+                        "a rest element (...) in a nested array pattern or in a parameter is not supported in an index: \
+                         write const [first, ...rest] = list",
+                        pattern.span(),
+                    );
+                }
+                self.array_pattern(array, declares)
+            }
+        }
+    }
+
+    /// Writes `pattern = value`.
+    pub(super) fn destructure(&mut self, pattern: &Pattern, value: &Expression, declares: bool) -> Written {
+        self.pattern(pattern, declares, true)?;
+        self.put("=");
+        self.mark(value.span(), None);
+        match pattern {
+            Pattern::Object(_) => self.expression(value, Level::Assignment),
+            Pattern::Array(_) => {
+                self.put(names::ITERATE);
+                self.mark(value.span(), None);
+                self.put("(");
+                self.expression(value, Level::Assignment)?;
+                self.put(")");
+                Ok(())
+            }
         }
     }
 
@@ -46,13 +85,14 @@ impl Writer<'_> {
                 ObjectPatternElement::Pattern { name, pattern, default_init } => {
                     self.property_name(name)?;
                     self.put(":");
-                    self.pattern(pattern, declares)?;
+                    self.pattern(pattern, declares, false)?;
                     self.default_value(default_init.as_ref())?;
                 }
             }
             if !matches!(
                 element,
-                ObjectPatternElement::RestProperty { .. } | ObjectPatternElement::AssignmentRestPropertyAccess { .. }
+                ObjectPatternElement::RestProperty { .. }
+                    | ObjectPatternElement::AssignmentRestPropertyAccess { .. }
             ) {
                 self.put(",");
             }
@@ -83,7 +123,7 @@ impl Writer<'_> {
                     self.default_value(default_init.as_ref())?;
                 }
                 ArrayPatternElement::Pattern { pattern, default_init } => {
-                    self.pattern(pattern, declares)?;
+                    self.pattern(pattern, declares, false)?;
                     self.default_value(default_init.as_ref())?;
                 }
                 ArrayPatternElement::SingleNameRest { ident } => {
@@ -96,7 +136,7 @@ impl Writer<'_> {
                 }
                 ArrayPatternElement::PatternRest { pattern } => {
                     self.put("...");
-                    self.pattern(pattern, declares)?;
+                    self.pattern(pattern, declares, false)?;
                 }
             }
         }

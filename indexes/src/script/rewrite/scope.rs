@@ -82,7 +82,11 @@ pub(super) fn script_names(list: &StatementList) -> HashSet<Sym> {
 }
 
 /// The names that a function's parameters and body declare. Arrow functions have no `arguments` of their own.
-pub(super) fn function_names(parameters: &FormalParameterList, body: &FunctionBody, arrow: bool) -> HashSet<Sym> {
+pub(super) fn function_names(
+    parameters: &FormalParameterList,
+    body: &FunctionBody,
+    arrow: bool,
+) -> HashSet<Sym> {
     let mut names = script_names(body.statement_list());
     names.extend(bound_names(parameters));
     if !arrow {

@@ -2,9 +2,11 @@
 
 use super::scope::block_names;
 use super::{Writer, expressions::Level};
-use crate::script::dialect::names;
 use crate::function::FunctionError;
-use boa_ast::declaration::{Binding, Declaration, LexicalDeclaration, VarDeclaration, Variable, VariableList};
+use crate::script::dialect::names;
+use boa_ast::declaration::{
+    Binding, Declaration, LexicalDeclaration, VarDeclaration, Variable, VariableList,
+};
 use boa_ast::operations::bound_names;
 use boa_ast::statement::iteration::{ForLoopInitializer, IterableLoopInitializer};
 use boa_ast::statement::{Block, Catch, ForLoop, If, Labelled, LabelledItem, Statement, Switch, Try};
@@ -13,6 +15,9 @@ use boa_interner::Sym;
 use std::collections::HashSet;
 
 type Written = Result<(), FunctionError>;
+
+/// Written text that counts as one more step.
+const STEP_TEXT_BYTES: usize = 512;
 
 impl Writer<'_> {
     pub(super) fn statements(&mut self, list: &StatementList) -> Written {
@@ -129,18 +134,23 @@ impl Writer<'_> {
     }
 
     pub(super) fn variable(&mut self, variable: &Variable) -> Written {
-        self.binding(variable.binding())?;
-        if let Some(init) = variable.init() {
-            self.put("=");
-            self.expression(init, Level::Assignment)?;
+        match (variable.binding(), variable.init()) {
+            (Binding::Pattern(pattern), Some(init)) => self.destructure(pattern, init, true),
+            (binding, init) => {
+                self.binding(binding)?;
+                if let Some(init) = init {
+                    self.put("=");
+                    self.expression(init, Level::Assignment)?;
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     pub(super) fn binding(&mut self, binding: &Binding) -> Written {
         match binding {
             Binding::Identifier(name) => self.name(name.sym(), name.span()),
-            Binding::Pattern(pattern) => self.pattern(pattern, true),
+            Binding::Pattern(pattern) => self.pattern(pattern, true, false),
         }
     }
 
@@ -163,15 +173,29 @@ impl Writer<'_> {
 
     fn loop_body(&mut self, body: &Statement) -> Written {
         self.put("{");
-        self.step();
+        let step = self.begin_step();
         self.statement(body)?;
+        self.end_step(step);
         self.put("}");
         Ok(())
     }
 
-    pub(super) fn step(&mut self) {
+    /// Writes a call that counts a step, with room for what the code that follows weighs.
+    pub(super) fn begin_step(&mut self) -> usize {
         self.put(names::STEP);
-        self.put("();");
+        self.put("(");
+        let room = self.out.len();
+        self.put("    );");
+        room
+    }
+
+    /// Fills in the weight: long bodies do more per turn, literals above all, so they cost more steps.
+    pub(super) fn end_step(&mut self, room: usize) {
+        let weight = (self.out.len() - room) / STEP_TEXT_BYTES;
+        if weight > 0 {
+            let weight = format!("{:4}", weight.min(9999));
+            self.out.replace_range(room..room + weight.len(), &weight);
+        }
     }
 
     fn if_statement(&mut self, node: &If) -> Written {
@@ -195,7 +219,9 @@ impl Writer<'_> {
 
     fn for_loop(&mut self, node: &ForLoop) -> Written {
         let names: HashSet<Sym> = match node.init() {
-            Some(ForLoopInitializer::Lexical(lexical)) => bound_names(lexical.declaration()).into_iter().collect(),
+            Some(ForLoopInitializer::Lexical(lexical)) => {
+                bound_names(lexical.declaration()).into_iter().collect()
+            }
             _ => HashSet::new(),
         };
         self.scopes.enter(names);
@@ -257,13 +283,20 @@ impl Writer<'_> {
                 self.put("const ");
                 self.binding(binding)?;
             }
-            IterableLoopInitializer::Pattern(pattern) => self.pattern(pattern, false)?,
+            IterableLoopInitializer::Pattern(pattern) => self.pattern(pattern, false, false)?,
         }
         self.put(" ");
         self.put(word);
         self.put(" ");
-        self.mark(over.span(), None);
-        self.expression(over, level)?;
+        if level == Level::Assignment {
+            self.put(names::ITERATE);
+            self.mark(over.span(), None);
+            self.put("(");
+            self.expression(over, level)?;
+            self.put(")");
+        } else {
+            self.expression(over, level)?;
+        }
         self.put(")");
         self.loop_body(body)?;
         self.scopes.leave();
@@ -327,7 +360,8 @@ impl Writer<'_> {
 
     fn catch(&mut self, catch: &Catch) -> Written {
         self.put("catch");
-        let names = catch.parameter().map(|binding| bound_names(binding).into_iter().collect()).unwrap_or_default();
+        let names =
+            catch.parameter().map(|binding| bound_names(binding).into_iter().collect()).unwrap_or_default();
         self.scopes.enter(names);
         if let Some(binding) = catch.parameter() {
             self.put("(");
