@@ -1,5 +1,6 @@
 //! What an operator decides before the start.
 
+use crate::databases::Storage;
 use crate::limits::Limits;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder of all data.
     pub data: PathBuf,
+    /// Where the rows of databases are; the data folder holds the list of databases in any case.
+    pub storage: Storage,
     /// Databases that are created at the start when they are missing.
     pub databases: Vec<String>,
     /// How far the server may be reached.
@@ -42,6 +45,7 @@ impl Config {
         Self {
             listen,
             data: data.into(),
+            storage: Storage::Disk,
             databases: Vec::new(),
             unsecured_access: UnsecuredAccess::Local,
             allowed_hosts: Vec::new(),

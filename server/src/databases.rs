@@ -73,6 +73,16 @@ struct Entry {
     open: Option<Arc<OpenDatabase>>,
 }
 
+/// Where the rows of databases are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// In the data folder.
+    #[default]
+    Disk,
+    /// In memory: gone when the server stops or a database is disabled.
+    Memory,
+}
+
 /// Why a server cannot start on a data folder.
 #[derive(Debug, Error)]
 pub enum DataFolderError {
@@ -98,6 +108,7 @@ pub enum DataFolderError {
 pub struct Databases {
     folder: PathBuf,
     natives: Vec<NativeIndex>,
+    storage: Storage,
     /// The list; held for moments only, also by async code.
     entries: Mutex<BTreeMap<String, Entry>>,
     /// Held by whoever changes the list, while the disk works: two creations of a name must not both make a folder.
@@ -114,7 +125,7 @@ impl Databases {
     /// # Errors
     /// [`DataFolderError`] when another process has it or the disk refuses; a database that does not open is an
     /// error too: starting without it would look like losing it.
-    pub fn open(folder: &Path, natives: Vec<NativeIndex>) -> Result<Self, DataFolderError> {
+    pub fn open(folder: &Path, natives: Vec<NativeIndex>, storage: Storage) -> Result<Self, DataFolderError> {
         let unusable =
             |cause: String| DataFolderError::Unusable { path: folder.display().to_string(), cause };
         let databases = folder.join("databases");
@@ -126,13 +137,14 @@ impl Databases {
             let open = if record.disabled {
                 None
             } else {
-                Some(open(&record, &folder, &natives).map_err(|error| unusable(error.to_string()))?)
+                Some(open(&record, &folder, &natives, storage).map_err(|error| unusable(error.to_string()))?)
             };
             entries.insert(record.name.to_lowercase(), Entry { record, folder, open });
         }
         Ok(Self {
             folder: databases,
             natives,
+            storage,
             entries: Mutex::new(entries),
             changing: Mutex::new(()),
             created: Mutex::new(VecDeque::new()),
@@ -182,7 +194,7 @@ impl Databases {
         }
         let record = Record { name: name.to_owned(), disabled: false, settings };
         let folder = Arc::new(Folder::create(&self.folder, &record)?);
-        let open = match open(&record, &folder, &self.natives) {
+        let open = match open(&record, &folder, &self.natives, self.storage) {
             Ok(open) => open,
             Err(error) => {
                 folder.delete(name, true)?;
@@ -240,7 +252,7 @@ impl Databases {
         }
         record.disabled = disabled;
         folder.write_record(&record)?;
-        let opened = if disabled { None } else { Some(open(&record, &folder, &self.natives)?) };
+        let opened = if disabled { None } else { Some(open(&record, &folder, &self.natives, self.storage)?) };
         let before = self.entries().insert(key, Entry { record, folder, open: opened });
         if let Some(open) = before.and_then(|entry| entry.open) {
             open.indexes.stop();
@@ -274,8 +286,13 @@ fn open(
     record: &Record,
     folder: &Arc<Folder>,
     natives: &[NativeIndex],
+    storage: Storage,
 ) -> Result<Arc<OpenDatabase>, ServerError> {
-    let kv = RocksKv::open(&folder.store()).map_err(magpie_store::StoreError::Kv)?;
+    let kv = match storage {
+        Storage::Disk => RocksKv::open(&folder.store()),
+        Storage::Memory => RocksKv::open_in_memory(),
+    };
+    let kv = kv.map_err(magpie_store::StoreError::Kv)?;
     let database = Arc::new(Database::open(Arc::new(kv), &random::database_id()?)?);
     let indexes = Registry::open(Arc::clone(&database), Arc::new(clock::now), natives.to_vec())?;
     tracing::info!(database = %record.name, documents_etag = %database.last_etag(), "database open");

@@ -248,8 +248,14 @@ fn run_once(
         return Ok((Some(etag), None));
     }
     let index = index_name.and_then(|name| database.indexes().get(name));
-    let indexed_at = index.map(|index| index.progress().indexed_at);
-    answer_json(answer, indexed_at, view.last_etag().0, started).write_to(&mut text);
+    let progress = match index {
+        Some(index) => Some(index.statistics(&view)?.progress),
+        None => None,
+    };
+    // A stale answer knows the documents as far as the index has read; any other one knows them all.
+    let as_of = progress.filter(|_| answer.is_stale).map_or(view.last_etag(), |progress| progress.etag);
+    let indexed_at = progress.map(|progress| progress.indexed_at);
+    answer_json(answer, indexed_at, as_of.0, started).write_to(&mut text);
     Ok((Some(etag), Some(text)))
 }
 

@@ -83,7 +83,7 @@ impl Server {
             .thread_name("http")
             .build()
             .map_err(StartError::Runtime)?;
-        let databases = Databases::open(&config.data, natives)?;
+        let databases = Databases::open(&config.data, natives, config.storage)?;
         for name in &config.databases {
             if databases.record(name).is_none() {
                 let made = databases.create(name, magpie_store::json::Object::new(), None);

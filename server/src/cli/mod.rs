@@ -1,5 +1,9 @@
 //! The command line: one verb, one file.
 
+mod client;
+mod index;
+mod load;
+mod query;
 pub mod serve;
 
 use clap::{Parser, Subcommand};
@@ -21,6 +25,13 @@ pub struct Cli {
 enum Verb {
     /// Run the server.
     Serve(serve::Serve),
+    /// Load files of events into a running server.
+    Load(load::Load),
+    /// Ask a running server.
+    Query(query::Query),
+    /// Manage the indexes of a running server.
+    #[command(subcommand)]
+    Index(index::Index),
 }
 
 impl Cli {
@@ -32,6 +43,9 @@ impl Cli {
         match self.verb {
             None => self.serve.run(),
             Some(Verb::Serve(serve)) => serve.run(),
+            Some(Verb::Load(load)) => load.run(),
+            Some(Verb::Query(query)) => query.run(),
+            Some(Verb::Index(index)) => index.run(),
         }
     }
 }

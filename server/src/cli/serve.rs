@@ -1,6 +1,7 @@
 //! `magpie serve`: runs the server until SIGTERM or Ctrl-C.
 
 use clap::{Args, ValueEnum};
+use magpie_server::databases::Storage;
 use magpie_server::{Config, Server, UnsecuredAccess};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ pub struct Serve {
     /// The folder of all data; made when it is missing.
     #[arg(long, default_value = "./data", value_name = "FOLDER")]
     data: PathBuf,
+    /// Keep all data in memory: it is gone when the server stops.
+    #[arg(long, conflicts_with = "data")]
+    in_memory: bool,
     /// A database that is made when it is missing; may be given several times.
     #[arg(long = "database", default_value = "magpie", value_name = "NAME")]
     databases: Vec<String>,
@@ -51,18 +55,31 @@ impl Serve {
     ///
     /// # Errors
     /// Why it does not start, in one sentence.
-    pub fn run(self) -> Result<(), String> {
+    pub fn run(mut self) -> Result<(), String> {
+        // Also in memory the list of databases has a folder, which goes with this value.
+        let temporary = if self.in_memory {
+            let folder =
+                tempfile::tempdir().map_err(|error| format!("no temporary folder can be made: {error}"))?;
+            folder.path().clone_into(&mut self.data);
+            Some(folder)
+        } else {
+            None
+        };
         let server = Server::start(self.config(), Vec::new()).map_err(|error| error.to_string())?;
         // On standard output, for whoever started it: the log goes to standard error.
         println!("Server available on: http://{}", server.address());
         server.wait_for_signal().map_err(|error| format!("no signal can be waited for: {error}"))?;
         tracing::info!("stopping");
         server.stop();
+        drop(temporary);
         Ok(())
     }
 
     fn config(self) -> Config {
         let mut config = Config::new(self.listen, self.data);
+        if self.in_memory {
+            config.storage = Storage::Memory;
+        }
         config.databases = self.databases;
         config.allowed_hosts = self.allowed_hosts;
         config.unsecured_access = match self.unsecured_access {

@@ -1,0 +1,84 @@
+//! `magpie index put`: sends index definitions to a running server.
+
+use super::client::Target;
+use super::load::{definition, read_text};
+use clap::{Args, Subcommand};
+use magpie_store::json::{self, Json, Object};
+use std::path::{Path, PathBuf};
+use ureq::SendBody;
+
+/// The verbs of `index`.
+#[derive(Debug, Subcommand)]
+pub enum Index {
+    /// Put index definitions: all of them or, on an error, none.
+    Put(Put),
+}
+
+/// The options of `index put`.
+#[derive(Debug, Args)]
+pub struct Put {
+    /// `.json`: a definition, an array of them, or `{"Indexes": [..]}`. Other files are scripts: maps, then, from a
+    /// line that starts with `groupBy(` on, the reduce.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The name of the index in a script file; without it, the file's name without its ending.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Index {
+    /// Does what the verb says.
+    ///
+    /// # Errors
+    /// When a file cannot be read or the server refuses a definition.
+    pub fn run(self) -> Result<(), String> {
+        match self {
+            Self::Put(put) => put.run(),
+        }
+    }
+}
+
+impl Put {
+    fn run(self) -> Result<(), String> {
+        if self.name.is_some() && self.files.len() > 1 {
+            return Err("--name goes with one file; put the files one by one".to_owned());
+        }
+        let mut definitions = Vec::new();
+        for file in &self.files {
+            definitions.extend(self.definitions(file)?);
+        }
+        let body = Object::from_iter([("Indexes", Json::Array(definitions))]).to_string();
+        let headers = [("Content-Type", "application/json")];
+        let body = SendBody::from_owned_reader(std::io::Cursor::new(body));
+        let answer = self.target.send("PUT", "indexes", &headers, body)?;
+        if self.target.json {
+            println!("{answer}");
+            return Ok(());
+        }
+        for put in answer.get("Results").and_then(Json::as_array).unwrap_or_default() {
+            println!("{}", put.get("Index").and_then(Json::as_str).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn definitions(&self, file: &Path) -> Result<Vec<Json>, String> {
+        let text = read_text(file)?;
+        if file.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("json")) {
+            let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let name = self.name.clone().or(stem).unwrap_or_default();
+            return Ok(vec![Json::Object(definition(&name, &text))]);
+        }
+        let json = json::parse(text.as_bytes()).map_err(|error| format!("'{}': {error}", file.display()))?;
+        match json {
+            Json::Array(definitions) => Ok(definitions),
+            Json::Object(mut object) => match object.remove("Indexes") {
+                Some(Json::Array(definitions)) => Ok(definitions),
+                Some(_) => Err(format!("'{}': 'Indexes' must be an array", file.display())),
+                None => Ok(vec![Json::Object(object)]),
+            },
+            _ => Err(format!("'{}' holds no index definition", file.display())),
+        }
+    }
+}
