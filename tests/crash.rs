@@ -3,6 +3,8 @@
 //!
 //! A killed process does not show a missing fsync (the page cache survives); `faults.rs` does that in memory.
 
+#![cfg(test)]
+
 use magpie_store::json::Json;
 use magpie_tests::process::{ServerProcess, binary};
 use magpie_tests::wire::Client;
@@ -44,7 +46,8 @@ impl Random {
 }
 
 fn seed() -> u64 {
-    let from_clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let from_clock = since.as_secs() ^ u64::from(since.subsec_nanos()) << 32 | 1;
     std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(from_clock)
 }
 
@@ -88,8 +91,11 @@ fn put_index(server: &ServerProcess) {
 
 /// The rows of a query whose index has caught up.
 fn query(server: &ServerProcess, text: &str) -> Vec<Json> {
-    let body = format!(r#"{{"Query":"{text}","WaitForNonStaleResults":true,"WaitForNonStaleResultsTimeout":60000}}"#);
-    let answer = server.client().post(&format!("{DATABASE}/queries"), &body).unwrap().expect_status(200).unwrap();
+    let body = format!(
+        r#"{{"Query":"{text}","WaitForNonStaleResults":true,"WaitForNonStaleResultsTimeout":60000}}"#
+    );
+    let answer =
+        server.client().post(&format!("{DATABASE}/queries"), &body).unwrap().expect_status(200).unwrap();
     let answer = answer.json().unwrap();
     assert_eq!(answer.get("IsStale"), Some(&Json::Bool(false)), "the index catches up");
     answer.get("Results").and_then(Json::as_array).unwrap().to_vec()

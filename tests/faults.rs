@@ -4,6 +4,8 @@
 //! A failed commit is tried in every way it can end: not on disk, on disk although it reported a failure, and visible
 //! but not durable.
 
+#![cfg(test)]
+
 use magpie_indexes::{IndexDefinition, Registry};
 use magpie_store::kv::Kv;
 use magpie_store::kv::memory::{FailedCommit, MemoryKv};
@@ -37,7 +39,8 @@ fn request(step: i64) -> Vec<Command> {
         let document = NewDocument::parse(&id, text.as_bytes()).unwrap();
         Command::Put { id, document, expected: None }
     };
-    let delete = |half: &str| Command::Delete { id: format!("events/{}-{half}", (step + 3) % 7), expected: None };
+    let delete =
+        |half: &str| Command::Delete { id: format!("events/{}-{half}", (step + 3) % 7), expected: None };
     if step % 4 == 3 { PAIR.map(delete).to_vec() } else { PAIR.map(put).to_vec() }
 }
 
@@ -112,12 +115,18 @@ fn judge(kv: &Arc<MemoryKv>, acknowledged: i64, failed: bool) {
     if found != model {
         assert!(failed, "nothing failed, but the documents differ: {found:?} is not {model:?}");
         apply(&mut model, acknowledged);
-        assert_eq!(found, model, "the documents are those of the acknowledged requests, or of one more, whole");
+        assert_eq!(
+            found, model,
+            "the documents are those of the acknowledged requests, or of one more, whole"
+        );
     }
     let registry = Registry::open(database.clone(), Arc::new(|| Timestamp(0)), Vec::new()).unwrap();
     registry.put(vec![definition()]).unwrap();
     let index = registry.get("Sums").unwrap();
-    assert!(index.wait_until_indexed_blocking(database.last_etag(), WAIT), "the index catches up after the crash");
+    assert!(
+        index.wait_until_indexed_blocking(database.last_etag(), WAIT),
+        "the index catches up after the crash"
+    );
     let incremental = index.rows(&database.view()).unwrap();
     registry.reset("Sums").unwrap();
     let rebuilt = registry.get("Sums").unwrap();

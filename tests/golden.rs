@@ -93,8 +93,9 @@ fn set_up(client: &Client, database: &str, group: &Json) -> io::Result<()> {
     }
     let indexes = items(setup, "indexes");
     for index in indexes {
-        let body = format!(r#"{{"Indexes":[{index}]}}"#);
-        client.put(&format!("/databases/{database}/admin/indexes"), &body)?.expect_status(201)?;
+        // An index that is refused makes the cases that ask it differ, and no others.
+        client
+            .put(&format!("/databases/{database}/admin/indexes"), &format!(r#"{{"Indexes":[{index}]}}"#))?;
     }
     if !indexes.is_empty() {
         wait_until_indexed(client, database)?;
@@ -113,7 +114,8 @@ pub fn wait_until_indexed(client: &Client, database: &str) -> io::Result<()> {
         let is = |index: &Json, key: &str, text: &str| index.get(key).and_then(Json::as_str) == Some(text);
         let waiting = items(&stats, "Indexes").iter().any(|index| {
             let stale = index.get("IsStale").and_then(Json::as_bool) != Some(false);
-            let stopped = is(index, "State", "Error") || is(index, "State", "Disabled") || is(index, "Type", "Faulty");
+            let stopped =
+                is(index, "State", "Error") || is(index, "State", "Disabled") || is(index, "Type", "Faulty");
             let name = index.get("Name").and_then(Json::as_str).unwrap_or_default();
             (stale && !stopped) || name.starts_with("ReplacementOf/")
         });
@@ -155,10 +157,10 @@ impl Replay<'_> {
             (_, None | Some(Json::Null)) => None,
             (_, Some(body)) => Some(self.fill(&body.to_string())),
         };
-        let headers: Vec<(String, String)> = request.get("headers").and_then(Json::as_object).map_or_else(
-            Vec::new,
-            |headers| headers.iter().map(|(name, value)| (name.to_owned(), self.fill(&plain(value)))).collect(),
-        );
+        let headers: Vec<(String, String)> =
+            request.get("headers").and_then(Json::as_object).map_or_else(Vec::new, |headers| {
+                headers.iter().map(|(name, value)| (name.to_owned(), self.fill(&plain(value)))).collect()
+            });
         let headers: Vec<(&str, &str)> = headers.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let start = Instant::now();
         loop {

@@ -39,10 +39,7 @@ const DROPPED_KEYS: [&str; 2] = ["IndexDefinitionRaftIndex", "AutoIndexCreationR
 static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     [
         (r"https?://[\w.\-]+:\d+", "$$URL"),
-        (
-            r"\b[A-Z]{1,4}:\d+-[A-Za-z0-9+/]{22}(?:, ?[A-Z]{1,4}:\d+-[A-Za-z0-9+/]{22})*",
-            "$$CV",
-        ),
+        (r"\b[A-Z]{1,4}:\d+-[A-Za-z0-9+/]{22}(?:, ?[A-Z]{1,4}:\d+-[A-Za-z0-9+/]{22})*", "$$CV"),
         (r"20(?:2[6-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", "$$DATEZ"),
         (r"20(?:2[6-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}", "$$DATE"),
         (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "$$GUID"),
@@ -112,10 +109,12 @@ impl Normal<'_> {
         let mut actual = without_messages(actual);
         // The recorded server answers most faults of a request with 500; the right class is as good.
         let status = |value: &Json| value.get("status").and_then(Json::as_i64);
-        if status(&recorded) == Some(500) && matches!(status(&actual), Some(400 | 413 | 422))
-            && let Json::Object(object) = &mut actual {
-                object.insert("status", 500_i64);
-            }
+        if status(&recorded) == Some(500)
+            && matches!(status(&actual), Some(400 | 413 | 422))
+            && let Json::Object(object) = &mut actual
+        {
+            object.insert("status", 500_i64);
+        }
         for side in [&mut recorded, &mut actual] {
             if self.option("unordered").and_then(Json::as_bool) == Some(true) {
                 sort_at(side, "body/Results");
@@ -143,7 +142,8 @@ impl Normal<'_> {
     }
 
     fn value(&self, value: &Json, key: Option<&str>, parent: Option<&Object>) -> Json {
-        let key = key.map(|key| if key.starts_with('/') { key.rsplit('/').next().unwrap_or(key) } else { key });
+        let key =
+            key.map(|key| if key.starts_with('/') { key.rsplit('/').next().unwrap_or(key) } else { key });
         let among = |keys: &[&str]| key.is_some_and(|key| keys.contains(&key));
         let beside = |name: &str| parent.is_some_and(|parent| parent.get(name).is_some());
         match value {
@@ -154,7 +154,9 @@ impl Normal<'_> {
                     .map(|(name, member)| (self.text(name), self.value(member, Some(name), Some(object))))
                     .collect(),
             ),
-            Json::Array(items) => items.iter().map(|item| self.value(item, None, None)).collect::<Vec<_>>().into(),
+            Json::Array(items) => {
+                items.iter().map(|item| self.value(item, None, None)).collect::<Vec<_>>().into()
+            }
             Json::String(text) => {
                 let moment = among(&["IndexTimestamp", "LastQueryTime"])
                     && MOMENT.as_ref().is_some_and(|pattern| pattern.is_match(text));
@@ -178,7 +180,11 @@ impl Normal<'_> {
             }
             Json::Number(_) if among(&NUMBER_KEYS) => "$NUM".into(),
             Json::Number(_) if (among(&INTEGER_KEYS) || among(&["ActualSize"])) && parent.is_some() => {
-                if beside("@metadata") && !among(&["OperationId"]) { value.clone() } else { "$INT".into() }
+                if beside("@metadata") && !among(&["OperationId"]) {
+                    value.clone()
+                } else {
+                    "$INT".into()
+                }
             }
             other => other.clone(),
         }
@@ -190,8 +196,11 @@ fn read_body(answer: &Answer) -> Json {
         return body;
     }
     let text = answer.text();
-    let lines: Result<Vec<Json>, _> =
-        text.lines().filter(|line| !line.trim().is_empty()).map(|line| json::parse(line.as_bytes())).collect();
+    let lines: Result<Vec<Json>, _> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| json::parse(line.as_bytes()))
+        .collect();
     match lines {
         Ok(lines) => Json::Object([("$jsonl", Json::Array(lines))].into_iter().collect()),
         Err(_) => Json::Object([("$text", Json::String(text))].into_iter().collect()),
@@ -208,7 +217,9 @@ fn only(value: &Json, kept: &[Json]) -> Json {
             for (before, value) in found {
                 match (&value, part) {
                     (Json::Object(object), "*") => {
-                        next.extend(object.iter().map(|(key, member)| (format!("{before}/{key}"), member.clone())));
+                        next.extend(
+                            object.iter().map(|(key, member)| (format!("{before}/{key}"), member.clone())),
+                        );
                     }
                     (Json::Array(items), "*") => {
                         let items = items.iter().enumerate();
@@ -217,7 +228,10 @@ fn only(value: &Json, kept: &[Json]) -> Json {
                     (_, "*") => {}
                     (Json::Array(items), _) => {
                         let item = part.parse::<usize>().ok().and_then(|at| items.get(at));
-                        next.push((format!("{before}/{part}"), item.cloned().unwrap_or_else(|| "$ABSENT".into())));
+                        next.push((
+                            format!("{before}/{part}"),
+                            item.cloned().unwrap_or_else(|| "$ABSENT".into()),
+                        ));
                     }
                     (other, _) => {
                         let member = other.get(part).cloned().unwrap_or_else(|| "$ABSENT".into());

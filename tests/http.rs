@@ -3,6 +3,8 @@
 //! `golden_scope.txt` lists the cases that Magpie does not answer alike so far; a listed case that does pass is an
 //! error too, so that the list only shrinks. Where the recordings are absent, these tests say so and do nothing.
 
+#![cfg(test)]
+
 use magpie_store::json;
 use magpie_tests::golden::replay;
 use magpie_tests::material;
@@ -38,7 +40,8 @@ fn replay_area(area: &str) {
             (Some(difference), false) => complaints.push(format!("{}\n      {difference}", outcome.name)),
         }
     }
-    for gone in listed.iter().filter(|name| name.starts_with(&format!("{area} |")) && !names.contains(*name)) {
+    for gone in listed.iter().filter(|name| name.starts_with(&format!("{area} |")) && !names.contains(*name))
+    {
         complaints.push(format!("listed, but no such case: {gone}"));
     }
     println!("{area}: {passed} of {} cases pass", names.len());

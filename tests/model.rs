@@ -4,6 +4,8 @@
 //! The native index used here fans out, moves documents between keys and fails on some of them, and the page borders
 //! are set so dense that a few dozen entries make trees of many levels.
 
+#![cfg(test)]
+
 use magpie_indexes::border::Borders;
 use magpie_indexes::function::{Emitted, FunctionError, FunctionErrorKind, FunctionShape, IndexFunction};
 use magpie_indexes::indexer::Indexer;
@@ -64,7 +66,8 @@ impl IndexFunction for Totals {
 
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
         let sum = |field: &str| values.iter().filter_map(|value| value.get(field)?.as_i64()).sum::<i64>();
-        let float: f64 = values.iter().filter_map(|value| Some(value.get("float")?.as_number()?.as_f64())).sum();
+        let float: f64 =
+            values.iter().filter_map(|value| Some(value.get("float")?.as_number()?.as_f64())).sum();
         if sum("total") % 97 == 96 {
             return Err(failed("a sum that this function does not like"));
         }
@@ -100,7 +103,14 @@ fn catch_up(database: &Database, slot: Slot, bits: u32, documents_max: usize) ->
 /// All rows of a build but progress and error times, without the slot.
 fn rows(view: &DatabaseView<'_>, slot: Slot) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut rows = Vec::new();
-    for kind in [Kind::DocumentKeys, Kind::LeafPage, Kind::PageOutput, Kind::Result, Kind::MapError, Kind::ReduceError] {
+    for kind in [
+        Kind::DocumentKeys,
+        Kind::LeafPage,
+        Kind::PageOutput,
+        Kind::Result,
+        Kind::MapError,
+        Kind::ReduceError,
+    ] {
         let (from, to) = slot.range_of(kind);
         for row in view.kv().scan(Space::Index, &from, &to, Direction::Forward) {
             let (key, value) = row.unwrap();
@@ -139,10 +149,19 @@ fn flat_fold(view: &DatabaseView<'_>) -> BTreeMap<String, (i64, i64)> {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Put { id: u16, groups: Vec<u8>, value: i64, collection: bool },
-    Delete { id: u16 },
+    Put {
+        id: u16,
+        groups: Vec<u8>,
+        value: i64,
+        collection: bool,
+    },
+    Delete {
+        id: u16,
+    },
     /// Indexes with batches of this many documents.
-    Index { documents_max: usize },
+    Index {
+        documents_max: usize,
+    },
     /// Loses what is not synced and opens the database again.
     Crash,
 }
@@ -162,7 +181,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn put(id: u16, groups: &[u8], value: i64, events: bool) -> Vec<Command> {
     let id = format!("Events/{id}");
     let collection = if events { "Events" } else { "Others" };
-    let text = format!(r#"{{"groups":{groups:?},"value":{value},"@metadata":{{"@collection":"{collection}"}}}}"#);
+    let text =
+        format!(r#"{{"groups":{groups:?},"value":{value},"@metadata":{{"@collection":"{collection}"}}}}"#);
     let document = NewDocument::parse(&id, text.as_bytes()).unwrap();
     // A document may not change its collection by a put, so it is deleted first.
     vec![Command::Delete { id: id.clone(), expected: None }, Command::Put { id, document, expected: None }]
@@ -222,7 +242,7 @@ proptest! {
 fn a_hot_key_grows_and_shrinks_to_nothing() {
     let kv = Arc::new(MemoryKv::new());
     let database = Database::open(kv, DATABASE_ID).unwrap();
-    let ids: Vec<u16> = (0..3000).map(|n| (n * 7919 % 3000) as u16).collect();
+    let ids: Vec<u16> = (0..3000_u32).map(|n| u16::try_from(n * 7919 % 3000).unwrap()).collect();
     for chunk in ids.chunks(100) {
         let commands = chunk.iter().flat_map(|id| put(*id, &[1], 97, true)).collect();
         database.write(commands, Timestamp(0)).unwrap();

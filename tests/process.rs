@@ -23,7 +23,8 @@ impl ServerProcess {
     /// # Errors
     /// When it cannot be built, started, or ends before it answers.
     pub fn start(data: &Path, more: &[&str]) -> io::Result<Self> {
-        let log = if std::env::var_os("MAGPIE_TEST_LOG").is_some() { Stdio::inherit() } else { Stdio::null() };
+        let log =
+            if std::env::var_os("MAGPIE_TEST_LOG").is_some() { Stdio::inherit() } else { Stdio::null() };
         let child = Command::new(binary()?)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
@@ -102,7 +103,9 @@ impl Drop for ServerProcess {
 pub fn build_folder() -> io::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(Path::parent);
-    folder.map(Path::to_path_buf).ok_or_else(|| io::Error::other("this test does not run from a target folder"))
+    folder
+        .map(Path::to_path_buf)
+        .ok_or_else(|| io::Error::other("this test does not run from a target folder"))
 }
 
 /// The binary `magpie` of this build. Cargo does not build it for tests of another package, so the first call does;

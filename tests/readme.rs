@@ -3,6 +3,8 @@
 //! A fenced `sh` block is run as it stands, with the address of the test's server; each line of a `json` block must be
 //! in the output of the commands before it.
 
+#![cfg(test)]
+
 use magpie_tests::process::build_folder;
 use magpie_tests::workspace;
 use std::fs;
@@ -127,7 +129,8 @@ fn the_demo_answers_its_questions_and_what_it_proposes_works() {
 
     // A second start on the same folder gives the same answers.
     let second = demo(data.path()).arg("--once").output().unwrap();
-    let answers = |text: &str| text.lines().filter(|line| line.starts_with(' ')).collect::<Vec<_>>().join("\n");
+    let answers =
+        |text: &str| text.lines().filter(|line| line.starts_with(' ')).collect::<Vec<_>>().join("\n");
     assert_eq!(answers(&String::from_utf8(second.stdout).unwrap()), answers(&printed));
 }
 

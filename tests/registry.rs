@@ -1,5 +1,7 @@
 //! The life of indexes: putting, replacing, pausing, resetting, failing, and what each leaves on disk.
 
+#![cfg(test)]
+
 use magpie_indexes::definition::{LockMode, REPLACEMENT_PREFIX};
 use magpie_indexes::{Index, IndexDefinition, IndexError, IndexStatus, Registry};
 use magpie_store::kv::memory::MemoryKv;
@@ -147,7 +149,10 @@ fn putting_the_old_definition_again_cancels_the_replacement() {
     let fixture = Fixture::new();
     fixture.put_event("e/1", "a", 1);
     fixture.put(sums(PLAIN));
-    let rows_of_one = { fixture.results("Sums"); fixture.index_rows() };
+    let rows_of_one = {
+        fixture.results("Sums");
+        fixture.index_rows()
+    };
     let mut changed = sums("map('Events', e => ({ kind: e.kind, n: 7 }))");
     changed.state = magpie_indexes::definition::IndexState::Disabled;
     fixture.put(changed);
@@ -181,9 +186,16 @@ fn a_replacement_in_progress_survives_a_restart_and_takes_over() {
 fn a_put_of_several_indexes_is_all_or_nothing() {
     let fixture = Fixture::new();
     let good = sums(PLAIN);
-    let bad = IndexDefinition { name: "Bad".to_owned(), maps: vec!["map('Events', e => (".to_owned()], ..sums(PLAIN) };
+    let bad = IndexDefinition {
+        name: "Bad".to_owned(),
+        maps: vec!["map('Events', e => (".to_owned()],
+        ..sums(PLAIN)
+    };
     let error = fixture.registry.put(vec![good, bad]).unwrap_err();
-    assert!(matches!(&error, IndexError::Script { name, error } if name == "Bad" && error.position.is_some()), "{error}");
+    assert!(
+        matches!(&error, IndexError::Script { name, error } if name == "Bad" && error.position.is_some()),
+        "{error}"
+    );
     assert!(fixture.registry.all().is_empty());
     fixture.registry.put(vec![sums(PLAIN), sums(PLAIN)]).unwrap_err();
     assert!(fixture.registry.all().is_empty());
@@ -249,11 +261,18 @@ fn failing_documents_are_listed_until_they_are_mended_and_stop_nobody() {
     assert_eq!(errors[0].subject, "e/13");
     assert!(errors[0].message.contains("thirteen"), "{}", errors[0].message);
     assert_eq!(errors[0].position.map(|position| position.line), Some(2), "{errors:?}");
-    assert_eq!(index.status(&fixture.database.view()).unwrap(), IndexStatus::Running, "1 of 20 is below the limit");
+    assert_eq!(
+        index.status(&fixture.database.view()).unwrap(),
+        IndexStatus::Running,
+        "1 of 20 is below the limit"
+    );
     (0..4).for_each(|n| fixture.put_event(&format!("e/{n}"), "a", 13));
     fixture.results("Picky");
     let status = index.status(&fixture.database.view()).unwrap();
-    assert!(matches!(&status, IndexStatus::Failed(text) if text.contains("exceeds allowed 15%")), "{status:?}");
+    assert!(
+        matches!(&status, IndexStatus::Failed(text) if text.contains("exceeds allowed 15%")),
+        "{status:?}"
+    );
     for n in [0, 1, 2, 3, 13] {
         fixture.put_event(&format!("e/{n}"), "a", 1);
     }
@@ -294,6 +313,9 @@ fn an_endless_script_stops_neither_the_others_nor_the_registry() {
     fixture.put_event("e/1", "a", 1);
     assert_eq!(fixture.results("Sums"), [r#"{"kind":"a","n":1}"#]);
     let index = fixture.index("Endless");
-    assert!(index.wait_until_indexed_blocking(fixture.database.last_etag(), WAIT), "the document is given up");
+    assert!(
+        index.wait_until_indexed_blocking(fixture.database.last_etag(), WAIT),
+        "the document is given up"
+    );
     assert_eq!(index.errors(&fixture.database.view()).unwrap().len(), 1);
 }

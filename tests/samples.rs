@@ -1,6 +1,8 @@
 //! The samples do what their stories say: every query has its expected answer, the JavaScript index and its Rust twin
 //! agree byte for byte, in whatever order the events arrive, and a real log of 36,478 events gives known totals.
 
+#![cfg(test)]
+
 use flate2::read::GzDecoder;
 use magpie_indexes::{IndexDefinition, NativeIndex, Registry};
 use magpie_query::{AutoIndexNames, Request, Snapshot, execute};
@@ -31,8 +33,10 @@ fn twin(sample: &Sample) -> String {
 impl Fixture {
     fn new(samples: &[Sample]) -> Self {
         let database = Arc::new(Database::open(Arc::new(MemoryKv::new()), DATABASE_ID).unwrap());
-        let natives =
-            samples.iter().map(|sample| NativeIndex { name: twin(sample), source: (sample.native)() }).collect();
+        let natives = samples
+            .iter()
+            .map(|sample| NativeIndex { name: twin(sample), source: (sample.native)() })
+            .collect();
         let registry = Registry::open(Arc::clone(&database), Arc::new(|| Timestamp(0)), natives).unwrap();
         let definitions: Vec<IndexDefinition> =
             samples.iter().map(|sample| magpie_samples::definition(sample.name, sample.script)).collect();
@@ -50,7 +54,10 @@ impl Fixture {
     /// The results of an index, one a line in the order of its keys, when it has caught up.
     fn results(&self, name: &str) -> String {
         let index = self.registry.get(name).unwrap();
-        assert!(index.wait_until_indexed_blocking(self.database.last_etag(), WAIT), "{name} did not catch up");
+        assert!(
+            index.wait_until_indexed_blocking(self.database.last_etag(), WAIT),
+            "{name} did not catch up"
+        );
         let view = self.database.view();
         let lines: Vec<String> = index.results(&view).map(|result| result.unwrap().to_string()).collect();
         lines.join("\n")
@@ -136,9 +143,18 @@ fn both_languages_agree_whatever_the_order_of_arrival() {
             let script = fixture.results(sample.name);
             assert_eq!(script, fixture.results(&twin(&sample)), "{}: JavaScript and Rust", sample.folder);
             assert_eq!(fixture.refused(sample.name), Vec::<String>::new(), "{}", sample.folder);
-            assert_eq!(&script, first.get_or_insert_with(|| script.clone()), "{}: order {seed}", sample.folder);
+            assert_eq!(
+                &script,
+                first.get_or_insert_with(|| script.clone()),
+                "{}: order {seed}",
+                sample.folder
+            );
         }
-        assert!(first.unwrap().lines().count() > 3, "{} has too few results to mean something", sample.folder);
+        assert!(
+            first.unwrap().lines().count() > 3,
+            "{} has too few results to mean something",
+            sample.folder
+        );
     }
 }
 
@@ -200,16 +216,34 @@ fn an_event_that_is_deleted_never_happened() {
 #[test]
 fn bad_events_are_refused_by_both_languages_and_harm_nothing() {
     let bad = [
-        ("shopping_cart", r#"{"id":"b1","type":"AddItemToCart","cart":7,"product":"x","quantity":1,"price":1}"#),
+        (
+            "shopping_cart",
+            r#"{"id":"b1","type":"AddItemToCart","cart":7,"product":"x","quantity":1,"price":1}"#,
+        ),
         ("shopping_cart", r#"{"id":"b2","type":"AddItemToCart","cart":"c","quantity":1,"price":1}"#),
-        ("shopping_cart", r#"{"id":"b3","type":"AddItemToCart","cart":"c","product":"x","quantity":1.5,"price":1}"#),
-        ("shopping_cart", r#"{"id":"b4","type":"AddItemToCart","cart":"c","product":"x","quantity":-1,"price":1}"#),
+        (
+            "shopping_cart",
+            r#"{"id":"b3","type":"AddItemToCart","cart":"c","product":"x","quantity":1.5,"price":1}"#,
+        ),
+        (
+            "shopping_cart",
+            r#"{"id":"b4","type":"AddItemToCart","cart":"c","product":"x","quantity":-1,"price":1}"#,
+        ),
         ("shopping_cart", r#"{"id":"b5","type":"PayForCart","cart":"c","method":"card","amount":"12"}"#),
-        ("shopping_cart", r#"{"id":"b6","type":"PayForCart","cart":"c","method":"card","amount":9007199254740993}"#),
+        (
+            "shopping_cart",
+            r#"{"id":"b6","type":"PayForCart","cart":"c","method":"card","amount":9007199254740993}"#,
+        ),
         ("job_files", r#"{"id":"b1","type":"FileLinked","job":"j","file":null,"at":"2026-03-01T00:00:00Z"}"#),
         ("job_files", r#"{"id":"b2","type":"AllFilesUnlinked","job":"j","at":"2026-03-01"}"#),
-        ("job_files", r#"{"id":"b3","type":"FileUnlinked","job":"j","file":"f","at":"2026-02-29T00:00:00Z"}"#),
-        ("runtime_by_user", r#"{"id":"b1","type":"JobStarted","job":"j","user":"u","at":"2026-03-01T24:00:00Z"}"#),
+        (
+            "job_files",
+            r#"{"id":"b3","type":"FileUnlinked","job":"j","file":"f","at":"2026-02-29T00:00:00Z"}"#,
+        ),
+        (
+            "runtime_by_user",
+            r#"{"id":"b1","type":"JobStarted","job":"j","user":"u","at":"2026-03-01T24:00:00Z"}"#,
+        ),
         ("runtime_by_user", r#"{"id":"b2","type":"JobStarted","job":"j","at":"2026-03-01T00:00:00Z"}"#),
         ("runtime_by_user", r#"{"id":"b3","type":"JobCompleted","job":"j","user":"u","at":1772654400}"#),
         (
@@ -228,7 +262,8 @@ fn bad_events_are_refused_by_both_languages_and_harm_nothing() {
             .map(|(_, event)| json::parse(event.as_bytes()).unwrap())
             .collect();
         fixture.load(&bad, 1000);
-        let ids: Vec<&str> = bad.iter().map(|event| event.get("id").and_then(Json::as_str).unwrap()).collect();
+        let ids: Vec<&str> =
+            bad.iter().map(|event| event.get("id").and_then(Json::as_str).unwrap()).collect();
         assert_eq!(fixture.refused(sample.name), ids, "{} in JavaScript", sample.folder);
         assert_eq!(fixture.refused(&twin(&sample)), ids, "{} in Rust", sample.folder);
         assert_eq!(fixture.results(sample.name), good.results(sample.name), "{}", sample.folder);

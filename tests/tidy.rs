@@ -1,6 +1,8 @@
 //! The rules of this code base that no compiler checks: file sizes and headers, who may name which engine, which
 //! crate may depend on which, a complete code map, complete samples.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -119,7 +121,10 @@ fn crates_depend_in_one_direction() {
                 complaints.push(format!("{package}/Cargo.toml: {package} must not depend on {dependency}"));
             }
         }
-        assert!(found > 0 || allowed.is_empty(), "{package}/Cargo.toml: no dependency found, is this test right?");
+        assert!(
+            found > 0 || allowed.is_empty(),
+            "{package}/Cargo.toml: no dependency found, is this test right?"
+        );
     }
     report(complaints);
 }
@@ -128,7 +133,10 @@ fn crates_depend_in_one_direction() {
 fn the_code_map_is_complete() {
     let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let lines = architecture.lines().count();
-    assert!(lines <= ARCHITECTURE_LINES_MAX, "ARCHITECTURE.md has {lines} lines, at most {ARCHITECTURE_LINES_MAX}");
+    assert!(
+        lines <= ARCHITECTURE_LINES_MAX,
+        "ARCHITECTURE.md has {lines} lines, at most {ARCHITECTURE_LINES_MAX}"
+    );
     let sources = files(&[".rs"]);
     let mut complaints = Vec::new();
     for (package, _) in LAYERS {
@@ -149,7 +157,8 @@ fn the_code_map_is_complete() {
 /// Every `name.rs` or `folder/name.rs` in backticks between the heading that names `folder` and the next heading.
 fn files_named_in_section(text: &str, folder: &str) -> BTreeSet<String> {
     let heading = |line: &str| line.starts_with('#') && line.contains(folder.trim_end_matches('/'));
-    let section = text.lines().skip_while(|line| !heading(line)).skip(1).take_while(|line| !line.starts_with('#'));
+    let section =
+        text.lines().skip_while(|line| !heading(line)).skip(1).take_while(|line| !line.starts_with('#'));
     section
         .flat_map(|line| line.split('`').skip(1).step_by(2))
         .filter(|code| code.ends_with(".rs"))
@@ -171,7 +180,8 @@ fn nothing_points_to_one_machine_or_waits_for_somebody() {
         concat!("TO", "DO:"),
     ];
     let mut complaints = Vec::new();
-    let endings = [".rs", ".md", ".toml", ".js", ".json", ".ndjson", "check", "demo", "justfile", "setup", "run"];
+    let endings =
+        [".rs", ".md", ".toml", ".js", ".json", ".ndjson", "check", "demo", "justfile", "setup", "run"];
     for (path, text) in files(&endings) {
         for (number, line) in text.lines().enumerate() {
             for word in words.iter().filter(|word| line.contains(**word)) {

@@ -45,7 +45,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&[u8]>,
     ) -> io::Result<Answer> {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -129,14 +130,16 @@ impl Answer {
 fn read_answer(stream: &mut impl BufRead, is_head: bool) -> io::Result<Answer> {
     let status_line = read_line(stream)?;
     let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let status: u16 = status.ok_or_else(|| io::Error::other(format!("not a status line: {status_line:?}")))?;
+    let status: u16 =
+        status.ok_or_else(|| io::Error::other(format!("not a status line: {status_line:?}")))?;
     let mut headers = Vec::new();
     loop {
         let line = read_line(stream)?;
         if line.is_empty() {
             break;
         }
-        let (name, value) = line.split_once(':').ok_or_else(|| io::Error::other(format!("no header: {line:?}")))?;
+        let (name, value) =
+            line.split_once(':').ok_or_else(|| io::Error::other(format!("no header: {line:?}")))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let mut answer = Answer { status, headers, body: Vec::new() };

@@ -73,7 +73,8 @@ fn reduce(key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
     // An unlinked file is remembered, for an older link of it may still arrive. Clearing forgets all before it.
     by_file.retain(|_, (moment, _)| Some(*moment) > cleared);
     let files = by_file.iter().filter(|(_, (_, linked))| *linked).map(|(file, _)| file.0.into()).collect();
-    let latest = by_file.iter().map(|(file, (moment, linked))| latest_json(file.0, *linked, *moment)).collect();
+    let latest =
+        by_file.iter().map(|(file, (moment, linked))| latest_json(file.0, *linked, *moment)).collect();
     let job = key.first().cloned().unwrap_or_default();
     Ok(job_json(&job, files, cleared_json(cleared), latest))
 }

@@ -1,7 +1,8 @@
 //! How long each user's jobs ran, in total and per UTC day: the Rust twin of `index.js`.
 
 use crate::native::{
-    NativeSource, ScriptOrder, day_text, object, objects, product, refuse, sum, text, utc, whole, whole_or_null,
+    NativeSource, ScriptOrder, day_text, object, objects, product, refuse, sum, text, utc, whole,
+    whole_or_null,
 };
 use magpie_indexes::function::{Emitted, FunctionError, SharedSource};
 use magpie_store::Document;
@@ -40,11 +41,7 @@ impl Run {
     }
 
     fn join(self, known: Self) -> Self {
-        Self {
-            from: self.from.or(known.from),
-            to: self.to.or(known.to),
-            procs: self.procs.or(known.procs),
-        }
+        Self { from: self.from.or(known.from), to: self.to.or(known.to), procs: self.procs.or(known.procs) }
     }
 
     fn json(self, job: &str) -> Json {
@@ -135,12 +132,7 @@ fn reduce(key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
 }
 
 /// Splits a finished job at every midnight (UTC) that it ran over.
-fn spread(
-    days: &mut BTreeMap<String, Usage>,
-    from: i64,
-    to: i64,
-    procs: i64,
-) -> Result<(), FunctionError> {
+fn spread(days: &mut BTreeMap<String, Usage>, from: i64, to: i64, procs: i64) -> Result<(), FunctionError> {
     let mut start = from;
     while start < to {
         let midnight = (start.div_euclid(DAY_SECONDS) + 1) * DAY_SECONDS;

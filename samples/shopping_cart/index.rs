@@ -1,6 +1,8 @@
 //! What is in each cart now, what it costs and what was paid: the Rust twin of `index.js`.
 
-use crate::native::{NativeSource, ScriptOrder, object, objects, product, refuse, sum, text, whole, whole_or_null};
+use crate::native::{
+    NativeSource, ScriptOrder, object, objects, product, refuse, sum, text, whole, whole_or_null,
+};
 use magpie_indexes::function::{Emitted, FunctionError, SharedSource};
 use magpie_store::Document;
 use magpie_store::json::{Json, Object};
@@ -33,7 +35,11 @@ impl Tally {
     }
 
     fn json(&self, product: &str) -> Json {
-        object([("product", product.into()), ("quantity", self.quantity.into()), ("price", self.price.into())])
+        object([
+            ("product", product.into()),
+            ("quantity", self.quantity.into()),
+            ("price", self.price.into()),
+        ])
     }
 }
 

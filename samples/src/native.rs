@@ -4,8 +4,8 @@
 //! Strings are ordered as scripts order them ([`ScriptOrder`]), so that both twins of a sample sort alike.
 
 use magpie_indexes::function::{
-    Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, MappedCollections,
-    SharedSource,
+    Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction,
+    MappedCollections, SharedSource,
 };
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, Document};
@@ -98,7 +98,9 @@ pub const WHOLE_MAX: i64 = 9_007_199_254_740_991;
 /// When it is missing or something else.
 pub fn whole(object: &Object, name: &str) -> Result<i64, FunctionError> {
     let value = object.get(name).and_then(Json::as_i64);
-    value.filter(|value| value.abs() <= WHOLE_MAX).ok_or_else(|| refuse(format!("{name} must be a whole number")))
+    value
+        .filter(|value| value.abs() <= WHOLE_MAX)
+        .ok_or_else(|| refuse(format!("{name} must be a whole number")))
 }
 
 /// As [`whole`], but `None` for `null` or a missing field.

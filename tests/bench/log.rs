@@ -19,13 +19,16 @@ const WAIT: Duration = Duration::from_secs(600);
 
 /// Prints events/s of a durable load in process and of both indexes; nothing where the log is absent.
 pub fn run() -> Result<(), Box<dyn Error>> {
-    let Some(path) = magpie_tests::material("data/jobs/nasa-ipsc-1993.job-events.ndjson.gz") else { return Ok(()) };
+    let Some(path) = magpie_tests::material("data/jobs/nasa-ipsc-1993.job-events.ndjson.gz") else {
+        return Ok(());
+    };
     let documents = read(&path)?;
     let events = documents.len();
     println!("| {events} events of the real job log | events/s |");
     println!("|---|---|");
     let folder = tempfile::tempdir()?;
-    let database = Arc::new(Database::open(Arc::new(RocksKv::open(folder.path())?), "0123456789abcdefghijkl")?);
+    let database =
+        Arc::new(Database::open(Arc::new(RocksKv::open(folder.path())?), "0123456789abcdefghijkl")?);
     let start = Instant::now();
     let mut documents = documents.into_iter().peekable();
     while documents.peek().is_some() {
@@ -62,7 +65,9 @@ fn print_rate(what: &str, events: usize, time: Duration) {
 fn read(path: &Path) -> Result<Vec<(String, NewDocument)>, Box<dyn Error>> {
     let mut documents = Vec::new();
     for line in BufReader::new(GzDecoder::new(File::open(path)?)).lines() {
-        let Json::Object(mut event) = json::parse(line?.as_bytes())? else { return Err("not an object".into()) };
+        let Json::Object(mut event) = json::parse(line?.as_bytes())? else {
+            return Err("not an object".into());
+        };
         let text = |event: &Object, key: &str| event.get(key).and_then(Json::as_str).map(str::to_owned);
         let id = text(&event, "id").ok_or("an event without id")?;
         let collection = text(&event, "type").ok_or("an event without type")?;

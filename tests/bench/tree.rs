@@ -18,7 +18,11 @@ impl PageReducer for Sum {
     }
 }
 
-fn apply(kv: &MemoryKv, borders: border::Borders, changes: Vec<ItemChange>) -> Result<(TreeWork, usize), IndexError> {
+fn apply(
+    kv: &MemoryKv,
+    borders: border::Borders,
+    changes: Vec<ItemChange>,
+) -> Result<(TreeWork, usize), IndexError> {
     let mut batch = Batch::new();
     let mut work = TreeWork::default();
     let view = kv.snapshot();
@@ -45,7 +49,9 @@ fn key(n: u64) -> Vec<u8> {
 pub fn run() -> Result<(), IndexError> {
     const CHANGES: u64 = 2_000;
     let borders = Borders::new(&Signature::of("bench"));
-    println!("| entries under the key | reduce calls, mean / max | values read, mean / max | bytes written, mean |");
+    println!(
+        "| entries under the key | reduce calls, mean / max | values read, mean / max | bytes written, mean |"
+    );
     println!("|---|---|---|---|");
     for size in [1_000_u64, 10_000, 100_000, 1_000_000] {
         let kv = MemoryKv::new();

@@ -1,0 +1,113 @@
+//! The client verbs of `magpie` against a running server: what they print, and how they end.
+
+#![cfg(test)]
+
+use magpie_store::json::{self, Json};
+use magpie_tests::process::{ServerProcess, binary};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+struct Ended {
+    success: bool,
+    out: String,
+    err: String,
+}
+
+fn magpie(server: &ServerProcess, arguments: &[&str]) -> Ended {
+    let output =
+        Command::new(binary().unwrap()).args(arguments).args(["--url", server.url()]).output().unwrap();
+    Ended {
+        success: output.status.success(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn server() -> (tempfile::TempDir, ServerProcess) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(&folder.path().join("data"), &[]).unwrap();
+    (folder, server)
+}
+
+fn sample(file: &str) -> String {
+    magpie_tests::workspace().join("samples/shopping_cart").join(file).display().to_string()
+}
+
+#[test]
+fn load_index_put_and_query_work_together() {
+    let (folder, server) = server();
+    let put = magpie(&server, &["index", "put", &sample("index.js"), "--name", "ShoppingCart"]);
+    assert_eq!((put.success, put.out.trim()), (true, "ShoppingCart"), "{}", put.err);
+    let zipped = folder.path().join("events.ndjson.gz");
+    let mut gzip =
+        flate2::write::GzEncoder::new(std::fs::File::create(&zipped).unwrap(), flate2::Compression::fast());
+    gzip.write_all(&std::fs::read(sample("events.ndjson")).unwrap()).unwrap();
+    gzip.finish().unwrap();
+    let load = magpie(&server, &["load", &zipped.display().to_string(), "--json"]);
+    assert!(load.success, "{}", load.err);
+    let answers = json::parse(load.out.as_bytes()).unwrap();
+    assert_eq!(answers.as_array().unwrap()[0].get("Failed"), Some(&Json::from(0_i64)), "{answers}");
+    let question = "from index 'ShoppingCart' where cart = $cart select due, paid";
+    let query = magpie(&server, &["query", question, "--parameter", "cart=carts/1"]);
+    assert!(query.success, "{}", query.err);
+    assert!(query.out.starts_with(r#"{"due":1256,"paid":1256"#), "{}", query.out);
+    assert_eq!(query.out.lines().count(), 1);
+}
+
+#[test]
+fn refusals_say_what_is_wrong_and_end_with_a_failure() {
+    let (folder, server) = server();
+    let bad = folder.path().join("bad.ndjson");
+    std::fs::write(&bad, "{\"id\":\"a\",\"type\":\"T\"}\n{bad\n").unwrap();
+    let bad = bad.display().to_string();
+    let abort = magpie(&server, &["load", &bad]);
+    assert!(!abort.success && abort.err.contains("line 2"), "{}", abort.err);
+    assert_eq!(magpie(&server, &["query", "from T"]).out, "", "none of the file is loaded");
+    let skip = magpie(&server, &["load", &bad, "--on-error", "skip"]);
+    assert!(!skip.success && skip.out.contains("1 loaded, 1 left out"), "{}", skip.out);
+    assert_eq!(magpie(&server, &["query", "from T"]).out.lines().count(), 1, "the good line is loaded");
+    for (arguments, message) in [
+        (["query", "from index 'Nope'"], "no index of that name"),
+        (["query", "from"], "1:"),
+        (["load", "/nowhere.ndjson"], "cannot be read"),
+    ] {
+        let ended = magpie(&server, &arguments);
+        assert!(!ended.success && ended.err.contains(message), "{arguments:?}: {}", ended.err);
+    }
+    let nobody = Command::new(binary().unwrap())
+        .args(["query", "from T", "--url", "http://127.0.0.1:1"])
+        .output()
+        .unwrap();
+    assert!(!nobody.status.success());
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("is the server running there?"));
+}
+
+#[test]
+fn a_server_in_memory_keeps_nothing() {
+    let run = |put: bool| {
+        let mut child = Command::new(binary().unwrap())
+            .args(["serve", "--in-memory", "--listen", "127.0.0.1:0"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        let url = line.trim().strip_prefix("Server available on: ").unwrap().to_owned();
+        let client = magpie_tests::wire::Client::new(&url);
+        let path = "/databases/magpie/docs?id=a";
+        if put {
+            client.put(path, r#"{"n":1}"#).unwrap().expect_status(201).unwrap();
+            client.get(path).unwrap().expect_status(200).unwrap();
+        } else {
+            client.get(path).unwrap().expect_status(404).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    run(true);
+    run(false);
+    assert!(!Path::new("data").exists(), "no data folder is made");
+}
