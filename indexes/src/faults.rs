@@ -5,6 +5,7 @@ use crate::error::IndexError;
 use crate::function::{FunctionError, Position};
 use crate::keys::{Kind, Reader, Slot, put_bytes, put_length};
 use magpie_store::Timestamp;
+use magpie_store::json::Json;
 use magpie_store::kv::{Batch, Direction, Space, View};
 
 /// Which function failed.
@@ -103,11 +104,14 @@ fn decode(action: FaultAction, row: &[u8]) -> Result<Fault, IndexError> {
     Ok(Fault { action, subject, message, position, at })
 }
 
-/// How a reduce key is shown in an error: `{ 'city' : "Haifa" }`.
+/// How a reduce key is shown in an error: `Reduce key: { 'city' : Haifa }`.
 #[must_use]
-pub fn describe_key(fields: &[String], key: &[magpie_store::json::Json]) -> String {
-    let pairs: Vec<String> =
-        fields.iter().zip(key).map(|(name, value)| format!("'{name}' : {value}")).collect();
+pub fn describe_key(fields: &[String], key: &[Json]) -> String {
+    let show = |(name, value): (&String, &Json)| match value {
+        Json::String(text) => format!("'{name}' : {text}"),
+        other => format!("'{name}' : {other}"),
+    };
+    let pairs: Vec<String> = fields.iter().zip(key).map(show).collect();
     format!("Reduce key: {{ {} }}", pairs.join(", "))
 }
 
@@ -115,7 +119,7 @@ pub fn describe_key(fields: &[String], key: &[magpie_store::json::Json]) -> Stri
 ///
 /// # Errors
 /// [`IndexError::Corrupt`] when the bytes are no ordered values.
-pub fn decode_key(bytes: &[u8]) -> Result<Vec<magpie_store::json::Json>, IndexError> {
+pub fn decode_key(bytes: &[u8]) -> Result<Vec<Json>, IndexError> {
     let mut rest = bytes;
     let mut values = Vec::new();
     while !rest.is_empty() {

@@ -169,7 +169,11 @@ impl Indexer {
             output.value.write_to(&mut value);
             Ok((key, value))
         };
-        emitted.into_iter().map(encode_one).collect()
+        let has_entry = |output: &Emitted| {
+            // Without a reduce, an output in which nothing is defined is no entry at all, as in RavenDB.
+            self.shape.group_by.is_some() || output.value.as_object().is_none_or(|fields| !fields.is_empty())
+        };
+        emitted.into_iter().filter(has_entry).map(encode_one).collect()
     }
 
     /// Records or clears the document's map error.
