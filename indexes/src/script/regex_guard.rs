@@ -34,7 +34,14 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
                 }
             }
             '*' | '+' => repeat(&mut groups, closed)?,
-            '{' if unbounded_braces(&mut characters) => repeat(&mut groups, closed)?,
+            '{' => match braces(&mut characters) {
+                Some(Braces::Range) => repeat(&mut groups, closed)?,
+                // A fixed count leaves nothing to try, unless what it counts does.
+                Some(Braces::Count) if closed.is_some_and(|inner| inner.repeats) => {
+                    repeat(&mut groups, closed)?
+                }
+                _ => {}
+            },
             _ => {}
         }
         if groups.is_empty() {
@@ -74,23 +81,21 @@ fn skip_class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     }
 }
 
-/// Reads the rest of `{n,m}`; whether it can repeat often.
-fn unbounded_braces(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
-    let mut text = String::new();
-    let ahead = characters.clone();
-    for c in ahead {
-        if c == '}' {
-            break;
-        }
-        if !(c.is_ascii_digit() || c == ',') {
-            return false;
-        }
-        text.push(c);
-    }
-    match text.split_once(',') {
-        Some((_, "")) => true,
-        Some((_, most)) => most.parse::<u32>().is_ok_and(|most| most > 1),
-        None => text.parse::<u32>().is_ok_and(|count| count > 1),
+/// What stands in braces behind something that is repeated.
+enum Braces {
+    /// `{3}`
+    Count,
+    /// `{2,}`, `{2,5}`
+    Range,
+}
+
+/// Looks at the rest of `{n,m}`; `None` when it is no repetition or repeats at most once.
+fn braces(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Braces> {
+    let inside: String = characters.clone().take_while(|c| *c != '}').take(20).collect();
+    match inside.split_once(',') {
+        Some((_, "")) => Some(Braces::Range),
+        Some((_, most)) => most.parse::<u32>().is_ok_and(|most| most > 1).then_some(Braces::Range),
+        None => inside.parse::<u32>().is_ok_and(|count| count > 1).then_some(Braces::Count),
     }
 }
 
@@ -126,6 +131,7 @@ mod tests {
             "^(\\w+)@(\\w+)\\.com$",
             "(ab)+",
             "x{2,}",
+            "^(\\d{4}-)+$",
             "({)+",
         ] {
             assert_eq!(check(pattern), Ok(()), "{pattern}");

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 
 /// How many property names are kept ready at most.
 const KEYS_MAX: usize = 4096;
+/// How many places of an object have their recent name kept.
+const RECENT_MAX: usize = 32;
 /// The name of the metadata in a document.
 const METADATA: &str = "@metadata";
 
@@ -19,6 +21,9 @@ const METADATA: &str = "@metadata";
 #[derive(Default)]
 pub(super) struct Writer {
     keys: HashMap<Box<str>, PropertyKey>,
+    /// The name met last at each place in an object: values of one index mostly have the same names in the same order,
+    /// and comparing a name is cheaper than looking it up.
+    recent: Vec<(Box<str>, PropertyKey)>,
 }
 
 impl Writer {
@@ -33,16 +38,16 @@ impl Writer {
         let object = plain_object(context);
         match projection {
             Some(projection) => {
-                for field in &projection.fields {
+                for (place, field) in projection.fields.iter().enumerate() {
                     if let Some(value) = body.get(field) {
-                        self.set(&object, field, value, context);
+                        self.set(&object, place, field, value, context);
                     }
                 }
             }
-            None => body.iter().for_each(|(name, value)| self.set(&object, name, value, context)),
+            None => self.fill(&object, body, context),
         }
         if projection.is_none_or(|projection| projection.metadata) {
-            self.set(&object, METADATA, &Json::Object(metadata(document)), context);
+            self.set(&object, RECENT_MAX, METADATA, &Json::Object(metadata(document)), context);
         }
         object
     }
@@ -60,15 +65,15 @@ impl Writer {
         } else {
             let object = plain_object(context);
             for (field, value) in group_by.fields.iter().zip(key) {
-                self.set(&object, &field.key, value, context);
+                self.set(&object, RECENT_MAX, &field.key, value, context);
             }
             object.into()
         };
         let values: Vec<JsValue> = values.iter().map(|value| self.value(value, context)).collect();
         let values = JsArray::from_iter(values, context).into();
         let group = plain_object(context);
-        self.insert(&group, "key", key);
-        self.insert(&group, "values", values);
+        self.insert(&group, RECENT_MAX, "key", key);
+        self.insert(&group, RECENT_MAX, "values", values);
         group
     }
 
@@ -85,25 +90,44 @@ impl Writer {
             }
             Json::Object(fields) => {
                 let object = plain_object(context);
-                fields.iter().for_each(|(name, value)| self.set(&object, name, value, context));
+                self.fill(&object, fields, context);
                 object.into()
             }
         }
     }
 
-    fn set(&mut self, object: &JsObject, name: &str, value: &Json, context: &mut Context) {
+    fn fill(&mut self, object: &JsObject, fields: &Object, context: &mut Context) {
+        for (place, (name, value)) in fields.iter().enumerate() {
+            self.set(object, place, name, value, context);
+        }
+    }
+
+    fn set(&mut self, object: &JsObject, place: usize, name: &str, value: &Json, context: &mut Context) {
         let value = self.value(value, context);
-        self.insert(object, name, value);
+        self.insert(object, place, name, value);
     }
 
     /// Defines an own property, whatever its name; even `__proto__` is only data here.
-    fn insert(&mut self, object: &JsObject, name: &str, value: JsValue) {
+    fn insert(&mut self, object: &JsObject, place: usize, name: &str, value: JsValue) {
         let property =
             PropertyDescriptor::builder().value(value).writable(true).enumerable(true).configurable(true);
-        object.insert_property(self.key(name), property.build());
+        object.insert_property(self.key(place, name), property.build());
     }
 
-    fn key(&mut self, name: &str) -> PropertyKey {
+    fn key(&mut self, place: usize, name: &str) -> PropertyKey {
+        if let Some((_, key)) = self.recent.get(place).filter(|(recent, _)| **recent == *name) {
+            return key.clone();
+        }
+        let key = self.known_key(name);
+        if let Some(recent) = self.recent.get_mut(place) {
+            *recent = (name.into(), key.clone());
+        } else if place == self.recent.len() && place < RECENT_MAX {
+            self.recent.push((name.into(), key.clone()));
+        }
+        key
+    }
+
+    fn known_key(&mut self, name: &str) -> PropertyKey {
         if let Some(key) = self.keys.get(name) {
             return key.clone();
         }
@@ -124,7 +148,9 @@ fn plain_object(context: &mut Context) -> JsObject {
 /// The nearest double; small integers in the engine's own form.
 fn number(number: &Number) -> JsValue {
     let double = number.as_f64();
+    // Asking a fraction for its integer would take its digits apart.
     if double != 0.0
+        && double.fract() == 0.0
         && let Some(Ok(small)) = number.as_i64().map(i32::try_from)
     {
         return JsValue::from(small);
