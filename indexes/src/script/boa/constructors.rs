@@ -40,7 +40,7 @@ pub(super) fn replace_date(prototype: &JsObject, context: &mut Context) -> JsRes
         },
         original.clone(),
     );
-    let date = replace_constructor("Date", 7, function, &original, prototype, context)?;
+    let date = replace_constructor("Date", 7, function, prototype, context)?;
     if let Some(utc) = original.get(js_string!("UTC"), context)?.as_object().and_then(JsFunction::from_object)
     {
         put(&date, "UTC", utc, context)?;
@@ -88,7 +88,7 @@ pub(super) fn replace_regexp(prototype: &JsObject, context: &mut Context) -> JsR
         },
         original.clone(),
     );
-    replace_constructor("RegExp", 2, function, &original, prototype, context)?;
+    replace_constructor("RegExp", 2, function, prototype, context)?;
     Ok(())
 }
 
@@ -96,7 +96,6 @@ fn replace_constructor(
     name: &str,
     length: usize,
     function: NativeFunction,
-    original: &JsObject,
     prototype: &JsObject,
     context: &mut Context,
 ) -> JsResult<JsObject> {
@@ -111,7 +110,6 @@ fn replace_constructor(
         .enumerable(false)
         .configurable(false);
     constructor.define_property_or_throw(js_string!("prototype"), fixed.build(), context)?;
-    let _ = original;
     put(prototype, "constructor", constructor.clone(), context)?;
     let global = context.global_object();
     put(&global, name, constructor.clone(), context)?;

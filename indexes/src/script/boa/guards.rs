@@ -472,7 +472,7 @@ fn check_arguments(list: Option<&JsValue>, context: &mut Context) -> JsResult<()
 }
 
 /// A bound function of a bound function of .. would recurse natively when called.
-fn binds(this: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<()> {
+fn binds(this: &JsValue, arguments: &[JsValue], _: &mut Context) -> JsResult<()> {
     let name = this
         .as_object()
         .map(|object| object.borrow().properties().get(&PropertyKey::from(js_string!("name"))));
@@ -481,7 +481,6 @@ fn binds(this: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResu
     if name.is_some_and(|name| name.to_std_string_lossy().starts_with("bound bound bound bound ")) {
         return Err(budget::stop(Reason::Depth));
     }
-    let _ = context;
     take(arguments.len() as u64)
 }
 
