@@ -3,11 +3,16 @@
 #![cfg(test)]
 
 use magpie_indexes::definition::{LockMode, REPLACEMENT_PREFIX};
-use magpie_indexes::{Index, IndexDefinition, IndexError, IndexStatus, Registry};
+use magpie_indexes::{
+    Emitted, FunctionError, FunctionShape, FunctionSource, Index, IndexDefinition, IndexError, IndexFunction,
+    IndexStatus, MappedCollections, NativeIndex, Registry,
+};
+use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::{Direction, Space};
-use magpie_store::{Command, Database, NewDocument, Timestamp};
-use std::sync::Arc;
+use magpie_store::{Collection, Command, Database, Document, NewDocument, Timestamp};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const WAIT: Duration = Duration::from_secs(60);
@@ -302,6 +307,72 @@ fn a_failing_reduce_leaves_no_old_sum() {
     fixture.delete_event("e/3");
     assert_eq!(fixture.results("Sums"), [r#"{"kind":"a","n":5}"#, r#"{"kind":"b","n":6}"#]);
     assert_eq!(fixture.index("Sums").errors(&fixture.database.view()).unwrap(), Vec::new());
+}
+
+/// A map that comes back when the test lets it, as a script does that hangs in one operation.
+struct Hanging {
+    shape: FunctionShape,
+    entered: Arc<AtomicBool>,
+    release: Arc<Mutex<()>>,
+}
+
+impl FunctionSource for Hanging {
+    fn shape(&self) -> &FunctionShape {
+        &self.shape
+    }
+    fn canonical_text(&self) -> &str {
+        "hanging"
+    }
+    fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError> {
+        Ok(Box::new(HangingFunction { entered: self.entered.clone(), release: self.release.clone() }))
+    }
+}
+
+struct HangingFunction {
+    entered: Arc<AtomicBool>,
+    release: Arc<Mutex<()>>,
+}
+
+impl IndexFunction for HangingFunction {
+    fn map(&mut self, _: &Document) -> Result<Vec<Emitted>, FunctionError> {
+        self.entered.store(true, Ordering::SeqCst);
+        drop(self.release.lock().unwrap());
+        Ok(vec![Emitted {
+            key: Vec::new(),
+            value: Json::Object(Object::from_iter([("n", Json::from(1_i64))])),
+        }])
+    }
+    fn reduce(&mut self, _: &[Json], _: &[Json]) -> Result<Json, FunctionError> {
+        panic!("a map-only index is not reduced")
+    }
+}
+
+#[test]
+fn an_index_that_hangs_can_be_deleted_and_leaves_nothing_behind() {
+    let database = Arc::new(Database::open(Arc::new(MemoryKv::new()), "0123456789abcdefghijkl").unwrap());
+    let (entered, release) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(())));
+    let held = release.lock().unwrap();
+    let events = MappedCollections::Named(vec![Collection::new("Events").unwrap()]);
+    let shape = FunctionShape { collections: events, group_by: None, fields: vec!["n".to_owned()] };
+    let source = Arc::new(Hanging { shape, entered: entered.clone(), release: release.clone() });
+    let natives = vec![NativeIndex { name: "Hangs".to_owned(), source }];
+    let registry = Registry::open(database.clone(), Arc::new(|| Timestamp(0)), natives).unwrap();
+    let fixture = Fixture { kv: Arc::default(), database, registry };
+    let hanging = fixture.index("Hangs");
+    fixture.put_event("e/1", "a", 1);
+    while !entered.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    assert!(fixture.registry.delete("Hangs").unwrap(), "the delete does not wait for the map");
+    fixture.put(sums(PLAIN));
+    assert_eq!(fixture.results("Sums"), [r#"{"kind":"a","n":1}"#], "others are put and indexed as ever");
+    let rows = fixture.index_rows();
+    drop(held);
+    // The worker gives its index back when it ends: then only this handle is left.
+    while Arc::strong_count(&hanging) > 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(fixture.index_rows(), rows, "what it was at when it was deleted is not committed");
 }
 
 #[test]

@@ -42,6 +42,8 @@ struct Reached {
 pub(crate) struct Control {
     pub stop: bool,
     pub paused: bool,
+    /// Whether the worker thread is alive.
+    pub running: bool,
     /// The newest etag the database told of.
     pub newest: Etag,
 }
@@ -53,6 +55,9 @@ pub struct Index {
     pub(crate) slot: Slot,
     pub(crate) control: Mutex<Control>,
     pub(crate) wake: Condvar,
+    /// Held by the worker while it commits a batch; `false` once the index has been told to stop. So nothing of a
+    /// worker that is still busy with a script can reach the store after its rows were removed.
+    pub(crate) may_commit: Mutex<bool>,
     name: RwLock<String>,
     definition: RwLock<Arc<IndexDefinition>>,
     filter: CollectionFilter,
@@ -89,6 +94,7 @@ impl Index {
             slot,
             control: Mutex::new(Control { paused, ..Control::default() }),
             wake: Condvar::new(),
+            may_commit: Mutex::new(true),
             name: RwLock::new(name),
             definition: RwLock::new(Arc::new(definition)),
             filter,
@@ -303,12 +309,29 @@ impl Index {
         *lock(&self.worker) = Some(worker);
     }
 
-    /// Stops the worker and waits until it has ended; a batch in progress is finished or given up.
-    pub(crate) fn stop(&self) {
-        lock(&self.control).stop = true;
+    /// Said by the worker thread about itself, first and last.
+    pub(crate) fn set_running(&self, running: bool) {
+        lock(&self.control).running = running;
         self.wake.notify_all();
+    }
+
+    /// Tells the worker to stop; from then on it commits nothing more. Waits for a commit in progress only.
+    pub(crate) fn close(&self) {
+        lock(&self.control).stop = true;
+        *lock(&self.may_commit) = false;
+        self.wake.notify_all();
+    }
+
+    /// [`Self::close`], then waits up to [`limits::WORKER_STOP_MS_MAX`] for the worker's thread. A script that does
+    /// not come back keeps its thread, and nothing else: the thread ends by itself when the script does.
+    pub(crate) fn stop(&self) {
+        self.close();
+        let wait = Duration::from_millis(limits::WORKER_STOP_MS_MAX);
+        let control = lock(&self.control);
+        let waited = self.wake.wait_timeout_while(control, wait, |control| control.running);
+        let running = waited.unwrap_or_else(PoisonError::into_inner).0.running;
         let worker = lock(&self.worker).take();
-        if let Some(worker) = worker {
+        if let Some(worker) = worker.filter(|_| !running) {
             // A panic in the worker was already turned into a failure of the index.
             let _ = worker.join();
         }

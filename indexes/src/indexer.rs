@@ -14,7 +14,7 @@ use crate::keys::{Kind, Reader, Slot, entry_key, put_bytes};
 use crate::limits;
 use crate::progress::Progress;
 use crate::reduce_tree::{ItemChange, Output, PageReducer, Presence, ReduceTree, TreeWork};
-use magpie_store::json::{Json, parse_stored_object};
+use magpie_store::json::{Json, parse_stored};
 use magpie_store::kv::{Batch, Direction, Space};
 use magpie_store::{CollectionFilter, DatabaseView, DocumentId, Etag, Timestamp, ordered};
 use std::collections::{BTreeMap, HashSet};
@@ -302,12 +302,6 @@ impl Indexer {
         }
         Ok(work)
     }
-
-    /// The feed this index reads.
-    #[must_use]
-    pub fn filter(&self) -> &CollectionFilter {
-        &self.filter
-    }
 }
 
 /// Folds the pages of one reduce key with the index's function.
@@ -321,9 +315,8 @@ impl PageReducer for KeyReducer<'_> {
     fn reduce(&mut self, values: &[&[u8]]) -> Result<Output, IndexError> {
         let mut inputs = Vec::with_capacity(values.len());
         for value in values {
-            let text = std::str::from_utf8(value)
-                .map_err(|_| IndexError::Corrupt("a map entry is not UTF-8".to_owned()))?;
-            inputs.push(Json::Object(parse_stored_object(text)));
+            let input = parse_stored(value);
+            inputs.push(input.map_err(|error| IndexError::Corrupt(format!("a value to reduce: {error}")))?);
         }
         let mut bytes = Vec::new();
         let error = match self.function.reduce(self.key, &inputs) {

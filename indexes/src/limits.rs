@@ -31,3 +31,5 @@ pub const BATCH_DOCUMENTS_MAX: usize = 1024;
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most errors of one index that are listed; all are counted.
 pub const ERRORS_LISTED_MAX: usize = 500;
+/// Longest wait for the thread of an index that was told to stop, in milliseconds.
+pub const WORKER_STOP_MS_MAX: u64 = 1_000;

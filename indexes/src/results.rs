@@ -4,7 +4,7 @@ use crate::error::IndexError;
 use crate::index::Index;
 use crate::keys::{self, Kind};
 use crate::reduce_tree::{Output, StoredResult};
-use magpie_store::json::{Json, parse_stored_object};
+use magpie_store::json::{Json, parse_stored};
 use magpie_store::kv::{Direction, Row, Space};
 use magpie_store::{DatabaseView, ordered};
 
@@ -71,7 +71,5 @@ fn result_json(row: &[u8]) -> Result<Option<Json>, IndexError> {
 }
 
 fn json(bytes: &[u8]) -> Result<Json, IndexError> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|_| IndexError::Corrupt("a result is not UTF-8".to_owned()))?;
-    Ok(Json::Object(parse_stored_object(text)))
+    parse_stored(bytes).map_err(|error| IndexError::Corrupt(format!("a result: {error}")))
 }

@@ -1,7 +1,8 @@
 //! The thread that owns an index: waits for changes, runs batches, commits them, publishes progress.
 //!
 //! Scripts run here and nowhere else while indexing, on a stack of their own size. A panic marks the index as failed
-//! and ends this thread only.
+//! and ends this thread only. A script that does not come back keeps this thread only: whoever stops the index forbids
+//! its commits and does not wait for ever.
 
 use crate::error::IndexError;
 use crate::index::{Index, lock};
@@ -31,6 +32,7 @@ pub(crate) fn start(
 ) -> Result<(), IndexError> {
     let owned = Arc::clone(index);
     let name = index.name();
+    index.set_running(true);
     let thread = std::thread::Builder::new()
         .name(format!("index {name}"))
         .stack_size(limits::SCRIPT_STACK_BYTES)
@@ -44,8 +46,12 @@ pub(crate) fn start(
                 }
             };
             owned.publish_end(failure);
+            owned.set_running(false);
         })
-        .map_err(|error| IndexError::Thread { name, cause: error.to_string() })?;
+        .map_err(|error| {
+            index.set_running(false);
+            IndexError::Thread { name, cause: error.to_string() }
+        })?;
     index.set_worker(thread);
     Ok(())
 }
@@ -68,6 +74,10 @@ fn run(index: &Index, database: &Database, clock: &Clock, caught_up: &CaughtUp) 
         let newest = view.last_etag();
         drop(view);
         if let Some(batch) = indexed.batch {
+            let may_commit = lock(&index.may_commit);
+            if !*may_commit {
+                return Ok(());
+            }
             database.commit_derived(batch)?;
         }
         progress = indexed.progress;

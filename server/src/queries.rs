@@ -247,7 +247,10 @@ fn run_once(
     if answer::client_has(&asked.headers, &etag) {
         return Ok((Some(etag), None));
     }
-    let index = index_name.and_then(|name| database.indexes().get(name));
+    let index = match index_name {
+        Some(name) => database.indexes().get_in(&view, name).map_err(QueryError::Index)?,
+        None => None,
+    };
     let progress = match index {
         Some(index) => Some(index.statistics(&view)?.progress),
         None => None,

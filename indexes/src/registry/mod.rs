@@ -357,10 +357,13 @@ impl Registry {
         Ok(self.database.purge_tombstones(seen_by_all)?)
     }
 
-    /// Stops all workers and waits until they have ended.
+    /// Stops all workers. Nothing of an index is committed after this; a worker whose script does not come back is
+    /// left behind after [`crate::limits::WORKER_STOP_MS_MAX`].
     pub fn stop(&self) {
         let guard = lock(&self.changes);
-        self.all().iter().for_each(|index| index.stop());
+        let all = self.all();
+        all.iter().for_each(|index| index.close());
+        all.iter().for_each(|index| index.stop());
         drop(guard);
     }
 }

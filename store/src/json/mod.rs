@@ -8,7 +8,7 @@ mod value;
 mod write;
 
 pub use number::{Decimal, Number};
-pub use parse::{JsonError, parse, parse_stored_object};
+pub use parse::{JsonError, parse, parse_stored, parse_stored_object};
 pub use value::{Json, Object};
 
 pub(crate) use write::object_text;
