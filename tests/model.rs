@@ -7,13 +7,15 @@
 #![cfg(test)]
 
 use magpie_indexes::border::Borders;
-use magpie_indexes::function::{Emitted, FunctionError, FunctionErrorKind, FunctionShape, IndexFunction};
+use magpie_indexes::function::{
+    Emitted, FunctionError, FunctionErrorKind, FunctionShape, IndexFunction, Loads,
+};
 use magpie_indexes::indexer::Indexer;
 use magpie_indexes::keys::{Kind, Slot};
 use magpie_indexes::progress::Progress;
 use magpie_indexes::reduce_tree::{Output, StoredResult};
 use magpie_indexes::signature::Signature;
-use magpie_indexes::{IndexError, MappedCollections};
+use magpie_indexes::{IndexError, MappedCollections, NoLoads};
 use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::{Direction, Space};
@@ -32,11 +34,11 @@ struct Totals;
 
 impl Totals {
     fn shape() -> FunctionShape {
-        FunctionShape {
-            collections: MappedCollections::Named(vec![Collection::new("Events").unwrap()]),
-            group_by: Some(vec!["group".to_owned()]),
-            fields: ["group", "total", "float", "count"].map(str::to_owned).to_vec(),
-        }
+        FunctionShape::new(
+            MappedCollections::Named(vec![Collection::new("Events").unwrap()]),
+            Some(vec!["group".to_owned()]),
+            ["group", "total", "float", "count"].map(str::to_owned).to_vec(),
+        )
     }
 }
 
@@ -45,7 +47,7 @@ fn failed(message: &str) -> FunctionError {
 }
 
 impl IndexFunction for Totals {
-    fn map(&mut self, document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+    fn map(&mut self, document: &Document, _: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
         let body = document.body_json();
         let value = body.get("value").and_then(Json::as_i64).unwrap_or(0);
         if value == 13 {
@@ -138,7 +140,7 @@ fn flat_fold(view: &DatabaseView<'_>) -> BTreeMap<String, (i64, i64)> {
     let filter = CollectionFilter::Named(vec![Collection::new("events").unwrap()]);
     let mut sums: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     for document in view.documents_in_etag_order(&filter, Etag(0)).unwrap() {
-        for emitted in Totals.map(&document.unwrap()).unwrap_or_default() {
+        for emitted in Totals.map(&document.unwrap(), &mut NoLoads).unwrap_or_default() {
             let sum = sums.entry(emitted.key[0].to_string()).or_default();
             sum.0 += emitted.value.get("total").and_then(Json::as_i64).unwrap();
             sum.1 += 1;

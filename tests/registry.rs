@@ -5,7 +5,7 @@
 use magpie_indexes::definition::{LockMode, REPLACEMENT_PREFIX};
 use magpie_indexes::{
     Emitted, FunctionError, FunctionShape, FunctionSource, Index, IndexDefinition, IndexError, IndexFunction,
-    IndexStatus, MappedCollections, NativeIndex, Registry,
+    IndexStatus, Loads, MappedCollections, NativeIndex, Registry,
 };
 use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
@@ -334,7 +334,7 @@ struct HangingFunction {
 }
 
 impl IndexFunction for HangingFunction {
-    fn map(&mut self, _: &Document) -> Result<Vec<Emitted>, FunctionError> {
+    fn map(&mut self, _: &Document, _: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
         self.entered.store(true, Ordering::SeqCst);
         drop(self.release.lock().unwrap());
         Ok(vec![Emitted {
@@ -353,7 +353,7 @@ fn an_index_that_hangs_can_be_deleted_and_leaves_nothing_behind() {
     let (entered, release) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(())));
     let held = release.lock().unwrap();
     let events = MappedCollections::Named(vec![Collection::new("Events").unwrap()]);
-    let shape = FunctionShape { collections: events, group_by: None, fields: vec!["n".to_owned()] };
+    let shape = FunctionShape::new(events, None, vec!["n".to_owned()]);
     let source = Arc::new(Hanging { shape, entered: entered.clone(), release: release.clone() });
     let natives = vec![NativeIndex { name: "Hangs".to_owned(), source }];
     let registry = Registry::open(database.clone(), Arc::new(|| Timestamp(0)), natives).unwrap();

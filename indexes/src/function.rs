@@ -1,7 +1,8 @@
 //! The seam to the authors of indexes: what a JavaScript index and a native Rust index both are.
 //!
-//! Map and reduce are pure: no clock, no random numbers, no I/O, no state kept between calls. They may be called
-//! again for the same input at any time and must then give the same output.
+//! Map, reduce and finalize are pure: no clock, no random numbers, no I/O, no state kept between calls. They may be
+//! called again for the same input at any time and must then give the same output. What a map reads besides its
+//! document comes through [`Loads`], which remembers it.
 
 use magpie_store::json::Json;
 use magpie_store::{Collection, Document};
@@ -17,15 +18,48 @@ pub enum MappedCollections {
     Named(Vec<Collection>),
 }
 
+/// The collections whose documents a map may load.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LoadedCollections {
+    /// It loads nothing.
+    #[default]
+    None,
+    /// The named ones.
+    Named(Vec<Collection>),
+    /// Any: a collection is named by a value that only running can tell.
+    All,
+}
+
 /// What an index takes in and gives out, known without running it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionShape {
     /// The collections whose documents are mapped.
     pub collections: MappedCollections,
+    /// The collections whose documents the maps load.
+    pub loads: LoadedCollections,
+    /// Whether the reduced value of a key goes through [`IndexFunction::finalize`].
+    pub finalizes: bool,
     /// The group-by fields of a map-reduce index in the order of its key; `None` for a map-only index.
     pub group_by: Option<Vec<String>>,
-    /// The names of the output fields as far as they are known, in order of first appearance.
+    /// The names of the fields of the map outputs as far as they are known, in order of first appearance.
     pub fields: Vec<String>,
+    /// The names of the fields that finalize gives, as far as they are known; empty without a finalize.
+    pub finalized_fields: Vec<String>,
+}
+
+impl FunctionShape {
+    /// The shape of an index without loads and finalize.
+    #[must_use]
+    pub fn new(collections: MappedCollections, group_by: Option<Vec<String>>, fields: Vec<String>) -> Self {
+        Self {
+            collections,
+            loads: LoadedCollections::None,
+            finalizes: false,
+            group_by,
+            fields,
+            finalized_fields: Vec::new(),
+        }
+    }
 }
 
 /// One output of a map call.
@@ -37,13 +71,33 @@ pub struct Emitted {
     pub value: Json,
 }
 
+/// Where a map gets other documents from.
+pub trait Loads {
+    /// The document with this id if it is in `collection` (in any when `None`), as of the snapshot that is mapped.
+    /// When it is `tracked`, the document being mapped is mapped again whenever the loaded one is changed, created or
+    /// deleted.
+    ///
+    /// A failing store gives `None` and is told to whoever made the loads: the call's outcome is then not used.
+    fn load(&mut self, id: &str, collection: Option<&Collection>, tracked: bool) -> Option<Arc<Document>>;
+}
+
+/// Loads for indexes that load nothing.
+#[derive(Debug, Default)]
+pub struct NoLoads;
+
+impl Loads for NoLoads {
+    fn load(&mut self, _: &str, _: Option<&Collection>, _: bool) -> Option<Arc<Document>> {
+        None
+    }
+}
+
 /// The compiled functions of one index. It lives on one thread.
 pub trait IndexFunction {
     /// Maps one document of a mapped collection to its outputs, in a fixed order; empty when it gives none.
     ///
     /// # Errors
     /// When the function fails on this document; the document then contributes nothing.
-    fn map(&mut self, document: &Document) -> Result<Vec<Emitted>, FunctionError>;
+    fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError>;
 
     /// Folds map outputs or earlier reduce outputs of one key into one JSON object of the same shape.
     ///
@@ -52,6 +106,34 @@ pub trait IndexFunction {
     /// # Errors
     /// When the function fails; the key then has no result.
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError>;
+
+    /// Turns the reduced value of a whole key into its result, a JSON object; `None` when the key shall have none. Its
+    /// output is never reduced. Only called when [`FunctionShape::finalizes`].
+    ///
+    /// # Errors
+    /// When the function fails; the key then has no result.
+    fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {
+        Ok(Some(reduced.clone()))
+    }
+
+    /// The fields of the document that [`Self::map`] read last whose numbers a double could not hold, each once, as
+    /// paths such as `items[].price`. Empty when the functions see numbers as they are.
+    fn inexact_fields(&self) -> &[String] {
+        &[]
+    }
+
+    /// [`Self::reduce`], and where it changed one of the values it was given, as a path such as `values[0].files`. For
+    /// the law check; functions that cannot change their input say `None`.
+    ///
+    /// # Errors
+    /// Those of [`Self::reduce`].
+    fn reduce_watched(
+        &mut self,
+        key: &[Json],
+        values: &[Json],
+    ) -> Result<(Json, Option<String>), FunctionError> {
+        Ok((self.reduce(key, values)?, None))
+    }
 }
 
 /// Makes [`IndexFunction`]s on whatever thread needs one.

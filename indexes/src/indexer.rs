@@ -8,7 +8,7 @@ use crate::border::Borders;
 use crate::error::IndexError;
 use crate::faults::{FaultAction, decode_key, describe_key};
 use crate::function::{
-    Emitted, FunctionError, FunctionErrorKind, FunctionShape, IndexFunction, MappedCollections,
+    Emitted, FunctionError, FunctionErrorKind, FunctionShape, IndexFunction, MappedCollections, NoLoads,
 };
 use crate::keys::{Kind, Reader, Slot, entry_key, put_bytes};
 use crate::limits;
@@ -128,7 +128,7 @@ impl Indexer {
         let mut failure = None;
         if let Some(document) = &document {
             gathered.progress.map_attempts += 1;
-            match self.function.map(document).and_then(|emitted| self.encode(emitted)) {
+            match self.function.map(document, &mut NoLoads).and_then(|emitted| self.encode(emitted)) {
                 Ok(encoded) => emitted = encoded,
                 Err(error) => failure = Some(error),
             }
@@ -166,7 +166,7 @@ impl Indexer {
                 )));
             }
             let mut value = Vec::new();
-            output.value.write_to(&mut value);
+            output.value.write_stored_to(&mut value);
             Ok((key, value))
         };
         let has_entry = |output: &Emitted| {
@@ -321,7 +321,7 @@ impl PageReducer for KeyReducer<'_> {
         let mut bytes = Vec::new();
         let error = match self.function.reduce(self.key, &inputs) {
             Ok(output) => {
-                output.write_to(&mut bytes);
+                output.write_stored_to(&mut bytes);
                 if bytes.len() <= limits::REDUCE_OUTPUT_BYTES_MAX {
                     return Ok(Output::Value(bytes));
                 }

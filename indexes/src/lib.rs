@@ -60,7 +60,10 @@ mod worker;
 
 pub use definition::IndexDefinition;
 pub use error::IndexError;
-pub use function::{Emitted, FunctionError, FunctionShape, FunctionSource, IndexFunction, MappedCollections};
+pub use function::{
+    Emitted, FunctionError, FunctionShape, FunctionSource, IndexFunction, LoadedCollections, Loads,
+    MappedCollections, NoLoads,
+};
 pub use index::{Index, IndexStatistics, IndexStatus};
 pub use registry::{NativeIndex, Registry};
 pub use worker::Clock;

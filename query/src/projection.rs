@@ -153,6 +153,7 @@ pub(crate) fn bytes(value: &Json) -> usize {
     match value {
         Json::Null | Json::Bool(_) => 5,
         Json::Number(number) => number.to_string().len() + 1,
+        Json::ScriptNumber(number) => number.to_string().len() + 3,
         Json::String(text) => text.len() + 3,
         Json::Array(items) => 2 + items.iter().map(bytes).sum::<usize>(),
         Json::Object(object) => {

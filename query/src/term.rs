@@ -4,7 +4,7 @@
 //! nested ones included; an object as a value is its JSON text.
 
 use crate::ast::{FieldPath, PathIndex};
-use magpie_store::json::{Json, Number, Object};
+use magpie_store::json::{Json, Number, Object, ScriptNumber};
 use std::borrow::Cow;
 
 /// One indexed value.
@@ -174,6 +174,15 @@ fn any_leaf(value: &Json, test: &mut dyn FnMut(&Term<'_>) -> bool) -> bool {
         Json::Null => test(&Term::Null),
         Json::Bool(value) => test(&Term::Bool(*value)),
         Json::Number(number) => test(&Term::Number(Cow::Borrowed(number))),
+        Json::ScriptNumber(number) => match number {
+            ScriptNumber::BigInt(value) => {
+                let number = Number::from_valid_text(&value.to_string());
+                test(&Term::Number(Cow::Owned(number)))
+            }
+            ScriptNumber::NaN => test(&Term::Text("NaN")),
+            ScriptNumber::Infinity => test(&Term::Text("Infinity")),
+            ScriptNumber::NegativeInfinity => test(&Term::Text("-Infinity")),
+        },
         Json::String(text) => test(&Term::Text(text)),
         Json::Array(items) => items.iter().any(|item| any_leaf(item, test)),
         Json::Object(object) => test(&Term::Object(object)),

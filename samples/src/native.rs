@@ -4,7 +4,7 @@
 //! Strings are ordered as scripts order them ([`ScriptOrder`]), so that both twins of a sample sort alike.
 
 use magpie_indexes::function::{
-    Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction,
+    Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, Loads,
     MappedCollections, SharedSource,
 };
 use magpie_store::json::{Json, Object};
@@ -37,11 +37,11 @@ impl NativeSource {
         (map, reduce): (Map, Reduce),
     ) -> SharedSource {
         let collections = collections.iter().filter_map(|name| Collection::new(name).ok()).collect();
-        let shape = FunctionShape {
-            collections: MappedCollections::Named(collections),
-            group_by: Some(vec![group_by.to_owned()]),
-            fields: fields.iter().map(|&field| field.to_owned()).collect(),
-        };
+        let shape = FunctionShape::new(
+            MappedCollections::Named(collections),
+            Some(vec![group_by.to_owned()]),
+            fields.iter().map(|&field| field.to_owned()).collect(),
+        );
         Arc::new(Self { shape, revision, map, reduce })
     }
 }
@@ -66,7 +66,7 @@ struct NativeFunction {
 }
 
 impl IndexFunction for NativeFunction {
-    fn map(&mut self, document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+    fn map(&mut self, document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
         (self.map)(document)
     }
 

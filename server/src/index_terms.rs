@@ -69,6 +69,7 @@ impl Terms {
             Json::String(text) if text.is_empty() => "\u{3}".to_owned(),
             Json::String(text) if is_kept(text) => text.clone(),
             Json::String(text) => text.to_lowercase(),
+            Json::ScriptNumber(number) => number.to_string(),
             Json::Bool(_) | Json::Number(_) | Json::Object(_) => value.to_string(),
         };
         if self.after.as_ref().is_some_and(|after| term <= *after) {

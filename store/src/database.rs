@@ -124,6 +124,41 @@ impl Database {
         self.commit(batch, Durability::Buffered)
     }
 
+    /// Commits rows of indexes together with documents made of them: both or neither, and like any document on disk
+    /// when it returns. Gives the newest etag after it.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`]; after [`StoreError::Conflict`] and [`StoreError::CollectionMismatch`] nothing was
+    /// written, the rows included.
+    pub fn commit_derived_with(
+        &self,
+        rows: Batch,
+        documents: Vec<Command>,
+        now: Timestamp,
+    ) -> Result<Etag, StoreError> {
+        let mut committed = self.lock_committed();
+        self.check_writable()?;
+        let stop = StopOnPanic(self);
+        let (mut batch, layer) = {
+            let view = self.kv.snapshot();
+            let mut group = Group::new(view.as_ref(), &self.id, &committed);
+            group.run(documents, now)?;
+            group.finish()
+        };
+        batch.append(rows);
+        self.commit(batch, Durability::Synced)?;
+        let before = committed.last_etag;
+        layer.settle(&mut committed);
+        let after = committed.last_etag;
+        self.published.store(after.0, Ordering::Release);
+        drop(stop);
+        drop(committed);
+        if after != before {
+            self.tell_listeners(after);
+        }
+        Ok(after)
+    }
+
     /// Commits settings, such as index definitions, and waits for the disk. In [`Space::Meta`] its keys must not
     /// begin with `s/`.
     ///

@@ -175,6 +175,9 @@ impl fmt::Display for ChangeVector {
     }
 }
 
+/// The flag of documents that an index made.
+const ARTIFICIAL: &str = "Artificial";
+
 /// A stored document. Body and metadata are kept as compact JSON text, so that reading back costs no parsing.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -203,6 +206,18 @@ impl Document {
     #[must_use]
     pub fn metadata_json(&self) -> Object {
         crate::json::parse_stored_object(&self.metadata)
+    }
+
+    /// Whether an index made it of its results: its `@flags` hold `Artificial`.
+    #[must_use]
+    pub fn is_artificial(&self) -> bool {
+        // Most documents are told apart without parsing.
+        self.metadata.contains(ARTIFICIAL)
+            && self
+                .metadata_json()
+                .get("@flags")
+                .and_then(Json::as_str)
+                .is_some_and(|flags| flags.split(',').any(|flag| flag.trim() == ARTIFICIAL))
     }
 
     /// The full `@metadata` of the wire: the client's keys, then `@id`, `@change-vector`, `@last-modified`.

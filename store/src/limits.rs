@@ -14,3 +14,5 @@ pub const NUMBER_CHARS_MAX: usize = 4096;
 pub const NUMBER_EXPONENT_MAX: i64 = 99_999;
 /// Most bytes that one group commit gathers before it is written.
 pub const GROUP_COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most decimal digits of a BigInt of a script.
+pub const BIG_INT_DIGITS_MAX: usize = 20_000;

@@ -3,36 +3,49 @@
 //! The value order is: null < false < true < numbers by exact value < strings bytewise < arrays < objects. Arrays
 //! compare element by element, then the shorter first; objects compare like the array of their (key, value) pairs
 //! sorted by key. Numbers compare by value however they are written: `1`, `1.0` and `1e0` have the same bytes, `-0`
-//! those of `0`.
+//! those of `0`. The numbers of scripts stand among them by value: a BigInt next to the number it equals, on the far
+//! side of zero, but never with the same bytes, as a script tells them apart; the infinities at the ends, and NaN behind all.
 //!
 //! Every encoding is prefix-free, so encodings can be strung together and still compare like the tuple of values.
 //!
 //! ```text
 //! null    05            false  10            true  11
-//! zero    21            positive  22 exponent digits 00            negative  20, then the rest inverted bit by bit
+//! zero    21            positive  23 exponent digits 00            negative  20, then the rest inverted bit by bit
 //!         exponent (of 0.d1d2.. x 10^e): -100..=100 as one byte 128 + e; below: 00, above: ff, then e + 2^23 in 3 bytes
-//!         digits: pairs, each one byte 1 + value; an odd last digit is paired with 0
+//!         digits: pairs, each one byte 2 + value; an odd last digit is paired with 0
+//! BigInt  zero 22; others as the number with the last byte 01
+//! -Infinity  1f         Infinity  24         NaN  25
 //! string  30 bytes (00 as 00 ff) 00 01
 //! array   40 elements 00
 //! object  50 (string value)* sorted by key 00
 //! ```
 
 use crate::error::StoreError;
-use crate::json::{Decimal, Json, Number, Object};
-use crate::limits::JSON_DEPTH_MAX;
+use crate::json::{BigInt, Decimal, Json, Number, Object, ScriptNumber};
+use crate::limits::{BIG_INT_DIGITS_MAX, JSON_DEPTH_MAX};
 use std::cmp::Ordering;
 
 const END: u8 = 0x00;
 const NULL: u8 = 0x05;
 const FALSE: u8 = 0x10;
 const TRUE: u8 = 0x11;
+const NEGATIVE_INFINITY: u8 = 0x1f;
 const NEGATIVE: u8 = 0x20;
 const ZERO: u8 = 0x21;
-const POSITIVE: u8 = 0x22;
+const BIG_ZERO: u8 = 0x22;
+const POSITIVE: u8 = 0x23;
+const INFINITY: u8 = 0x24;
+const NAN: u8 = 0x25;
 const STRING: u8 = 0x30;
 const ARRAY: u8 = 0x40;
 const OBJECT: u8 = 0x50;
 
+/// Ends the digits of a BigInt.
+const BIG_END: u8 = 0x01;
+/// What a pair of digits is written as, less its value.
+const PAIR: u8 = 2;
+/// The greatest pair of digits as it is written.
+const PAIR_MAX: u8 = PAIR + 99;
 const ESCAPED_ZERO: u8 = 0xff;
 const STRING_END: u8 = 0x01;
 const EXPONENT_SHORT_MAX: i64 = 100;
@@ -49,7 +62,8 @@ pub fn encode(value: &Json, out: &mut Vec<u8>) {
         Json::Null => out.push(NULL),
         Json::Bool(false) => out.push(FALSE),
         Json::Bool(true) => out.push(TRUE),
-        Json::Number(number) => encode_number(&number.decimal(), out),
+        Json::Number(number) => encode_number(&number.decimal(), NumberKind::Double, out),
+        Json::ScriptNumber(number) => encode_script_number(number, out),
         Json::String(text) => encode_str(text, out),
         Json::Array(items) => {
             out.push(ARRAY);
@@ -89,6 +103,9 @@ pub fn compare(left: &Json, right: &Json) -> Ordering {
     match (left, right) {
         (Json::Bool(a), Json::Bool(b)) => a.cmp(b),
         (Json::Number(a), Json::Number(b)) => a.cmp_value(b),
+        (Json::ScriptNumber(a), Json::ScriptNumber(b)) => a.cmp(b),
+        (Json::Number(a), Json::ScriptNumber(b)) => number_with_script_number(a, b),
+        (Json::ScriptNumber(a), Json::Number(b)) => number_with_script_number(b, a).reverse(),
         (Json::String(a), Json::String(b)) => a.as_bytes().cmp(b.as_bytes()),
         (Json::Array(a), Json::Array(b)) => {
             let unequal = a.iter().zip(b).map(|(x, y)| compare(x, y)).find(|order| order.is_ne());
@@ -109,7 +126,7 @@ fn rank(value: &Json) -> u8 {
     match value {
         Json::Null => 0,
         Json::Bool(_) => 1,
-        Json::Number(_) => 2,
+        Json::Number(_) | Json::ScriptNumber(_) => 2,
         Json::String(_) => 3,
         Json::Array(_) => 4,
         Json::Object(_) => 5,
@@ -122,9 +139,40 @@ fn sorted_pairs(object: &Object) -> Vec<(&str, &Json)> {
     pairs
 }
 
-fn encode_number(number: &Decimal, out: &mut Vec<u8>) {
+fn number_with_script_number(number: &Number, script: &ScriptNumber) -> Ordering {
+    match script.decimal() {
+        Some(decimal) => {
+            let when_equal = if decimal.negative { Ordering::Greater } else { Ordering::Less };
+            number.decimal().cmp(&decimal).then(when_equal)
+        }
+        None if *script == ScriptNumber::NegativeInfinity => Ordering::Greater,
+        None => Ordering::Less,
+    }
+}
+
+fn encode_script_number(number: &ScriptNumber, out: &mut Vec<u8>) {
+    match number {
+        ScriptNumber::NaN => out.push(NAN),
+        ScriptNumber::Infinity => out.push(INFINITY),
+        ScriptNumber::NegativeInfinity => out.push(NEGATIVE_INFINITY),
+        ScriptNumber::BigInt(_) => {
+            if let Some(decimal) = number.decimal() {
+                encode_number(&decimal, NumberKind::BigInt, out);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NumberKind {
+    Double,
+    BigInt,
+}
+
+fn encode_number(number: &Decimal, kind: NumberKind, out: &mut Vec<u8>) {
+    let big = kind == NumberKind::BigInt;
     if number.digits.is_empty() {
-        out.push(ZERO);
+        out.push(if big { BIG_ZERO } else { ZERO });
         return;
     }
     out.push(if number.negative { NEGATIVE } else { POSITIVE });
@@ -133,9 +181,9 @@ fn encode_number(number: &Decimal, out: &mut Vec<u8>) {
     for pair in number.digits.chunks(2) {
         let tens = pair.first().copied().unwrap_or(0);
         let ones = pair.get(1).copied().unwrap_or(0);
-        out.push(1 + tens * 10 + ones);
+        out.push(PAIR + tens * 10 + ones);
     }
-    out.push(END);
+    out.push(if big { BIG_END } else { END });
     if number.negative {
         for byte in out.iter_mut().skip(begin) {
             *byte = !*byte;
@@ -191,6 +239,10 @@ impl Reader<'_> {
             FALSE => Ok(Json::Bool(false)),
             TRUE => Ok(Json::Bool(true)),
             ZERO => Ok(Json::from(0_i64)),
+            BIG_ZERO => Ok(Json::from(BigInt::ZERO)),
+            NEGATIVE_INFINITY => Ok(Json::ScriptNumber(ScriptNumber::NegativeInfinity)),
+            INFINITY => Ok(Json::ScriptNumber(ScriptNumber::Infinity)),
+            NAN => Ok(Json::ScriptNumber(ScriptNumber::NaN)),
             NEGATIVE => self.number(true),
             POSITIVE => self.number(false),
             STRING => Ok(Json::String(self.string()?)),
@@ -268,26 +320,41 @@ impl Reader<'_> {
                 exponent
             }
         };
-        let digits = self.digits(flip)?;
+        let (digits, kind) = self.digits(flip)?;
+        if kind == NumberKind::BigInt {
+            return self.big_int(negative, exponent, &digits);
+        }
         Ok(Json::Number(Number::from_valid_text(&canonical_text(negative, exponent, &digits))))
     }
 
-    fn digits(&mut self, flip: u8) -> Result<Vec<u8>, StoreError> {
+    /// A BigInt of these digits and as many zeros behind them as the exponent says.
+    fn big_int(&self, negative: bool, exponent: i64, digits: &[u8]) -> Result<Json, StoreError> {
+        let places = usize::try_from(exponent).ok();
+        let places = places.filter(|places| (digits.len()..=BIG_INT_DIGITS_MAX).contains(places));
+        let places = places.ok_or_else(|| self.corrupt("a BigInt with a fraction, or too long, before"))?;
+        let sign = if negative { "-" } else { "" };
+        let figures: String = digits.iter().map(|digit| char::from(b'0' + digit)).collect();
+        let text = format!("{sign}{figures}{}", "0".repeat(places - digits.len()));
+        text.parse::<BigInt>().map(Json::from).map_err(|_| self.corrupt("no BigInt before"))
+    }
+
+    fn digits(&mut self, flip: u8) -> Result<(Vec<u8>, NumberKind), StoreError> {
         let mut digits = Vec::new();
-        loop {
+        let kind = loop {
             match self.byte()? ^ flip {
-                END => break,
-                pair @ 1..=100 => digits.extend_from_slice(&[(pair - 1) / 10, (pair - 1) % 10]),
+                END => break NumberKind::Double,
+                BIG_END => break NumberKind::BigInt,
+                pair @ PAIR..=PAIR_MAX => digits.extend_from_slice(&[(pair - PAIR) / 10, (pair - PAIR) % 10]),
                 _ => return Err(self.corrupt("no digit pair before")),
             }
-        }
+        };
         if digits.last() == Some(&0) {
             digits.pop();
         }
         if digits.first().is_none_or(|digit| *digit == 0) || digits.last() == Some(&0) {
             return Err(self.corrupt("digits not in canonical form before"));
         }
-        Ok(digits)
+        Ok((digits, kind))
     }
 }
 

@@ -2,7 +2,9 @@
 
 #![cfg(test)]
 
-use magpie_store::json::{Json, Number, Object, parse, parse_stored_object};
+use magpie_store::json::{
+    BigInt, Json, Number, Object, ScriptNumber, parse, parse_stored, parse_stored_object,
+};
 use magpie_store::limits::{JSON_DEPTH_MAX, NUMBER_CHARS_MAX};
 use proptest::prelude::*;
 
@@ -281,5 +283,34 @@ proptest! {
         if let Ok(value) = parse(text.as_bytes()) {
             prop_assert_eq!(parse(value.to_string().as_bytes()), Ok(value));
         }
+    }
+}
+
+#[test]
+fn numbers_of_scripts_are_stored_tagged_and_leave_as_strings() {
+    let big = |text: &str| Json::from(text.parse::<BigInt>().unwrap());
+    for (value, stored, wire) in [
+        (big("0"), "0n", "\"0\""),
+        (big("-5905512001181577600"), "-5905512001181577600n", "\"-5905512001181577600\""),
+        (
+            big("170141183460469231731687303715884105728"),
+            "170141183460469231731687303715884105728n",
+            "\"170141183460469231731687303715884105728\"",
+        ),
+        (Json::ScriptNumber(ScriptNumber::NaN), "NaN", "\"NaN\""),
+        (Json::ScriptNumber(ScriptNumber::Infinity), "Infinity", "\"Infinity\""),
+        (Json::ScriptNumber(ScriptNumber::NegativeInfinity), "-Infinity", "\"-Infinity\""),
+    ] {
+        let object =
+            Json::Object(Object::from_iter([("a", Json::Array(vec![value.clone(), Json::from(1_i64)]))]));
+        let mut text = Vec::new();
+        object.write_stored_to(&mut text);
+        assert_eq!(String::from_utf8(text.clone()).unwrap(), format!("{{\"a\":[{stored},1]}}"));
+        assert_eq!(parse_stored(&text).unwrap(), object, "a script gets back what it gave");
+        assert_eq!(object.to_string(), format!("{{\"a\":[{wire},1]}}"));
+        assert!(parse(stored.as_bytes()).is_err(), "{stored} is no JSON at the door");
+    }
+    for damaged in ["1.5n", "1e3n", "-n", "Nan", "n", "--Infinity", "1nn"] {
+        assert!(parse_stored(damaged.as_bytes()).is_err(), "{damaged}");
     }
 }

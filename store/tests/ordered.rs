@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use magpie_store::json::{Json, Number, Object, parse};
+use magpie_store::json::{BigInt, Json, Number, Object, ScriptNumber, parse_stored};
 use magpie_store::ordered::{compare, decode, encode, encode_str};
 use proptest::prelude::*;
 use std::cmp::Ordering;
@@ -14,7 +14,7 @@ fn encoded(value: &Json) -> Vec<u8> {
 }
 
 fn parsed(text: &str) -> Json {
-    parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    parse_stored(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// From smallest to largest; those on one line are equal.
@@ -22,10 +22,13 @@ const ASCENDING: &[&[&str]] = &[
     &["null"],
     &["false"],
     &["true"],
+    &["-Infinity"],
     &["-1e99999"],
     &["-1e101"],
     &["-1e100", "-10e99"],
+    &["-18446744073709551616n"],
     &["-18446744073709551616"],
+    &["-10n"],
     &["-10", "-1e1", "-10.0"],
     &["-9.99"],
     &["-9.9"],
@@ -36,6 +39,7 @@ const ASCENDING: &[&[&str]] = &[
     &["-1e-101"],
     &["-1e-99999"],
     &["0", "-0", "0.0", "-0.00", "0e7"],
+    &["0n", "-0n"],
     &["1e-99999"],
     &["1e-102"],
     &["1e-101"],
@@ -44,20 +48,26 @@ const ASCENDING: &[&[&str]] = &[
     &["0.1", "1e-1", "0.10"],
     &["0.11"],
     &["1", "1.0", "1e0", "10e-1", "0.1E+1"],
+    &["1n"],
     &["1.5"],
     &["9"],
     &["10"],
     &["99"],
+    &["99n"],
     &["100"],
+    &["100n"],
     &["101"],
     &["9007199254740992"],
     &["9007199254740993"],
+    &["9007199254740993n"],
     &["9223372036854775807"],
     &["9223372036854775808", "9223372036854775808.0"],
     &["1e99"],
     &["1e100"],
     &["1e101"],
     &["1e99999"],
+    &["Infinity"],
+    &["NaN"],
     &["\"\""],
     &["\"\\u0000\""],
     &["\"\\u0000\\u0000\""],
@@ -143,11 +153,17 @@ fn the_layout_is_as_documented() {
         ("false", &[0x10]),
         ("true", &[0x11]),
         ("0", &[0x21]),
-        ("7", &[0x22, 129, 71, 0]),
-        ("1234.5", &[0x22, 132, 13, 35, 51, 0]),
-        ("-7", &[0x20, !129, !71, !0]),
-        ("1e200", &[0x22, 0xff, 0x80, 0x00, 201, 11, 0]),
-        ("1e-200", &[0x22, 0x00, 0x7f, 0xff, 57, 11, 0]),
+        ("7", &[0x23, 129, 72, 0]),
+        ("1234.5", &[0x23, 132, 14, 36, 52, 0]),
+        ("-7", &[0x20, !129, !72, !0]),
+        ("0n", &[0x22]),
+        ("7n", &[0x23, 129, 72, 1]),
+        ("-7n", &[0x20, !129, !72, !1]),
+        ("-Infinity", &[0x1f]),
+        ("Infinity", &[0x24]),
+        ("NaN", &[0x25]),
+        ("1e200", &[0x23, 0xff, 0x80, 0x00, 201, 12, 0]),
+        ("1e-200", &[0x23, 0x00, 0x7f, 0xff, 57, 12, 0]),
         ("\"a\\u0000\"", &[0x30, b'a', 0, 0xff, 0, 1]),
         ("[null,[]]", &[0x40, 0x05, 0x40, 0, 0]),
         ("{\"b\":true,\"a\":0}", &[0x50, 0x30, b'a', 0, 1, 0x21, 0x30, b'b', 0, 1, 0x11, 0]),
@@ -163,18 +179,22 @@ fn damaged_bytes_are_refused() {
         &[0x00],
         &[0x06],
         &[0xff],
-        &[0x22],
-        &[0x22, 129],
-        &[0x22, 129, 0],
-        &[0x22, 129, 71],
-        &[0x22, 129, 1, 0],
-        &[0x22, 129, 5, 11, 0],
-        &[0x22, 129, 11, 1, 0],
-        &[0x22, 129, 102, 0],
-        &[0x22, 20, 71, 0],
-        &[0x22, 250, 71, 0],
-        &[0x22, 0xff, 0x80, 0, 5, 71, 0],
-        &[0x22, 0x00, 0x80, 0, 201, 71, 0],
+        &[0x23],
+        &[0x23, 129],
+        &[0x23, 129, 0],
+        &[0x23, 129, 72],
+        &[0x23, 129, 2, 0],
+        &[0x23, 129, 6, 12, 0],
+        &[0x23, 129, 12, 2, 0],
+        &[0x23, 129, 102, 0],
+        &[0x23, 20, 72, 0],
+        &[0x23, 250, 72, 0],
+        &[0x23, 0xff, 0x80, 0, 5, 72, 0],
+        &[0x23, 0x00, 0x80, 0, 201, 72, 0],
+        // A BigInt with a fraction, and one that is too long.
+        &[0x23, 128, 12, 1],
+        &[0x23, 129, 17, 1],
+        &[0x23, 0xff, 0x81, 0, 0, 12, 1],
         &[0x30],
         &[0x30, b'a'],
         &[0x30, b'a', 0],
@@ -202,11 +222,21 @@ fn any_number() -> impl Strategy<Value = Number> {
     ]
 }
 
+fn any_script_number() -> impl Strategy<Value = ScriptNumber> {
+    prop_oneof![
+        (-50_i128..50).prop_map(ScriptNumber::from),
+        any::<i128>().prop_map(ScriptNumber::from),
+        any::<i64>().prop_map(|n| ScriptNumber::from(BigInt::from(n).pow(9))),
+        prop::sample::select(vec![ScriptNumber::NaN, ScriptNumber::Infinity, ScriptNumber::NegativeInfinity]),
+    ]
+}
+
 fn any_json() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         Just(Json::Null),
         any::<bool>().prop_map(Json::Bool),
         any_number().prop_map(Json::Number),
+        any_script_number().prop_map(Json::ScriptNumber),
         "[\u{0}\u{1}ab\u{e4}\u{ffff}]{0,4}".prop_map(Json::String),
         any::<String>().prop_map(Json::String),
     ];

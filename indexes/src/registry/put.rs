@@ -191,11 +191,7 @@ impl Registry {
     pub(super) fn source_or_broken(&self, definition: &IndexDefinition) -> SharedSource {
         self.source(definition).unwrap_or_else(|error| {
             Arc::new(BrokenSource {
-                shape: FunctionShape {
-                    collections: MappedCollections::Named(Vec::new()),
-                    group_by: None,
-                    fields: Vec::new(),
-                },
+                shape: FunctionShape::new(MappedCollections::Named(Vec::new()), None, Vec::new()),
                 canonical: format!("broken {definition:?}"),
                 error: FunctionError {
                     kind: FunctionErrorKind::Compile,

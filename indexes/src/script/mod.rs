@@ -108,14 +108,9 @@ impl ScriptSource {
             projections: maps.into_iter().map(|map| map.projection).collect(),
         };
         let (plan, registered) = try_load(plan)?;
-        let shape = FunctionShape {
-            collections: collections(&registered)?,
-            group_by: plan
-                .group_by
-                .as_ref()
-                .map(|group_by| group_by.fields.iter().map(|f| f.path.join(".")).collect()),
-            fields,
-        };
+        let group_by = plan.group_by.as_ref();
+        let group_by = group_by.map(|key| key.fields.iter().map(|f| f.path.join(".")).collect());
+        let shape = FunctionShape::new(collections(&registered)?, group_by, fields);
         Ok(Self { shape, canonical, plan: Arc::new(plan) })
     }
 }

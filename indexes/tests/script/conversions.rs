@@ -176,7 +176,7 @@ fn writing_to_a_document_does_not_reach_the_next_map() {
     ];
     with_index(&maps, None, |index| {
         let outputs: Vec<String> = index
-            .map(&document("t/1", r#"{"n":1,"o":{"x":1}}"#))
+            .map(&document("t/1", r#"{"n":1,"o":{"x":1}}"#), &mut magpie_indexes::NoLoads)
             .unwrap()
             .iter()
             .map(|emitted| emitted.value.to_string())

@@ -138,7 +138,12 @@ fn accepted_reduce_keys() {
         let expected: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
         assert_eq!(source.shape().group_by, Some(expected), "{key}");
         let emitted = with_index(&[MAP], Some(&reduce), |index| {
-            index.map(&document_in("sales", "s/1", r#"{"city":"Haifa","cat":"a"}"#)).unwrap()
+            index
+                .map(
+                    &document_in("sales", "s/1", r#"{"city":"Haifa","cat":"a"}"#),
+                    &mut magpie_indexes::NoLoads,
+                )
+                .unwrap()
         });
         assert_eq!(magpie_store::json::Json::Array(emitted[0].key.clone()).to_string(), given, "{key}");
     }
@@ -212,14 +217,14 @@ fn map_outputs_must_hold_the_group_by_fields() {
     let reduce = "groupBy(x => ({ a: x.a, b: x.b })).aggregate(g => ({ a: g.key.a, b: g.key.b }))";
     let map = "map('Things', d => { const o = { a: 1, n: 2 }; if (d.b !== 'none') o.b = d.b; return o; })";
     with_index(&[map], Some(reduce), |index| {
-        let error = index.map(&document("t/1", r#"{"b":"none"}"#)).unwrap_err();
+        let error = index.map(&document("t/1", r#"{"b":"none"}"#), &mut magpie_indexes::NoLoads).unwrap_err();
         assert_eq!(
             error.message,
             "The output of the mapping function does not contain all fields that the index is supposed to group by.\n\
              Output: {\"a\":1,\"n\":2}\nGroup by fields: a,b"
         );
         // An undefined property is there, and its key is null.
-        let emitted = index.map(&document("t/2", "{}")).unwrap();
+        let emitted = index.map(&document("t/2", "{}"), &mut magpie_indexes::NoLoads).unwrap();
         assert_eq!(emitted[0].key, [json("1"), json("null")]);
         assert_eq!(emitted[0].value.to_string(), r#"{"a":1,"n":2}"#);
     });
@@ -233,13 +238,13 @@ fn several_maps_of_one_collection_all_run() {
     ];
     with_index(&maps, None, |index| {
         let things: Vec<String> = index
-            .map(&document("t/1", "{}"))
+            .map(&document("t/1", "{}"), &mut magpie_indexes::NoLoads)
             .unwrap()
             .iter()
             .map(|emitted| emitted.value.to_string())
             .collect();
         assert_eq!(things, [r#"{"a":1}"#, r#"{"c":"t/1"}"#]);
-        let others = index.map(&document_in("OTHERS", "o/1", "{}")).unwrap();
+        let others = index.map(&document_in("OTHERS", "o/1", "{}"), &mut magpie_indexes::NoLoads).unwrap();
         assert_eq!(others.len(), 2);
     });
 }

@@ -237,8 +237,14 @@ fn an_index_works_on_after_a_stopped_call() {
     with_index(&[map], None, |index| {
         for round in 0..3 {
             for bad in [1, 2, 3] {
-                assert!(index.map(&document("t/1", &format!("{{\"bad\":{bad}}}"))).is_err());
-                let good = index.map(&document("t/2", &format!("{{\"v\":{round}}}"))).unwrap();
+                assert!(
+                    index
+                        .map(&document("t/1", &format!("{{\"bad\":{bad}}}")), &mut magpie_indexes::NoLoads)
+                        .is_err()
+                );
+                let good = index
+                    .map(&document("t/2", &format!("{{\"v\":{round}}}")), &mut magpie_indexes::NoLoads)
+                    .unwrap();
                 assert_eq!(good[0].value.to_string(), format!("{{\"v\":{round}}}"));
             }
         }

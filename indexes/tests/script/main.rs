@@ -18,7 +18,7 @@ mod source;
 use magpie_indexes::function::{FunctionErrorKind, Position};
 use magpie_indexes::limits::SCRIPT_STACK_BYTES;
 use magpie_indexes::script::ScriptSource;
-use magpie_indexes::{Emitted, FunctionError, FunctionSource, IndexFunction};
+use magpie_indexes::{Emitted, FunctionError, FunctionSource, IndexFunction, NoLoads};
 use magpie_store::json::{Json, parse};
 use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ pub fn on_script_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// Maps one document.
 pub fn map_one(map: &str, body: &str) -> Result<Vec<Emitted>, FunctionError> {
-    with_index(&[map], None, |index| index.map(&document("things/1", body)))
+    with_index(&[map], None, |index| index.map(&document("things/1", body), &mut NoLoads))
 }
 
 /// The only output of mapping one document, as JSON text.

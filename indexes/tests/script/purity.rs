@@ -7,7 +7,7 @@ use magpie_indexes::function::FunctionErrorKind::{Compile, Definition};
 fn repeatable(map: &str) -> Vec<String> {
     with_index(&[map], None, |index| {
         (0..3)
-            .map(|_| match index.map(&document("t/1", r#"{"n":1}"#)) {
+            .map(|_| match index.map(&document("t/1", r#"{"n":1}"#), &mut magpie_indexes::NoLoads) {
                 Ok(emitted) => emitted.iter().map(|one| one.value.to_string()).collect::<String>(),
                 Err(error) => error.to_string(),
             })

@@ -99,7 +99,13 @@ fn additional_sources_are_loaded_first() {
     let maps = ["map('Things', d => ({ u: up(d.name), z: helper.z }))".to_owned()];
     let source = ScriptSource::new("V/Src", &maps, None, &sources).unwrap();
     let text = super::on_script_thread(|| {
-        source.create().unwrap().map(&document("t/1", r#"{"name":"Ann"}"#)).unwrap()[0].value.to_string()
+        source
+            .create()
+            .unwrap()
+            .map(&document("t/1", r#"{"name":"Ann"}"#), &mut magpie_indexes::NoLoads)
+            .unwrap()[0]
+            .value
+            .to_string()
     });
     assert_eq!(text, r#"{"u":"ANN","z":42}"#);
     let broken = BTreeMap::from([("h.js".to_owned(), "function up( {".to_owned())]);

@@ -482,7 +482,7 @@ fn type_class(value: &Json) -> TypeClass {
     match value {
         Json::Null => TypeClass::Null,
         Json::Bool(_) => TypeClass::Bool,
-        Json::Number(_) => TypeClass::Number,
+        Json::Number(_) | Json::ScriptNumber(_) => TypeClass::Number,
         Json::String(_) => TypeClass::Text,
         Json::Array(_) | Json::Object(_) => TypeClass::Other,
     }
@@ -495,7 +495,7 @@ pub(super) fn type_name(value: &Json) -> &'static str {
         Json::Bool(true) => "True",
         Json::Bool(false) => "False",
         Json::Number(number) if number.as_i64().is_some() => "Long",
-        Json::Number(_) => "Double",
+        Json::Number(_) | Json::ScriptNumber(_) => "Double",
         Json::String(_) => "String",
         Json::Array(_) => "Array",
         Json::Object(_) => "Object",

@@ -4,11 +4,14 @@
 
 mod number;
 mod parse;
+mod script_number;
 mod value;
 mod write;
 
+pub use num_bigint::BigInt;
 pub use number::{Decimal, Number};
 pub use parse::{JsonError, parse, parse_stored, parse_stored_object};
+pub use script_number::ScriptNumber;
 pub use value::{Json, Object};
 
 pub(crate) use write::object_text;

@@ -7,8 +7,10 @@
 //! Positions are worked out from a byte offset when an error is made, so the good path does not count lines.
 
 use super::number::Number;
+use super::script_number::ScriptNumber;
 use super::value::{Json, Object};
 use crate::limits::{JSON_DEPTH_MAX, NUMBER_CHARS_MAX, NUMBER_EXPONENT_MAX};
+use num_bigint::BigInt;
 use std::collections::HashSet;
 use thiserror::Error;
 
@@ -48,7 +50,8 @@ pub fn parse(text: &[u8]) -> Result<Json, JsonError> {
     }
 }
 
-/// Parses text that was checked or written here before: limits and duplicate keys are not looked at again.
+/// Parses text that was checked or written here before: limits and duplicate keys are not looked at again. The tagged
+/// numbers of scripts, as [`Json::write_stored_to`] writes them, are understood here only.
 ///
 /// # Errors
 /// [`JsonError`] when it is not JSON all the same, so the stored bytes are damaged.
@@ -143,7 +146,8 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
             Some(b'"') => Ok(Json::String(self.string()?)),
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::array),
-            Some(b'-' | b'0'..=b'9') => Ok(Json::Number(self.number()?)),
+            Some(b'-' | b'0'..=b'9') => self.any_number(),
+            Some(b'N' | b'I') if STORED => self.any_number(),
             Some(b't') => self.word("true", Json::Bool(true)),
             Some(b'f') => self.word("false", Json::Bool(false)),
             Some(b'n') => self.word("null", Json::Null),
@@ -332,6 +336,37 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
             return Err(self.unexpected(place));
         }
         Ok(self.text.get(begin..self.at).unwrap_or(""))
+    }
+
+    /// The number with a name that comes next in stored text, and the length of the name.
+    fn named_number(&self) -> Option<(ScriptNumber, usize)> {
+        const NAMES: [(&str, ScriptNumber); 3] = [
+            ("NaN", ScriptNumber::NaN),
+            ("Infinity", ScriptNumber::Infinity),
+            ("-Infinity", ScriptNumber::NegativeInfinity),
+        ];
+        let rest = self.text.get(self.at..)?;
+        let found = NAMES.into_iter().find(|(name, _)| rest.starts_with(name));
+        found.map(|(name, number)| (number, name.len()))
+    }
+
+    /// A JSON number, or in stored text a BigInt: digits with an `n` behind them.
+    fn any_number(&mut self) -> Result<Json, Fault> {
+        if STORED && let Some((number, length)) = self.named_number() {
+            self.at += length;
+            return Ok(Json::ScriptNumber(number));
+        }
+        let begin = self.at;
+        let number = self.number()?;
+        if STORED && self.peek() == Some(b'n') {
+            let digits = self.text.get(begin..self.at).unwrap_or("");
+            let value = digits.parse::<BigInt>();
+            self.at += 1;
+            return value
+                .map(Json::from)
+                .map_err(|_| Fault { offset: begin, message: format!("'{digits}' is no BigInt") });
+        }
+        Ok(Json::Number(number))
     }
 
     fn number(&mut self) -> Result<Number, Fault> {

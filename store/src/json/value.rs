@@ -4,8 +4,10 @@
 //! that keeps them, lets a document forge a number through a magic key.
 
 use super::number::Number;
+use super::script_number::ScriptNumber;
+use num_bigint::BigInt;
 
-/// Any JSON value. Numbers are exact; objects keep insertion order and hold each key once.
+/// Any JSON value, and the numbers of scripts. Numbers are exact; objects keep insertion order and hold each key once.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Json {
     /// `null`
@@ -15,6 +17,8 @@ pub enum Json {
     Bool(bool),
     /// A number, digit for digit as it was written.
     Number(Number),
+    /// A number of an index script that JSON does not have; only index rows hold it. It leaves as a string.
+    ScriptNumber(ScriptNumber),
     /// A string without lone surrogates.
     String(String),
     /// An array.
@@ -145,6 +149,15 @@ impl Json {
         }
     }
 
+    /// The BigInt of a script, if it is one.
+    #[must_use]
+    pub fn as_big_int(&self) -> Option<&BigInt> {
+        match self {
+            Self::ScriptNumber(number) => number.as_big_int(),
+            _ => None,
+        }
+    }
+
     /// The number as an `i64`, if it is one exactly.
     #[must_use]
     pub fn as_i64(&self) -> Option<i64> {
@@ -221,6 +234,11 @@ impl From<Object> for Json {
 impl From<Number> for Json {
     fn from(value: Number) -> Self {
         Self::Number(value)
+    }
+}
+impl From<BigInt> for Json {
+    fn from(value: BigInt) -> Self {
+        Self::ScriptNumber(value.into())
     }
 }
 impl<T: Into<Json>> From<Option<T>> for Json {

@@ -1,48 +1,69 @@
 //! Compact JSON text: no white space, keys in the object's order, numbers digit for digit.
 //!
-//! Only what JSON demands is escaped: the quote, the backslash and the control characters below U+0020.
+//! Only what JSON demands is escaped: the quote, the backslash and the control characters below U+0020. The numbers of
+//! scripts leave as strings; stored text keeps their tags (see `script_number.rs`).
 
 use super::value::{Json, Object};
 use std::fmt;
 
+/// The text for the world outside.
+const WIRE: bool = false;
+/// The text of rows, which only [`super::parse_stored`] reads.
+const STORED: bool = true;
+
 impl Json {
-    /// Appends the compact text.
+    /// Appends the compact JSON text.
     pub fn write_to(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Null => out.extend_from_slice(b"null"),
-            Self::Bool(true) => out.extend_from_slice(b"true"),
-            Self::Bool(false) => out.extend_from_slice(b"false"),
-            Self::Number(number) => number.write_to(out),
-            Self::String(text) => write_string(text, out),
-            Self::Array(items) => {
-                out.push(b'[');
-                for (position, item) in items.iter().enumerate() {
-                    if position > 0 {
-                        out.push(b',');
-                    }
-                    item.write_to(out);
-                }
-                out.push(b']');
-            }
-            Self::Object(object) => object.write_to(out),
-        }
+        write::<WIRE>(self, out);
+    }
+
+    /// Appends the compact text under which index rows keep it: JSON but for the numbers of scripts.
+    pub fn write_stored_to(&self, out: &mut Vec<u8>) {
+        write::<STORED>(self, out);
     }
 }
 
 impl Object {
-    /// Appends the compact text.
+    /// Appends the compact JSON text.
     pub fn write_to(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        for (position, (key, value)) in self.iter().enumerate() {
-            if position > 0 {
-                out.push(b',');
-            }
-            write_string(key, out);
-            out.push(b':');
-            value.write_to(out);
-        }
-        out.push(b'}');
+        write_object::<WIRE>(self, out);
     }
+}
+
+fn write<const STORED: bool>(value: &Json, out: &mut Vec<u8>) {
+    match value {
+        Json::Null => out.extend_from_slice(b"null"),
+        Json::Bool(true) => out.extend_from_slice(b"true"),
+        Json::Bool(false) => out.extend_from_slice(b"false"),
+        Json::Number(number) => number.write_to(out),
+        Json::ScriptNumber(number) if STORED => number.write_stored(out),
+        Json::ScriptNumber(number) => write_string(&number.to_string(), out),
+        Json::String(text) => write_string(text, out),
+        Json::Array(items) => {
+            out.push(b'[');
+            for (position, item) in items.iter().enumerate() {
+                if position > 0 {
+                    out.push(b',');
+                }
+                write::<STORED>(item, out);
+            }
+            out.push(b']');
+        }
+        Json::Object(object) => write_object::<STORED>(object, out),
+    }
+}
+
+fn write_object<const STORED: bool>(object: &Object, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (position, (key, value)) in object.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        write_string(key, out);
+        out.push(b':');
+        write::<STORED>(value, out);
+    }
+    out.push(b'}');
 }
 
 fn write_string(text: &str, out: &mut Vec<u8>) {

@@ -9,7 +9,7 @@ use boa_engine::object::builtins::JsArray;
 use boa_engine::property::PropertyKey;
 use boa_engine::value::JsVariant;
 use boa_engine::{Context, JsError, JsObject, JsString, JsValue, js_string};
-use magpie_store::json::{Json, Number, Object};
+use magpie_store::json::{Json, Number, Object, ScriptNumber};
 
 /// What becomes of an undefined property of an output.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -277,12 +277,10 @@ impl Reader {
     }
 }
 
-/// Numbers that JSON does not have become the words that RavenDB stores for them.
+/// Numbers that JSON does not have stay what they are while they are in index rows.
 fn number(value: f64) -> Json {
     match Number::from_f64(value) {
         Some(number) => Json::Number(number),
-        None if value.is_nan() => Json::from("NaN"),
-        None if value > 0.0 => Json::from("Infinity"),
-        None => Json::from("-Infinity"),
+        None => ScriptNumber::from_f64(value).map_or(Json::Null, Json::ScriptNumber),
     }
 }

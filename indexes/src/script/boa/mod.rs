@@ -20,7 +20,7 @@ mod to_js;
 use super::dialect::{GroupBy, Projection};
 use super::errors::{definition_error, limit_error, run_error};
 use super::rewrite::Rewritten;
-use crate::function::{Emitted, FunctionError, IndexFunction};
+use crate::function::{Emitted, FunctionError, IndexFunction, Loads};
 use crate::limits::EMITS_PER_DOCUMENT_MAX;
 use boa_engine::object::builtins::{JsArray, JsFunction};
 use boa_engine::{Context, JsObject, JsString, JsValue};
@@ -122,7 +122,7 @@ impl BoaFunction {
 }
 
 impl IndexFunction for BoaFunction {
-    fn map(&mut self, document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+    fn map(&mut self, document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
         self.guarded(|engine, plan| engine.map(plan, document))
     }
 

@@ -5,9 +5,9 @@ use boa_engine::builtins::object::OrdinaryObject;
 use boa_engine::object::ObjectInitializer;
 use boa_engine::object::builtins::JsArray;
 use boa_engine::property::{PropertyDescriptor, PropertyKey};
-use boa_engine::{Context, JsObject, JsString, JsValue};
+use boa_engine::{Context, JsBigInt, JsObject, JsString, JsValue};
 use magpie_store::Document;
-use magpie_store::json::{Json, Number, Object};
+use magpie_store::json::{BigInt, Json, Number, Object, ScriptNumber};
 use std::collections::HashMap;
 
 /// How many property names are kept ready at most.
@@ -83,6 +83,7 @@ impl Writer {
             Json::Null => JsValue::null(),
             Json::Bool(value) => JsValue::from(*value),
             Json::Number(number) => self::number(number),
+            Json::ScriptNumber(number) => script_number(number),
             Json::String(text) => JsString::from(text.as_str()).into(),
             Json::Array(items) => {
                 let items: Vec<JsValue> = items.iter().map(|item| self.value(item, context)).collect();
@@ -143,6 +144,15 @@ impl Writer {
 /// one table of names; `JsObject::with_object_proto` would make a table for each.
 fn plain_object(context: &mut Context) -> JsObject {
     ObjectInitializer::with_native_data(OrdinaryObject, context).build()
+}
+
+fn script_number(number: &ScriptNumber) -> JsValue {
+    match number {
+        ScriptNumber::BigInt(value) => JsBigInt::new(BigInt::clone(value)).into(),
+        ScriptNumber::NaN => JsValue::nan(),
+        ScriptNumber::Infinity => JsValue::from(f64::INFINITY),
+        ScriptNumber::NegativeInfinity => JsValue::from(f64::NEG_INFINITY),
+    }
 }
 
 /// The nearest double; small integers in the engine's own form.
