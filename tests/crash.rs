@@ -84,8 +84,12 @@ fn write(client: &Client, round: u64, writer: u64, fates: &Fates, acknowledged: 
 }
 
 fn put_index(server: &ServerProcess) {
+    // A chain: sums by writer become documents, whose sum is the number of all events.
     let definition = r#"{"Indexes":[{"Name":"Sums","Maps":["map('Events', e => ({ writer: e.writer, n: e.n }))"],
-        "Reduce":"groupBy(x => x.writer).aggregate(g => ({ writer: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))"}]}"#;
+        "Reduce":"groupBy(x => x.writer).aggregate(g => ({ writer: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))",
+        "OutputReduceToCollection":"Writers"},
+        {"Name":"Total","Maps":["map('Writers', w => ({ all: 'all', n: w.n }))"],
+        "Reduce":"groupBy(x => x.all).aggregate(g => ({ all: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))"}]}"#;
     server.client().put(&format!("{DATABASE}/indexes"), definition).unwrap().expect_status(201).unwrap();
 }
 
@@ -105,6 +109,15 @@ fn text(json: &Json, path: &[&str]) -> String {
     path.iter().fold(json, |json, key| json.get(key).unwrap()).as_str().unwrap().to_owned()
 }
 
+/// A sum, which documents of an index write with a fraction (`2.0`).
+fn whole_n(row: &Json) -> i64 {
+    let n = row.get("n").and_then(Json::as_number).unwrap().as_f64();
+    assert_eq!(n.fract(), 0.0);
+    #[expect(clippy::cast_possible_truncation, reason = "a small whole number")]
+    let n = n as i64;
+    n
+}
+
 /// Compares the server's documents and index with what was acknowledged, and settles the unknown.
 fn judge(server: &ServerProcess, fates: &Fates, seed: u64) {
     let mut present = BTreeSet::new();
@@ -122,11 +135,15 @@ fn judge(server: &ServerProcess, fates: &Fates, seed: u64) {
             Fate::Unknown => *fate = if halves[0] { Fate::Put } else { Fate::Deleted },
         }
     }
-    let sums: HashMap<String, i64> = query(server, "from index 'Sums'")
-        .iter()
-        .map(|row| (text(row, &["writer"]), row.get("n").and_then(Json::as_i64).unwrap()))
-        .collect();
+    let sums: HashMap<String, i64> =
+        query(server, "from index 'Sums'").iter().map(|row| (text(row, &["writer"]), whole_n(row))).collect();
     assert_eq!(sums, expected, "the index is not the fold of the documents (SEED={seed})");
+    let total: Vec<i64> = query(server, "from index 'Total'").iter().map(whole_n).collect();
+    let all: i64 = expected.values().sum();
+    assert_eq!(total, if expected.is_empty() { vec![] } else { vec![all] }, "the chain's end (SEED={seed})");
+    let written: HashMap<String, i64> =
+        query(server, "from Writers").iter().map(|row| (text(row, &["writer"]), whole_n(row))).collect();
+    assert_eq!(written, expected, "the documents of the chain (SEED={seed})");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Index contents are a pure function of (definition, live documents): after any history of commands, batches, resets
 //! and restarts, the rows equal those of a fresh build byte for byte, and the results equal a flat fold.
 //!
-//! The native index used here fans out, moves documents between keys and fails on some of them, and the page borders
-//! are set so dense that a few dozen entries make trees of many levels.
+//! The native index used here fans out, moves documents between keys, fails on some of them, loads a second document
+//! for each, finalizes, and drops some results; and the page borders are set so dense that a few dozen entries make
+//! trees of many levels.
 
 #![cfg(test)]
 
@@ -13,14 +14,15 @@ use magpie_indexes::function::{
 use magpie_indexes::indexer::Indexer;
 use magpie_indexes::keys::{Kind, Slot};
 use magpie_indexes::progress::Progress;
-use magpie_indexes::reduce_tree::{Output, StoredResult};
 use magpie_indexes::signature::Signature;
-use magpie_indexes::{IndexError, MappedCollections, NoLoads};
+use magpie_indexes::stored_result::{Presence, StoredResult};
+use magpie_indexes::{IndexError, LoadedCollections, MappedCollections};
 use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::{Direction, Space};
 use magpie_store::{
-    Collection, CollectionFilter, Command, Database, DatabaseView, Document, Etag, NewDocument, Timestamp,
+    Collection, CollectionFilter, Command, Database, DatabaseView, Document, DocumentId, Etag, NewDocument,
+    Timestamp,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -28,17 +30,23 @@ use std::sync::Arc;
 
 const DATABASE_ID: &str = "0123456789abcdefghijkl";
 
-/// Groups by `group` (a document may have several), sums `value` exactly, and keeps a float sum whose last bits
-/// depend on the order of additions: it shows any difference in the shape of a tree.
+/// Groups by `group` (a document may have several), sums `value` times the loaded factor exactly, and keeps a float sum
+/// whose last bits depend on the order of additions: it shows any difference in the shape of a tree. Finalize adds the
+/// mean, which must never be reduced, and drops the groups of four.
 struct Totals;
+
+/// How many entries make a result that finalize drops.
+const DROPPED_COUNT: i64 = 4;
 
 impl Totals {
     fn shape() -> FunctionShape {
-        FunctionShape::new(
+        let shape = FunctionShape::new(
             MappedCollections::Named(vec![Collection::new("Events").unwrap()]),
             Some(vec!["group".to_owned()]),
             ["group", "total", "float", "count"].map(str::to_owned).to_vec(),
-        )
+        );
+        let loads = LoadedCollections::Named(vec![Collection::new("Factors").unwrap()]);
+        FunctionShape { loads, finalizes: true, ..shape }
     }
 }
 
@@ -47,12 +55,16 @@ fn failed(message: &str) -> FunctionError {
 }
 
 impl IndexFunction for Totals {
-    fn map(&mut self, document: &Document, _: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
+    fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
         let body = document.body_json();
-        let value = body.get("value").and_then(Json::as_i64).unwrap_or(0);
-        if value == 13 {
+        let number = |json: &Object, field: &str| json.get(field).and_then(Json::as_i64).unwrap_or(0);
+        let factors = Collection::new("Factors").unwrap();
+        let factor = loads.load(&format!("factors/{}", number(&body, "factor")), Some(&factors), true);
+        let factor = factor.map_or(1, |factor| number(&factor.body_json(), "is"));
+        if number(&body, "value") * factor == 13 {
             return Err(failed("thirteen"));
         }
+        let value = number(&body, "value") * factor;
         let groups = body.get("groups").and_then(Json::as_array).unwrap_or_default();
         let emit = |group: &Json| Emitted {
             key: vec![group.clone()],
@@ -79,6 +91,26 @@ impl IndexFunction for Totals {
             ("float", Json::from(magpie_store::json::Number::from_f64(float))),
             ("count", Json::from(sum("count"))),
         ])))
+    }
+
+    fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {
+        let field = |name: &str| reduced.get(name).and_then(Json::as_i64).unwrap();
+        if field("count") == DROPPED_COUNT {
+            return Ok(None);
+        }
+        let mut result = reduced.as_object().unwrap().clone();
+        result.insert("mean", field("total") / field("count"));
+        Ok(Some(Json::Object(result)))
+    }
+}
+
+/// Loads straight from a view.
+struct ViewLoads<'v>(&'v DatabaseView<'v>);
+
+impl Loads for ViewLoads<'_> {
+    fn load(&mut self, id: &str, collection: Option<&Collection>, _: bool) -> Option<Arc<Document>> {
+        let found = self.0.document(&DocumentId::new(id).unwrap()).unwrap()?;
+        collection.is_none_or(|wanted| *wanted == found.collection).then(|| Arc::new(found))
     }
 }
 
@@ -112,6 +144,9 @@ fn rows(view: &DatabaseView<'_>, slot: Slot) -> Vec<(Vec<u8>, Vec<u8>)> {
         Kind::Result,
         Kind::MapError,
         Kind::ReduceError,
+        Kind::DocumentLoads,
+        Kind::LoadedBy,
+        Kind::PendingLoad,
     ] {
         let (from, to) = slot.range_of(kind);
         for row in view.kv().scan(Space::Index, &from, &to, Direction::Forward) {
@@ -122,17 +157,45 @@ fn rows(view: &DatabaseView<'_>, slot: Slot) -> Vec<(Vec<u8>, Vec<u8>)> {
     rows
 }
 
+/// The visible results: total and count by group.
 fn results(view: &DatabaseView<'_>, slot: Slot) -> BTreeMap<String, (i64, i64)> {
     let (from, to) = slot.range_of(Kind::Result);
     let mut results = BTreeMap::new();
     for row in view.kv().scan(Space::Index, &from, &to, Direction::Forward) {
-        if let Output::Value(json) = StoredResult::decode(&row.unwrap().1).unwrap().output {
-            let json = magpie_store::json::parse(&json).unwrap();
+        if let Some(json) = StoredResult::decode(&row.unwrap().1).unwrap().visible() {
+            let json = magpie_store::json::parse(json).unwrap();
             let field = |name: &str| json.get(name).and_then(Json::as_i64).unwrap();
+            assert_eq!(field("mean"), field("total") / field("count"));
             results.insert(json.get("group").unwrap().to_string(), (field("total"), field("count")));
         }
     }
     results
+}
+
+/// The group of a reduce key.
+fn group_of(reduce_key: &[u8]) -> String {
+    let mut group = Vec::new();
+    (0..3_i64)
+        .find(|n| {
+            group.clear();
+            magpie_store::ordered::encode(&Json::from(*n), &mut group);
+            group == reduce_key
+        })
+        .unwrap()
+        .to_string()
+}
+
+/// The groups that finalize dropped.
+fn dropped(view: &DatabaseView<'_>, slot: Slot) -> Vec<String> {
+    let (from, to) = slot.range_of(Kind::Result);
+    let mut dropped = Vec::new();
+    for row in view.kv().scan(Space::Index, &from, &to, Direction::Forward) {
+        let (key, value) = row.unwrap();
+        if StoredResult::decode(&value).unwrap().presence() == Presence::Absent {
+            dropped.push(group_of(&key[5..]));
+        }
+    }
+    dropped
 }
 
 /// The 20-line fold: no tree, no difference, no progress.
@@ -140,7 +203,7 @@ fn flat_fold(view: &DatabaseView<'_>) -> BTreeMap<String, (i64, i64)> {
     let filter = CollectionFilter::Named(vec![Collection::new("events").unwrap()]);
     let mut sums: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     for document in view.documents_in_etag_order(&filter, Etag(0)).unwrap() {
-        for emitted in Totals.map(&document.unwrap(), &mut NoLoads).unwrap_or_default() {
+        for emitted in Totals.map(&document.unwrap(), &mut ViewLoads(view)).unwrap_or_default() {
             let sum = sums.entry(emitted.key[0].to_string()).or_default();
             sum.0 += emitted.value.get("total").and_then(Json::as_i64).unwrap();
             sum.1 += 1;
@@ -155,7 +218,13 @@ enum Step {
         id: u16,
         groups: Vec<u8>,
         value: i64,
+        factor: u8,
         collection: bool,
+    },
+    /// Writes or deletes what events load.
+    Factor {
+        id: u8,
+        is: Option<i64>,
     },
     Delete {
         id: u16,
@@ -169,10 +238,14 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let put = (0..60_u16, prop::collection::vec(0..3_u8, 0..3), 0..20_i64, prop::bool::weighted(0.9))
-        .prop_map(|(id, groups, value, collection)| Step::Put { id, groups, value, collection });
+    let groups = prop::collection::vec(0..3_u8, 0..3);
+    let put = (0..60_u16, groups, 0..20_i64, 0..4_u8, prop::bool::weighted(0.9)).prop_map(
+        |(id, groups, value, factor, collection)| Step::Put { id, groups, value, factor, collection },
+    );
+    let factor = (0..4_u8, prop::option::of(0..3_i64)).prop_map(|(id, is)| Step::Factor { id, is });
     let step = prop_oneof![
         12 => put,
+        2 => factor,
         4 => (0..60_u16).prop_map(|id| Step::Delete { id }),
         3 => (1..9_usize).prop_map(|documents_max| Step::Index { documents_max }),
         1 => Just(Step::Crash),
@@ -180,14 +253,23 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..150)
 }
 
-fn put(id: u16, groups: &[u8], value: i64, events: bool) -> Vec<Command> {
+fn put(id: u16, groups: &[u8], (value, factor): (i64, u8), events: bool) -> Vec<Command> {
     let id = format!("Events/{id}");
     let collection = if events { "Events" } else { "Others" };
-    let text =
-        format!(r#"{{"groups":{groups:?},"value":{value},"@metadata":{{"@collection":"{collection}"}}}}"#);
+    let text = format!(
+        r#"{{"groups":{groups:?},"value":{value},"factor":{factor},"@metadata":{{"@collection":"{collection}"}}}}"#
+    );
     let document = NewDocument::parse(&id, text.as_bytes()).unwrap();
     // A document may not change its collection by a put, so it is deleted first.
     vec![Command::Delete { id: id.clone(), expected: None }, Command::Put { id, document, expected: None }]
+}
+
+fn put_factor(id: u8, is: Option<i64>) -> Command {
+    let id = format!("Factors/{id}");
+    let Some(is) = is else { return Command::Delete { id, expected: None } };
+    let text = format!(r#"{{"is":{is},"@metadata":{{"@collection":"Factors"}}}}"#);
+    let document = NewDocument::parse(&id, text.as_bytes()).unwrap();
+    Command::Put { id, document, expected: None }
 }
 
 fn run(steps: &[Step], bits: u32) -> Result<(), TestCaseError> {
@@ -196,8 +278,11 @@ fn run(steps: &[Step], bits: u32) -> Result<(), TestCaseError> {
     let slot = Slot(1);
     for step in steps {
         match step {
-            Step::Put { id, groups, value, collection } => {
-                database.write(put(*id, groups, *value, *collection), Timestamp(0)).unwrap();
+            Step::Put { id, groups, value, factor, collection } => {
+                database.write(put(*id, groups, (*value, *factor), *collection), Timestamp(0)).unwrap();
+            }
+            Step::Factor { id, is } => {
+                database.write(vec![put_factor(*id, *is)], Timestamp(0)).unwrap();
             }
             Step::Delete { id } => {
                 let delete = Command::Delete { id: format!("events/{id}"), expected: None };
@@ -219,9 +304,14 @@ fn run(steps: &[Step], bits: u32) -> Result<(), TestCaseError> {
     let (results, folded) = (results(&view, slot), flat_fold(&view));
     let progress = Progress::read(view.kv(), slot).unwrap();
     prop_assert_eq!(progress.results, results.len() as u64);
-    prop_assert_eq!(progress.failing_keys, (folded.len() - results.len()) as u64);
+    let dropped = dropped(&view, slot);
+    prop_assert_eq!(progress.failing_keys, (folded.len() - results.len() - dropped.len()) as u64);
+    for key in &dropped {
+        prop_assert_eq!(folded.get(key).map(|folded| folded.1), Some(DROPPED_COUNT));
+    }
     for (key, result) in &results {
         prop_assert_eq!(Some(result), folded.get(key));
+        prop_assert_ne!(result.1, DROPPED_COUNT);
     }
     Ok(())
 }
@@ -246,7 +336,7 @@ fn a_hot_key_grows_and_shrinks_to_nothing() {
     let database = Database::open(kv, DATABASE_ID).unwrap();
     let ids: Vec<u16> = (0..3000_u32).map(|n| u16::try_from(n * 7919 % 3000).unwrap()).collect();
     for chunk in ids.chunks(100) {
-        let commands = chunk.iter().flat_map(|id| put(*id, &[1], 97, true)).collect();
+        let commands = chunk.iter().flat_map(|id| put(*id, &[1], (97, 0), true)).collect();
         database.write(commands, Timestamp(0)).unwrap();
         catch_up(&database, Slot(1), 2, 64).unwrap();
     }

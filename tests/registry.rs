@@ -229,12 +229,12 @@ fn a_paused_index_is_stale_and_holds_back_tombstones() {
     fixture.delete_event("e/1");
     let index = fixture.index("Sums");
     assert_eq!(index.status(&fixture.database.view()).unwrap(), IndexStatus::Paused);
-    assert!(index.is_stale(&fixture.database.view()).unwrap());
+    assert!(index.is_behind(&fixture.database.view()).unwrap());
     assert_eq!(fixture.registry.purge_tombstones().unwrap(), 0, "the index has not seen the delete");
     fixture.registry.resume(Some("Sums")).unwrap();
     assert_eq!(fixture.results("Sums"), [r#"{"kind":"b","n":2}"#]);
     assert_eq!(fixture.registry.purge_tombstones().unwrap(), 1);
-    assert!(!index.is_stale(&fixture.database.view()).unwrap());
+    assert!(!index.is_behind(&fixture.database.view()).unwrap());
     fixture.put_event("e/1", "a", 5);
     assert_eq!(fixture.results("Sums").len(), 2);
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 600;
-const ARCHITECTURE_LINES_MAX: usize = 250;
+const ARCHITECTURE_LINES_MAX: usize = 160;
 /// Crates with a code map, and what each may depend on.
 const LAYERS: [(&str, &[&str]); 4] = [
     ("store", &[]),
@@ -132,10 +132,11 @@ fn crates_depend_in_one_direction() {
 #[test]
 fn the_code_map_is_complete() {
     let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
-    let lines = architecture.lines().count();
+    // One line for each file is as long as the code is; the rest is to be read in one sitting.
+    let lines = architecture.lines().filter(|line| !line.starts_with("- `")).count();
     assert!(
         lines <= ARCHITECTURE_LINES_MAX,
-        "ARCHITECTURE.md has {lines} lines, at most {ARCHITECTURE_LINES_MAX}"
+        "ARCHITECTURE.md has {lines} lines besides the code map, at most {ARCHITECTURE_LINES_MAX}"
     );
     let sources = files(&[".rs"]);
     let mut complaints = Vec::new();

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// The key of [`IndexDefinition::configuration`] that marks an index whose functions are Rust code of the program.
 pub const NATIVE: &str = "Magpie.Native";
 
+/// The key of [`IndexDefinition::configuration`] that says how many documents are mapped in one batch.
+pub const MAP_BATCH_SIZE: &str = "Indexing.MapBatchSize";
+
 /// An index: maps, an optional reduce, and options. Absent and null keys have their defaults; unknown keys are left
 /// out. On the wire it is a JSON object with PascalCase keys.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -42,6 +45,10 @@ pub struct IndexDefinition {
     pub state: IndexState,
     /// The collection that results become documents of.
     pub output_reduce_to_collection: Option<String>,
+    /// Script with the function that turns the reduced value of a key into its result: `r => ({ .. })`. Magpie's own;
+    /// [`IndexDefinition::reduce`] may have `.finalize(..)` instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finalize: Option<String>,
     /// The id pattern of the documents that reference output documents.
     pub pattern_for_output_reduce_to_collection_references: Option<String>,
     /// The collection of those referencing documents.
@@ -123,6 +130,37 @@ impl IndexDefinition {
         self.reduce.as_deref().is_some_and(|reduce| !reduce.trim().is_empty())
     }
 
+    /// The collection that results become documents of, if any. Without a reduce there are no results, and the
+    /// definition's collection says nothing, as in RavenDB.
+    #[must_use]
+    pub fn output_collection(&self) -> Option<&str> {
+        let name = self.output_reduce_to_collection.as_deref();
+        name.filter(|name| !name.is_empty() && self.is_map_reduce())
+    }
+
+    /// The script of [`IndexDefinition::finalize`], if there is one.
+    #[must_use]
+    pub fn finalize_script(&self) -> Option<&str> {
+        self.finalize.as_deref().filter(|script| !script.trim().is_empty())
+    }
+
+    /// How many documents are mapped in one batch, by the setting [`MAP_BATCH_SIZE`]; results do not depend on it.
+    ///
+    /// # Errors
+    /// [`IndexError::InvalidDefinition`] when the setting is no number from 1.
+    pub fn map_batch_size(&self) -> Result<Option<usize>, IndexError> {
+        let Some(Some(text)) = self.configuration.get(MAP_BATCH_SIZE) else { return Ok(None) };
+        match text.parse() {
+            Ok(size) if size > 0 => Ok(Some(size)),
+            _ => Err(IndexError::InvalidDefinition {
+                name: self.name.clone(),
+                reason: format!(
+                    "its setting {MAP_BATCH_SIZE} is '{text}'; give a number of documents from 1"
+                ),
+            }),
+        }
+    }
+
     /// Whether the functions are Rust code of the program.
     #[must_use]
     pub fn is_native(&self) -> bool {
@@ -158,8 +196,9 @@ impl IndexDefinition {
                 linq.trim_start().chars().take(30).collect::<String>()
             ));
         }
-        if self.output_reduce_to_collection.is_some() {
-            return invalid("OutputReduceToCollection is not supported yet; query the index instead");
+        self.map_batch_size()?;
+        if self.finalize_script().is_some() && !self.is_map_reduce() {
+            return invalid("it has a Finalize but no Reduce whose results it could finalize");
         }
         Ok(())
     }
@@ -198,7 +237,11 @@ impl IndexDefinition {
         for (key, value) in &self.configuration {
             parts.push(format!("configuration {key} {value:?}"));
         }
-        parts.push(format!("output {:?}", self.output_reduce_to_collection));
+        parts.push(format!("output {:?}", self.output_collection()));
+        parts.push(format!(
+            "references {:?} {:?}",
+            self.pattern_for_output_reduce_to_collection_references, self.pattern_references_collection_name
+        ));
         parts
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with indexes. Staleness is data, not an error.
 
 use crate::function::FunctionError;
+use crate::output::pattern::PatternError;
 use magpie_store::StoreError;
 use magpie_store::kv::KvError;
 use thiserror::Error;
@@ -26,6 +27,22 @@ pub enum IndexError {
         name: String,
         /// What is wrong, with its position.
         error: FunctionError,
+    },
+    /// The pattern of the ids of reference documents cannot be used.
+    #[error("index '{name}' cannot be created: {error}")]
+    Pattern {
+        /// The index.
+        name: String,
+        /// What is wrong, and where.
+        error: PatternError,
+    },
+    /// The results must not become documents of that collection.
+    #[error("{reason}")]
+    OutputRefused {
+        /// The index.
+        name: String,
+        /// Why not, and what to do.
+        reason: String,
     },
     /// The index is locked against changes.
     #[error("Cannot change index '{name}': its lock mode is LockedError; set it to Unlock first")]

@@ -13,16 +13,18 @@ use magpie_store::kv::{Batch, Direction, Space, View};
 pub enum FaultAction {
     /// The map of a document.
     Map,
-    /// The reduce of a key.
+    /// The reduce or finalize of a key.
     Reduce,
+    /// Making a document of a result.
+    Output,
 }
 
-/// A document or reduce key that fails now.
+/// A document or reduce key that fails now, or a document that cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Which function failed.
     pub action: FaultAction,
-    /// The document's id, or the reduce key as `Reduce key: { 'a' : 1 }`.
+    /// The document's id, or the reduce key as `Reduce key: { 'a' : 1 }`, or the id of the document to be made.
     pub subject: String,
     /// What happened.
     pub message: String,
@@ -37,6 +39,7 @@ impl FaultAction {
         match self {
             Self::Map => Kind::MapError,
             Self::Reduce => Kind::ReduceError,
+            Self::Output => Kind::OutputError,
         }
     }
 
@@ -74,13 +77,14 @@ impl FaultAction {
     }
 }
 
-/// The first `limit` faults of an index: failing documents by id, then failing reduce keys.
+/// The first `limit` faults of an index: failing documents by id, then failing reduce keys, then documents that cannot
+/// be made.
 ///
 /// # Errors
 /// When the store fails or a row is damaged.
 pub fn read_faults(view: &dyn View, slot: Slot, limit: usize) -> Result<Vec<Fault>, IndexError> {
     let mut faults = Vec::new();
-    for action in [FaultAction::Map, FaultAction::Reduce] {
+    for action in [FaultAction::Map, FaultAction::Reduce, FaultAction::Output] {
         let (from, to) = slot.range_of(action.kind());
         for row in view.scan(Space::Index, &from, &to, Direction::Forward) {
             if faults.len() == limit {

@@ -1,16 +1,18 @@
 //! One live build of one index: its definition, its progress, and the switches of its worker.
 
 use crate::border::Borders;
-use crate::definition::IndexDefinition;
+use crate::definition::{IndexDefinition, IndexState, REPLACEMENT_PREFIX};
 use crate::error::IndexError;
 use crate::faults::{Fault, read_faults};
 use crate::function::{FunctionShape, SharedSource};
-use crate::indexer::{filter_of, target_etag};
+use crate::indexer::{feed_of, filter_of, target_etag};
 use crate::keys::Slot;
 use crate::limits;
-use crate::progress::Progress;
+use crate::losses::{Loss, read_losses};
+use crate::output::OutputCollection;
+use crate::progress::{OutputPhase, Progress};
 use crate::signature::{Signature, canonical_definition};
-use magpie_store::{CollectionFilter, DatabaseView, Etag};
+use magpie_store::{Collection, CollectionFilter, DatabaseView, Etag};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -33,6 +35,8 @@ pub enum IndexStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reached {
     etag: Etag,
+    /// The newest etag after the last commit, when the output documents are those of the results (or there are none).
+    outputs: Option<Etag>,
     /// The worker has ended: deleted, replaced, failed or the server stops.
     ended: bool,
 }
@@ -60,7 +64,9 @@ pub struct Index {
     pub(crate) may_commit: Mutex<bool>,
     name: RwLock<String>,
     definition: RwLock<Arc<IndexDefinition>>,
-    filter: CollectionFilter,
+    output: Option<OutputCollection>,
+    mapped: CollectionFilter,
+    feed: CollectionFilter,
     progress: Mutex<Progress>,
     failure: Mutex<Option<String>>,
     reached: watch::Sender<Reached>,
@@ -73,7 +79,7 @@ pub struct IndexStatistics {
     /// The counters of its last committed batch.
     pub progress: Progress,
     /// Whether documents of its collections wait to be indexed.
-    pub is_stale: bool,
+    pub is_behind: bool,
     /// What it is doing.
     pub status: IndexStatus,
 }
@@ -84,11 +90,20 @@ pub struct IndexStatistics {
 const FAILING_PERCENT_MAX: u64 = 15;
 
 impl Index {
-    pub(crate) fn new(name: String, definition: IndexDefinition, source: SharedSource, slot: Slot) -> Self {
+    /// # Errors
+    /// [`IndexError::InvalidDefinition`] and [`IndexError::Pattern`] when the output cannot be used.
+    pub(crate) fn new(
+        name: String,
+        definition: IndexDefinition,
+        source: SharedSource,
+        slot: Slot,
+    ) -> Result<Self, IndexError> {
         let canonical = canonical_definition(&definition, source.as_ref());
-        let filter = filter_of(&source.shape().collections);
-        let paused = definition.state == crate::definition::IndexState::Disabled;
-        Self {
+        let paused = definition.state == IndexState::Disabled;
+        Ok(Self {
+            output: OutputCollection::new(slot, &definition)?,
+            mapped: filter_of(&source.shape().collections),
+            feed: feed_of(source.shape()),
             source,
             canonical,
             slot,
@@ -97,12 +112,27 @@ impl Index {
             may_commit: Mutex::new(true),
             name: RwLock::new(name),
             definition: RwLock::new(Arc::new(definition)),
-            filter,
             progress: Mutex::default(),
             failure: Mutex::default(),
-            reached: watch::Sender::new(Reached { etag: Etag(0), ended: false }),
+            reached: watch::Sender::new(Reached { etag: Etag(0), outputs: None, ended: false }),
             worker: Mutex::default(),
-        }
+        })
+    }
+
+    /// Whether it is built next to the index it will replace.
+    #[must_use]
+    pub fn is_replacement(&self) -> bool {
+        self.name().starts_with(REPLACEMENT_PREFIX)
+    }
+
+    /// The collections that its results become documents of: the output documents' first, then that of the documents
+    /// that reference them. Empty without an output.
+    pub fn output_collections(&self) -> impl Iterator<Item = &Collection> {
+        self.output.iter().flat_map(OutputCollection::collections)
+    }
+
+    pub(crate) fn output(&self) -> Option<&OutputCollection> {
+        self.output.as_ref()
     }
 
     /// Its name; a replacement's starts with `ReplacementOf/` until it takes over.
@@ -137,10 +167,16 @@ impl Index {
         self.source.shape()
     }
 
-    /// The collections whose changes it follows.
+    /// The documents that it maps.
     #[must_use]
-    pub fn filter(&self) -> &CollectionFilter {
-        &self.filter
+    pub fn mapped(&self) -> &CollectionFilter {
+        &self.mapped
+    }
+
+    /// The documents whose changes it follows: those it maps and those it loads.
+    #[must_use]
+    pub fn feed(&self) -> &CollectionFilter {
+        &self.feed
     }
 
     /// The number under which this build keeps its rows.
@@ -155,13 +191,33 @@ impl Index {
         Borders::new(&Signature::of(&self.canonical))
     }
 
-    /// Whether documents of its collections wait to be indexed, as of the snapshot.
+    /// Whether documents of its collections wait to be indexed, as of the snapshot. What other indexes of its chain have
+    /// still to do does not count; see [`crate::Registry::is_stale`].
     ///
     /// # Errors
     /// When the store fails.
-    pub fn is_stale(&self, view: &DatabaseView<'_>) -> Result<bool, IndexError> {
+    pub fn is_behind(&self, view: &DatabaseView<'_>) -> Result<bool, IndexError> {
         let progress = Progress::read(view.kv(), self.slot)?;
-        Ok(target_etag(view, &self.filter)? > progress.etag)
+        Ok(target_etag(view, &self.feed)? > progress.etag)
+    }
+
+    /// Whether its output documents are not yet those of its results, as of the snapshot.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_output_behind(&self, view: &DatabaseView<'_>) -> Result<bool, IndexError> {
+        if self.output.is_none() {
+            return Ok(false);
+        }
+        Ok(Progress::read(view.kv(), self.slot)?.output != OutputPhase::Live)
+    }
+
+    /// The numbers that it could not keep, as of the snapshot.
+    ///
+    /// # Errors
+    /// When the store fails or a row is damaged.
+    pub fn losses(&self, view: &DatabaseView<'_>) -> Result<Vec<Loss>, IndexError> {
+        read_losses(view.kv(), self.slot)
     }
 
     /// Its counters as of the snapshot.
@@ -170,8 +226,8 @@ impl Index {
     /// When the store fails.
     pub fn statistics(&self, view: &DatabaseView<'_>) -> Result<IndexStatistics, IndexError> {
         let progress = Progress::read(view.kv(), self.slot)?;
-        let is_stale = target_etag(view, &self.filter)? > progress.etag;
-        Ok(IndexStatistics { progress, is_stale, status: self.status(view)? })
+        let is_behind = target_etag(view, &self.feed)? > progress.etag;
+        Ok(IndexStatistics { progress, is_behind, status: self.status(view)? })
     }
 
     /// What it is doing.
@@ -185,7 +241,7 @@ impl Index {
         if let Some(cause) = self.failing_text(view)? {
             return Ok(IndexStatus::Failed(cause));
         }
-        if self.definition().state == crate::definition::IndexState::Disabled {
+        if self.definition().state == IndexState::Disabled {
             return Ok(IndexStatus::Disabled);
         }
         Ok(if lock(&self.control).paused { IndexStatus::Paused } else { IndexStatus::Running })
@@ -207,7 +263,7 @@ impl Index {
         }
         let mut documents = 0;
         for collection in view.collections()? {
-            if self.filter.contains(&collection.collection) {
+            if self.mapped.contains(&collection.collection) {
                 documents += collection.documents;
             }
         }
@@ -248,17 +304,37 @@ impl Index {
         }
     }
 
+    /// [`Self::wait_until_indexed`], and until the output documents are those of the results. Gives the etag that
+    /// whoever maps these documents must reach to have seen all of that; `None` when the worker ends first.
+    pub async fn wait_until_output(&self, etag: Etag) -> Option<Etag> {
+        let mut receiver = self.reached.subscribe();
+        let done = |reached: &Reached| reached.ended || (reached.etag >= etag && reached.outputs.is_some());
+        let reached = *receiver.wait_for(done).await.ok()?;
+        reached.outputs.filter(|_| reached.etag >= etag)
+    }
+
     /// [`Self::wait_until_indexed`] for threads: gives whether `etag` was reached within `timeout`.
     #[must_use]
     pub fn wait_until_indexed_blocking(&self, etag: Etag, timeout: Duration) -> bool {
+        self.wait_blocking(timeout, |reached| reached.etag >= etag).is_some()
+    }
+
+    /// [`Self::wait_until_output`] for threads; `None` also when that takes longer than `timeout`.
+    pub(crate) fn wait_until_output_blocking(&self, etag: Etag, timeout: Duration) -> Option<Etag> {
+        let done = |reached: &Reached| reached.etag >= etag && reached.outputs.is_some();
+        self.wait_blocking(timeout, done)?.outputs
+    }
+
+    /// Waits until something is so; `None` when the worker ends first, or time runs out.
+    fn wait_blocking(&self, timeout: Duration, is_so: impl Fn(&Reached) -> bool) -> Option<Reached> {
         let deadline = Instant::now() + timeout;
         let mut control = lock(&self.control);
         loop {
             let reached = *self.reached.borrow();
-            if reached.etag >= etag || reached.ended {
-                return reached.etag >= etag;
+            if is_so(&reached) {
+                return Some(reached);
             }
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+            let left = deadline.checked_duration_since(Instant::now()).filter(|_| !reached.ended)?;
             control = self.wake.wait_timeout(control, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -269,10 +345,14 @@ impl Index {
         *lock(&self.progress)
     }
 
-    /// Publishes counters that are committed.
-    pub(crate) fn publish(&self, progress: Progress) {
+    /// Publishes counters that are committed; `newest` is an etag that the commit's documents do not exceed.
+    pub(crate) fn publish(&self, progress: Progress, newest: Etag) {
         *lock(&self.progress) = progress;
-        self.reached.send_modify(|reached| reached.etag = progress.etag);
+        let outputs_are_there = self.output.is_none() || progress.output == OutputPhase::Live;
+        self.reached.send_modify(|reached| {
+            reached.etag = progress.etag;
+            reached.outputs = outputs_are_there.then_some(newest);
+        });
         // Blocking waiters share the condition variable; taking the lock rules out a lost wake-up.
         let control = lock(&self.control);
         self.wake.notify_all();

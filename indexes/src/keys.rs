@@ -9,10 +9,20 @@
 //! | 2 document keys | lower-cased id | the reduce keys of the document's map entries, by emit position |
 //! | 3 leaf page | reduce key, page end | the page's map entries |
 //! | 4 page output | reduce key, level u8, page end | the reduced value of a page of the level below |
-//! | 5 result | reduce key | height u8, the reduced value of the root |
+//! | 5 result | reduce key | height u8, the reduced value of the root, its finalized form, see `stored_result.rs` |
 //! | 6 map output | lower-cased id, 0, emit position u32 BE | the output of a map-only index |
 //! | 7 map error | lower-cased id | what failed, see `faults.rs` |
 //! | 8 reduce error | reduce key | what failed |
+//! | 9 document loads | lower-cased id | the lower-cased ids that mapping the document loads |
+//! | 10 loaded by | lower-cased id of a loaded document, 0, lower-cased id | - |
+//! | 11 pending load | - | the loaded document whose users are being mapped again, see `references.rs` |
+//! | 12 output document | 16 bytes that name the document | reduce key, id of its reference document |
+//! | 13 output reference | lower-cased id of a reference document, 0, the 16 bytes | ids of both as written |
+//! | 14 output state | - | how far the documents follow the results, see `output/state.rs` |
+//! | 15 lossy subject | source u8, lower-cased id or reduce key | what it lost, see `losses.rs` |
+//! | 16 loss | loss u8, source u8, field, 0, lower-cased id or reduce key | the subject as shown |
+//! | 17 loss count | loss u8, source u8, field | number of the rows of kind 16 |
+//! | 18 output error | lower-cased id of an output or reference document | why it cannot be made |
 //!
 //! A reduce key is the ordered encoding of its fields' values one after the other; it is prefix-free. An entry key is
 //! `lower-cased id, 0, emit position u32 BE`; ids hold no control characters, so it is prefix-free and sorts by id.
@@ -50,6 +60,26 @@ pub enum Kind {
     MapError = 7,
     /// A reduce key whose reduce failed.
     ReduceError = 8,
+    /// The documents that mapping a document loads.
+    DocumentLoads = 9,
+    /// A document that loads another one.
+    LoadedBy = 10,
+    /// The loaded document whose users are being mapped again.
+    PendingLoad = 11,
+    /// A result that is a document.
+    OutputDocument = 12,
+    /// An output document that a reference document names.
+    OutputReference = 13,
+    /// How far the output documents follow the results.
+    OutputState = 14,
+    /// What a document or reduce key lost.
+    LossySubject = 15,
+    /// A number that was lost, by field and subject.
+    Loss = 16,
+    /// How many subjects lost a number in a field.
+    LossCount = 17,
+    /// A document that cannot be made of a result.
+    OutputError = 18,
 }
 
 impl Slot {
@@ -183,12 +213,35 @@ fn cut_short() -> IndexError {
     IndexError::Corrupt("an index row is cut short".to_owned())
 }
 
+/// A key behind every row with this prefix when what follows the prefix starts with text or with [`OPEN_END`].
+#[must_use]
+pub fn behind(prefix: &[u8]) -> Vec<u8> {
+    [prefix, &[0xFF, 0xFF]].concat()
+}
+
 /// Keys of the definitions, in [`Space::Meta`].
 pub mod meta {
     /// The counter of slots given so far: u32, big endian.
     pub const NEXT_SLOT: &[u8] = b"i/slot";
     /// The first key and the key behind the last of all definition rows.
     pub const DEFINITIONS: (&[u8], &[u8]) = (b"i/d/", b"i/d0");
+
+    /// The first key and the key behind the last of all retired output collections, see `output/cleanup.rs`.
+    pub const RETIRED: (&[u8], &[u8]) = (b"i/r/", b"i/r0");
+    /// The first key and the key behind the last of all start counters, see `starts.rs`.
+    pub const STARTS: (&[u8], &[u8]) = (b"i/s/", b"i/s0");
+
+    /// The row of an output collection whose documents are to be removed, by lower-cased name.
+    #[must_use]
+    pub fn retired(collection_key: &str) -> Vec<u8> {
+        [RETIRED.0, collection_key.as_bytes()].concat()
+    }
+
+    /// The starts without success of the build with this slot.
+    #[must_use]
+    pub fn starts(slot: super::Slot) -> Vec<u8> {
+        [STARTS.0, &slot.0.to_be_bytes()].concat()
+    }
 
     /// The row of an index's definition, by lower-cased name.
     #[must_use]

@@ -50,12 +50,16 @@ pub mod index;
 pub mod indexer;
 pub mod keys;
 pub mod limits;
+pub mod losses;
+mod output;
 pub mod progress;
 pub mod reduce_tree;
+mod references;
 mod registry;
 mod results;
 pub mod script;
 pub mod signature;
+pub mod stored_result;
 mod worker;
 
 pub use definition::IndexDefinition;
@@ -65,5 +69,7 @@ pub use function::{
     MappedCollections, NoLoads,
 };
 pub use index::{Index, IndexStatistics, IndexStatus};
+pub use output::pattern::PatternError;
 pub use registry::{NativeIndex, Registry};
+pub use results::ReducedResult;
 pub use worker::Clock;

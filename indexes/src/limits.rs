@@ -33,3 +33,13 @@ pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const ERRORS_LISTED_MAX: usize = 500;
 /// Longest wait for the thread of an index that was told to stop, in milliseconds.
 pub const WORKER_STOP_MS_MAX: u64 = 1_000;
+/// Most documents that mapping one document may load.
+pub const LOADS_PER_DOCUMENT_MAX: usize = 1024;
+/// Most bytes of loaded documents that one batch keeps at hand.
+pub const LOADS_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of rows and output documents that one indexing batch writes, unless a single document makes more.
+pub const BATCH_OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most output documents that one reference document names.
+pub const OUTPUT_REFERENCES_MAX: usize = 10_000;
+/// Most rows that one step of following the results looks at.
+pub const OUTPUT_STEP_ROWS_MAX: usize = 2_000;

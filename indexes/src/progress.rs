@@ -5,6 +5,37 @@ use crate::keys::{Kind, Reader, Slot, put_length};
 use magpie_store::Etag;
 use magpie_store::kv::{Batch, Space, View};
 
+/// How far the output documents of a build follow its results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OutputPhase {
+    /// The build is silent: its documents, if it has any, are not written yet.
+    #[default]
+    Silent,
+    /// All documents are being brought in line, and follow every change.
+    Syncing,
+    /// The documents are those of the results.
+    Live,
+}
+
+impl OutputPhase {
+    fn code(self) -> u64 {
+        match self {
+            Self::Silent => 0,
+            Self::Syncing => 1,
+            Self::Live => 2,
+        }
+    }
+
+    fn from_code(code: u64) -> Result<Self, IndexError> {
+        match code {
+            0 => Ok(Self::Silent),
+            1 => Ok(Self::Syncing),
+            2 => Ok(Self::Live),
+            _ => Err(IndexError::Corrupt(format!("output phase {code}"))),
+        }
+    }
+}
+
 /// The counters of one index build. They are part of each indexing batch, so they are exact after any crash.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -24,6 +55,10 @@ pub struct Progress {
     pub outputs_max: u64,
     /// When the last batch was indexed, in ticks; 0 = never.
     pub indexed_at: u64,
+    /// Documents and reduce keys that lost a number, see [`crate::losses`].
+    pub lossy: u64,
+    /// How far the output documents follow, for an index that has any.
+    pub output: OutputPhase,
 }
 
 impl Progress {
@@ -46,6 +81,8 @@ impl Progress {
             results: next()?,
             outputs_max: next()?,
             indexed_at: next()?,
+            lossy: next()?,
+            output: OutputPhase::from_code(next()?)?,
         })
     }
 
@@ -61,6 +98,8 @@ impl Progress {
             self.results,
             self.outputs_max,
             self.indexed_at,
+            self.lossy,
+            self.output.code(),
         ] {
             put_length(usize::try_from(value).unwrap_or(usize::MAX), &mut row);
         }

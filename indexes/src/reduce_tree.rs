@@ -12,66 +12,9 @@
 
 use crate::border::Borders;
 use crate::error::IndexError;
-use crate::keys::{Kind, OPEN_END, Reader, Slot, put_bytes};
+use crate::keys::{Kind, OPEN_END, Reader, Slot, behind, put_bytes};
+use crate::stored_result::{Finalized, Output, StoredResult};
 use magpie_store::kv::{Batch, Direction, Space, View};
-
-/// The reduced value of a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Compact JSON.
-    Value(Vec<u8>),
-    /// The reduce function failed on this page or on one below it.
-    Failed,
-}
-
-impl Output {
-    fn presence(&self) -> Presence {
-        match self {
-            Self::Value(_) => Presence::Value,
-            Self::Failed => Presence::Failed,
-        }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Value(json) => [&[1], json.as_slice()].concat(),
-            Self::Failed => vec![0],
-        }
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
-        match bytes.split_first() {
-            Some((1, json)) => Ok(Self::Value(json.to_vec())),
-            Some((0, [])) => Ok(Self::Failed),
-            _ => Err(IndexError::Corrupt("page output".to_owned())),
-        }
-    }
-}
-
-/// The result row of a reduce key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredResult {
-    /// The level of the root.
-    pub height: u8,
-    /// The root's reduced value.
-    pub output: Output,
-}
-
-impl StoredResult {
-    /// Reads a result row's value.
-    ///
-    /// # Errors
-    /// [`IndexError::Corrupt`] when it has another layout.
-    pub fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
-        let (height, output) =
-            bytes.split_first().ok_or_else(|| IndexError::Corrupt("empty result row".to_owned()))?;
-        Ok(Self { height: *height, output: Output::decode(output)? })
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        [&[self.height], self.output.encode().as_slice()].concat()
-    }
-}
 
 /// A new, changed (`Some`) or removed (`None`) entry or item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,26 +32,23 @@ pub trait PageReducer {
     /// # Errors
     /// Only when the store fails; a failing function is [`Output::Failed`].
     fn reduce(&mut self, values: &[&[u8]]) -> Result<Output, IndexError>;
+
+    /// Finalizes the reduced value of the whole key.
+    ///
+    /// # Errors
+    /// Only when the store fails; a failing function is [`Finalized::Failed`].
+    fn finalize(&mut self, _reduced: &[u8]) -> Result<Finalized, IndexError> {
+        Ok(Finalized::AsReduced)
+    }
 }
 
-/// Whether a reduce key has a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
-    /// It has no entries, so no result.
-    Absent,
-    /// It has one.
-    Value,
-    /// Its reduce fails.
-    Failed,
-}
-
-/// What applying changes did to the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What applying changes did to the result row.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// The state before.
-    pub before: Presence,
-    /// The state now.
-    pub after: Presence,
+    /// The row before; `None` when there was none.
+    pub before: Option<StoredResult>,
+    /// The row now; `None` when no entry is left.
+    pub after: Option<StoredResult>,
 }
 
 /// How much work a change was. Counts, so that tests need no clock.
@@ -162,12 +102,11 @@ impl ReduceTree<'_> {
     ) -> Result<Applied, IndexError> {
         let old = self.stored_result()?;
         let old_height = old.as_ref().map(|result| result.height);
-        let before = old.as_ref().map_or(Presence::Absent, |result| result.output.presence());
         let mut changes = changes;
         for level in 0..=u8::MAX {
             let mut upper = self.rewrite(level, changes, reducer)?;
             if upper.is_empty() {
-                return Ok(Applied { before, after: before });
+                return Ok(Applied { after: old.clone(), before: old });
             }
             let sole_old = if old_height == Some(level) { self.first_page_end(level)? } else { None };
             let untouched = sole_old.filter(|end| upper.iter().all(|change| change.key != *end));
@@ -176,16 +115,18 @@ impl ReduceTree<'_> {
                 [] => {
                     self.clear_above(level, old_height)?;
                     self.batch.delete(Space::Index, self.slot.key(Kind::Result, self.reduce_key));
-                    return Ok(Applied { before, after: Presence::Absent });
+                    return Ok(Applied { before: old, after: None });
                 }
                 [root] => {
                     self.clear_above(level, old_height)?;
-                    let new = StoredResult { height: level, output: Output::decode(&root.value)? };
-                    if old.as_ref() != Some(&new) {
+                    let output = Output::decode(&root.value)?;
+                    let finalized = finalized(&output, old.as_ref(), reducer)?;
+                    let new = Some(StoredResult { height: level, output, finalized });
+                    if let Some(new) = new.as_ref().filter(|_| old != new) {
                         let key = self.slot.key(Kind::Result, self.reduce_key);
                         self.batch.put(Space::Index, key, new.encode());
                     }
-                    return Ok(Applied { before, after: new.output.presence() });
+                    return Ok(Applied { before: old, after: new });
                 }
                 _ => {}
             }
@@ -223,7 +164,7 @@ impl ReduceTree<'_> {
         }
         if old_height.is_some_and(|height| height > level) && pages.len() < 2 {
             let prefix = self.item_prefix(level + 1);
-            for row in self.view.scan(Space::Index, &prefix, &after(&prefix), Direction::Forward) {
+            for row in self.view.scan(Space::Index, &prefix, &behind(&prefix), Direction::Forward) {
                 let (key, value) = row?;
                 let end = key.get(prefix.len()..).unwrap_or_default();
                 if upper.binary_search_by(|change| change.key.as_slice().cmp(end)).is_err() {
@@ -241,7 +182,7 @@ impl ReduceTree<'_> {
     fn clear_above(&mut self, level: u8, old_height: Option<u8>) -> Result<(), IndexError> {
         for above in level.saturating_add(1)..=old_height.unwrap_or(0) {
             let prefix = self.item_prefix(above);
-            for row in self.view.scan(Space::Index, &prefix, &after(&prefix), Direction::Forward) {
+            for row in self.view.scan(Space::Index, &prefix, &behind(&prefix), Direction::Forward) {
                 self.batch.delete(Space::Index, row?.0);
             }
         }
@@ -421,7 +362,7 @@ impl ReduceTree<'_> {
         mut items: Vec<Item>,
     ) -> Result<Option<Page>, IndexError> {
         let mut end = None;
-        for row in self.view.scan(Space::Index, from, &after(prefix), Direction::Forward) {
+        for row in self.view.scan(Space::Index, from, &behind(prefix), Direction::Forward) {
             let item = strip(row?, prefix.len());
             let border = self.borders.ends_page(&item.key, level).then(|| item.key.clone());
             items.push(item);
@@ -438,7 +379,8 @@ impl ReduceTree<'_> {
     /// The first leaf page whose row is not before `from`.
     fn leaf_from(&mut self, from: &[u8]) -> Result<Option<Page>, IndexError> {
         let prefix = self.leaf_key(&[]);
-        let Some(row) = self.view.scan(Space::Index, from, &after(&prefix), Direction::Forward).next() else {
+        let Some(row) = self.view.scan(Space::Index, from, &behind(&prefix), Direction::Forward).next()
+        else {
             return Ok(None);
         };
         let (key, value) = row?;
@@ -454,7 +396,7 @@ impl ReduceTree<'_> {
         } else {
             (self.item_prefix(level), Direction::Reverse)
         };
-        let Some(row) = self.view.scan(Space::Index, &prefix, &after(&prefix), direction).next() else {
+        let Some(row) = self.view.scan(Space::Index, &prefix, &behind(&prefix), direction).next() else {
             return Ok(None);
         };
         let last = strip(row?, prefix.len()).key;
@@ -471,13 +413,21 @@ impl ReduceTree<'_> {
     }
 }
 
-fn strip((key, value): (Vec<u8>, Vec<u8>), prefix: usize) -> Item {
-    Item { key: key.get(prefix..).unwrap_or_default().to_vec(), value }
+/// What finalize makes of a root. It is pure, so an unchanged root needs no call.
+fn finalized(
+    output: &Output,
+    old: Option<&StoredResult>,
+    reducer: &mut dyn PageReducer,
+) -> Result<Finalized, IndexError> {
+    match (output, old) {
+        (_, Some(old)) if old.output == *output => Ok(old.finalized.clone()),
+        (Output::Value(value), _) => reducer.finalize(value),
+        (Output::Failed, _) => Ok(Finalized::AsReduced),
+    }
 }
 
-/// A key behind every row with this prefix: entry keys start with UTF-8 and the open end is a single `FF`.
-fn after(prefix: &[u8]) -> Vec<u8> {
-    [prefix, &[0xFF, 0xFF]].concat()
+fn strip((key, value): (Vec<u8>, Vec<u8>), prefix: usize) -> Item {
+    Item { key: key.get(prefix..).unwrap_or_default().to_vec(), value }
 }
 
 fn encode_leaf(items: &[Item]) -> Vec<u8> {

@@ -1,16 +1,46 @@
 //! The read side of an index: its results or map outputs as of one snapshot.
+//!
+//! A result is what finalize made of a key's reduced value, or that value itself. Keys whose reduce or finalize fails,
+//! and those that finalize drops, have none.
 
 use crate::error::IndexError;
+use crate::faults::decode_key;
 use crate::index::Index;
 use crate::keys::{self, Kind};
-use crate::reduce_tree::{Output, StoredResult};
+use crate::stored_result::{Output, StoredResult};
 use magpie_store::json::{Json, parse_stored};
 use magpie_store::kv::{Direction, Row, Space};
 use magpie_store::{DatabaseView, ordered};
 
+/// The kinds of rows that are a function of definition and documents.
+pub(crate) const CONTENTS: [Kind; 12] = [
+    Kind::DocumentKeys,
+    Kind::LeafPage,
+    Kind::PageOutput,
+    Kind::Result,
+    Kind::MapOutput,
+    Kind::DocumentLoads,
+    Kind::LoadedBy,
+    Kind::OutputDocument,
+    Kind::OutputReference,
+    Kind::LossySubject,
+    Kind::Loss,
+    Kind::LossCount,
+];
+
+/// A result with what it was made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReducedResult {
+    /// The values of the group-by fields in order.
+    pub key: Vec<Json>,
+    /// The reduced value of the key: what may be reduced further.
+    pub reduced: Json,
+    /// The result as everybody sees it.
+    pub result: Json,
+}
+
 impl Index {
-    /// The results of a map-reduce index in the order of their reduce keys, each a JSON object. Keys whose reduce
-    /// fails have none.
+    /// The results of a map-reduce index in the order of their reduce keys, each a JSON object.
     pub fn results<'v>(
         &self,
         view: &'v DatabaseView<'_>,
@@ -21,7 +51,18 @@ impl Index {
         })
     }
 
-    /// The result of one reduce key, given by the values of its group-by fields in order; none if it has no entries.
+    /// [`Self::results`] with their keys and reduced values.
+    pub fn reduced_results<'v>(
+        &self,
+        view: &'v DatabaseView<'_>,
+    ) -> impl Iterator<Item = Result<ReducedResult, IndexError>> + use<'v> {
+        let (from, to) = self.slot().range_of(Kind::Result);
+        view.kv().scan(Space::Index, &from, &to, Direction::Forward).filter_map(|row| {
+            row.map_err(IndexError::from).and_then(|(key, value)| reduced_result(&key, &value)).transpose()
+        })
+    }
+
+    /// The result of one reduce key, given by the values of its group-by fields in order; none if it has none.
     ///
     /// # Errors
     /// When the store fails.
@@ -45,14 +86,14 @@ impl Index {
         })
     }
 
-    /// Every row of this build but progress and errors, without the slot: equal for equal documents and definition,
-    /// whatever the history. For verification.
+    /// Every row of this build but progress, errors and cursors, without the slot: equal for equal documents and
+    /// definition, whatever the history. For verification.
     ///
     /// # Errors
     /// When the store fails.
     pub fn rows(&self, view: &DatabaseView<'_>) -> Result<Vec<Row>, IndexError> {
         let mut rows = Vec::new();
-        for kind in [Kind::DocumentKeys, Kind::LeafPage, Kind::PageOutput, Kind::Result, Kind::MapOutput] {
+        for kind in CONTENTS {
             let (from, to) = self.slot().range_of(kind);
             for row in view.kv().scan(Space::Index, &from, &to, Direction::Forward) {
                 let (key, value) = row?;
@@ -64,10 +105,14 @@ impl Index {
 }
 
 fn result_json(row: &[u8]) -> Result<Option<Json>, IndexError> {
-    match StoredResult::decode(row)?.output {
-        Output::Value(value) => Ok(Some(json(&value)?)),
-        Output::Failed => Ok(None),
-    }
+    StoredResult::decode(row)?.visible().map(json).transpose()
+}
+
+fn reduced_result(key: &[u8], row: &[u8]) -> Result<Option<ReducedResult>, IndexError> {
+    let stored = StoredResult::decode(row)?;
+    let (Some(result), Output::Value(reduced)) = (stored.visible(), &stored.output) else { return Ok(None) };
+    let key = decode_key(keys::rest(key)?)?;
+    Ok(Some(ReducedResult { key, reduced: json(reduced)?, result: json(result)? }))
 }
 
 fn json(bytes: &[u8]) -> Result<Json, IndexError> {

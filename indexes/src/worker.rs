@@ -8,8 +8,9 @@ use crate::error::IndexError;
 use crate::index::{Index, lock};
 use crate::indexer::Indexer;
 use crate::limits;
-use crate::progress::Progress;
-use magpie_store::{Database, Etag, Timestamp};
+use crate::progress::{OutputPhase, Progress};
+use magpie_store::kv::Batch;
+use magpie_store::{Command, Database, DatabaseView, Etag, StoreError, Timestamp};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub(crate) fn start(
         .name(format!("index {name}"))
         .stack_size(limits::SCRIPT_STACK_BYTES)
         .spawn(move || {
-            let work = || run(&owned, &database, &clock, &caught_up);
+            let work = || Worker::new(&owned, &database, &clock)?.run(&caught_up);
             let failure = match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(format!("Index {} has stopped: {error}", owned.name())),
@@ -62,35 +63,141 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("its thread panicked: {}", text.unwrap_or("no message"))
 }
 
-fn run(index: &Index, database: &Database, clock: &Clock, caught_up: &CaughtUp) -> Result<(), IndexError> {
-    let function = index.source.create().map_err(|error| IndexError::Script { name: index.name(), error })?;
-    let mut indexer = Indexer::new(index.slot, index.shape().clone(), index.borders(), function);
-    let mut progress = Progress::read(database.view().kv(), index.slot)?;
-    index.publish(progress);
-    let mut due = Due::Now;
-    while wait_for_work(index, progress.etag, due) {
+/// The state of a worker thread.
+struct Worker<'w> {
+    index: &'w Index,
+    database: &'w Database,
+    clock: &'w Clock,
+    indexer: Indexer,
+    progress: Progress,
+    /// The newest etag when the worker began: what a build must reach before its documents are written.
+    start: Etag,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    /// It is done.
+    Done,
+    /// Somebody wrote one of the documents meanwhile: nothing was written, make the batch anew.
+    Conflict,
+    /// The index was told to stop: nothing was written.
+    Forbidden,
+}
+
+impl<'w> Worker<'w> {
+    fn new(index: &'w Index, database: &'w Database, clock: &'w Clock) -> Result<Self, IndexError> {
+        let function =
+            index.source.create().map_err(|error| IndexError::Script { name: index.name(), error })?;
+        let indexer = Indexer::new(index.slot, index.shape().clone(), index.borders(), function)
+            .with_documents_max(
+                index.definition().map_batch_size()?.unwrap_or(usize::MAX).min(limits::BATCH_DOCUMENTS_MAX),
+            )
+            .with_output(index.output().cloned());
         let view = database.view();
-        let indexed = indexer.run_batch(&view, progress, clock())?;
-        let newest = view.last_etag();
-        drop(view);
-        if let Some(batch) = indexed.batch {
-            let may_commit = lock(&index.may_commit);
-            if !*may_commit {
+        let progress = Progress::read(view.kv(), index.slot)?;
+        let start = view.last_etag();
+        index.publish(progress, start);
+        Ok(Self { index, database, clock, indexer, progress, start })
+    }
+
+    fn run(mut self, caught_up: &CaughtUp) -> Result<(), IndexError> {
+        let mut due = Due::Now;
+        while wait_for_work(self.index, self.progress.etag, due) {
+            let view = self.database.view();
+            let newest = view.last_etag();
+            match self.batch(&view)? {
+                Commit::Done => {}
+                Commit::Conflict => continue,
+                Commit::Forbidden => return Ok(()),
+            }
+            drop(view);
+            if self.follow_results()? == Commit::Forbidden {
                 return Ok(());
             }
-            database.commit_derived(batch)?;
+            due = if self.progress.etag < newest {
+                Due::Now
+            } else if caught_up(self.index) {
+                Due::Soon
+            } else if self.has_to_follow() {
+                Due::Now
+            } else {
+                Due::OnChange
+            };
         }
-        progress = indexed.progress;
-        index.publish(progress);
-        due = if progress.etag < newest {
-            Due::Now
-        } else if caught_up(index) {
-            Due::Soon
-        } else {
-            Due::OnChange
-        };
+        Ok(())
     }
-    Ok(())
+
+    /// One indexing batch.
+    fn batch(&mut self, view: &DatabaseView<'_>) -> Result<Commit, IndexError> {
+        let indexed = self.indexer.run_batch(view, self.progress, (self.clock)())?;
+        let mut newest = view.last_etag();
+        if let Some(batch) = indexed.batch {
+            match self.commit(batch, indexed.documents)? {
+                (Commit::Done, committed) => newest = newest.max(committed),
+                (other, _) => return Ok(other),
+            }
+        }
+        self.progress = indexed.progress;
+        self.index.publish(self.progress, newest);
+        Ok(Commit::Done)
+    }
+
+    /// Commits rows and documents; also gives the newest etag of the documents.
+    fn commit(&self, batch: Batch, documents: Vec<Command>) -> Result<(Commit, Etag), IndexError> {
+        let may_commit = lock(&self.index.may_commit);
+        if !*may_commit {
+            return Ok((Commit::Forbidden, Etag(0)));
+        }
+        if documents.is_empty() {
+            self.database.commit_derived(batch)?;
+            return Ok((Commit::Done, Etag(0)));
+        }
+        match self.database.commit_derived_with(batch, documents, (self.clock)()) {
+            Ok(newest) => Ok((Commit::Done, newest)),
+            Err(StoreError::Conflict { .. } | StoreError::CollectionMismatch { .. }) => {
+                Ok((Commit::Conflict, Etag(0)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether there are output documents to bring in line with the results. Those of a replacement wait until it has
+    /// taken over, and those of a new build until it has caught up once.
+    fn has_to_follow(&self) -> bool {
+        match self.progress.output {
+            _ if self.index.output().is_none() => false,
+            OutputPhase::Silent => !self.index.is_replacement() && self.progress.etag >= self.start,
+            OutputPhase::Syncing => true,
+            OutputPhase::Live => false,
+        }
+    }
+
+    /// One step of bringing the output documents in line, if there is one to take.
+    fn follow_results(&mut self) -> Result<Commit, IndexError> {
+        let Some(output) = self.index.output().filter(|_| self.has_to_follow()) else {
+            return Ok(Commit::Done);
+        };
+        let mut progress = Progress { output: OutputPhase::Syncing, ..self.progress };
+        let mut batch = Batch::new();
+        let mut documents = Vec::new();
+        // The first batch only says that documents follow from now on, so that no later change is missed.
+        if self.progress.output == OutputPhase::Syncing {
+            let view = self.database.view();
+            let step = output.step(&view)?;
+            (batch, documents) = (step.batch, step.documents);
+            if step.finished {
+                progress.output = OutputPhase::Live;
+            }
+        }
+        progress.write(self.index.slot, &mut batch);
+        let (commit, newest) = self.commit(batch, documents)?;
+        if commit == Commit::Done {
+            self.progress = progress;
+            self.index.publish(progress, newest.max(self.database.last_etag()));
+        }
+        Ok(commit)
+    }
 }
 
 /// When the next batch is due.

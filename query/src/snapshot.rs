@@ -88,7 +88,7 @@ impl Source for Snapshot<'_> {
         if let IndexStatus::Failed(reason) = index.status(self.view)? {
             return Err(QueryError::IndexFailed { name: index.name(), reason });
         }
-        Ok(Some(Box::new(SnapshotIndex { index, view: self.view })))
+        Ok(Some(Box::new(SnapshotIndex { index, registry: self.registry, view: self.view })))
     }
 
     fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
@@ -98,6 +98,7 @@ impl Source for Snapshot<'_> {
 
 struct SnapshotIndex<'a> {
     index: Arc<Index>,
+    registry: &'a Registry,
     view: &'a DatabaseView<'a>,
 }
 
@@ -127,6 +128,10 @@ impl SourceIndex for SnapshotIndex<'_> {
     fn has_field(&self, name: &str) -> bool {
         // Without any known name the outputs are made in a way that only running the script can tell.
         let shape = self.index.shape();
+        if shape.finalizes {
+            return shape.finalized_fields.is_empty()
+                || shape.finalized_fields.iter().any(|field| field == name);
+        }
         let is_grouped =
             shape.group_by.as_ref().is_some_and(|fields| fields.iter().any(|field| field == name));
         shape.fields.is_empty() || is_grouped || shape.fields.iter().any(|field| field == name)
@@ -147,7 +152,7 @@ impl SourceIndex for SnapshotIndex<'_> {
     }
 
     fn is_stale(&self) -> Result<bool, QueryError> {
-        Ok(self.index.is_stale(self.view)?)
+        Ok(self.registry.is_stale(self.view, &self.index)?)
     }
 
     fn version(&self) -> Result<u64, QueryError> {

@@ -296,6 +296,7 @@ const CREATION: &str = "Raven.Client.Exceptions.Documents.Indexes.IndexCreationE
 const FORMAT: &str = "System.FormatException";
 const INVALID_DATA: &str = "System.IO.InvalidDataException";
 const INVALID_OPERATION: &str = "System.InvalidOperationException";
+const INVALID_INDEX: &str = "Raven.Client.Exceptions.Documents.Indexes.IndexInvalidException";
 const IO: &str = "System.IO.IOException";
 const NO_INDEX: &str = "Raven.Client.Exceptions.Documents.Indexes.IndexDoesNotExistException";
 const RAVEN: &str = "Raven.Client.Exceptions.RavenException";
@@ -407,6 +408,8 @@ fn index_class(error: &IndexError) -> Class {
         IndexError::InvalidDefinition { .. } | IndexError::Locked { .. } => {
             Class::new(S::BAD_REQUEST, CREATION)
         }
+        IndexError::Pattern { .. } => Class::new(S::BAD_REQUEST, INVALID_INDEX),
+        IndexError::OutputRefused { .. } => Class::new(S::BAD_REQUEST, "System.AggregateException"),
         IndexError::Script { error, .. } => Class::new(
             S::BAD_REQUEST,
             match error.kind {

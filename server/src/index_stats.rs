@@ -9,7 +9,10 @@ use crate::state::blocking;
 use axum::http::StatusCode;
 use axum::response::Response;
 use magpie_indexes::faults::{Fault, FaultAction};
-use magpie_indexes::{Index, IndexError, IndexStatistics, IndexStatus, MappedCollections};
+use magpie_indexes::losses::{Loss, LossSource};
+use magpie_indexes::{
+    Index, IndexError, IndexStatistics, IndexStatus, LoadedCollections, MappedCollections, Registry,
+};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Etag, StoreError, Timestamp};
 use std::sync::Arc;
@@ -43,11 +46,11 @@ fn status_text(status: &IndexStatus) -> &'static str {
 }
 
 /// An index in the statistics of its database.
-pub(crate) fn short(index: &Index, statistics: &IndexStatistics) -> Object {
+pub(crate) fn short(index: &Index, statistics: &IndexStatistics, is_stale: bool) -> Object {
     let definition = index.definition();
     Object::from_iter([
         ("Name", Json::from(index.name())),
-        ("IsStale", statistics.is_stale.into()),
+        ("IsStale", is_stale.into()),
         ("State", state_text(&statistics.status).into()),
         ("LockMode", format!("{:?}", definition.lock_mode).into()),
         ("Priority", format!("{:?}", definition.priority).into()),
@@ -75,7 +78,7 @@ pub(crate) async fn statistics(request: DatabaseRequest) -> Result<Response, Ser
     let results = blocking(move || {
         let Ok(indexes) = chosen(&database, name.as_deref()) else { return Ok(None) };
         let view = database.documents().view();
-        let results = indexes.iter().map(|index| full(index, &view).map(Json::from));
+        let results = indexes.iter().map(|index| full(database.indexes(), index, &view).map(Json::from));
         Ok(Some(results.collect::<Result<Vec<_>, _>>()?))
     })
     .await?;
@@ -91,14 +94,16 @@ fn with_metadata(request: &DatabaseRequest, results: Vec<Json>) -> Object {
 }
 
 /// All counters of one index.
-fn full(index: &Index, view: &DatabaseView<'_>) -> Result<Object, ServerError> {
+fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Result<Object, ServerError> {
     let statistics = index.statistics(view)?;
     let progress = &statistics.progress;
     let errors = index.errors(view)?.len();
     let map_reduce = index.is_map_reduce();
     let reduced = |count: u64| if map_reduce { Json::from(count) } else { Json::Null };
     let failed = matches!(statistics.status, IndexStatus::Failed(_));
-    let mut body = short(index, &statistics);
+    let definition = index.definition();
+    let mut output_collections = index.output_collections().map(|written| Json::from(written.as_str()));
+    let mut body = short(index, &statistics, indexes.is_stale(view, index)?);
     let collections = collections_of(index, view)?.into_iter().map(|(name, collection)| {
         let waiting = waiting(view, collection.as_ref(), progress.etag)?;
         let lags = Object::from_iter([
@@ -120,9 +125,12 @@ fn full(index: &Index, view: &DatabaseView<'_>) -> Result<Object, ServerError> {
         ("ReduceAttempts", reduced(progress.reduce_attempts)),
         ("ReduceSuccesses", reduced(progress.reduce_attempts.saturating_sub(progress.failing_keys))),
         ("ReduceErrors", reduced(progress.failing_keys)),
-        ("ReduceOutputCollection", Json::Null),
-        ("ReduceOutputReferencePattern", Json::Null),
-        ("PatternReferencesCollectionName", Json::Null),
+        ("ReduceOutputCollection", output_collections.next().unwrap_or(Json::Null)),
+        (
+            "ReduceOutputReferencePattern",
+            definition.pattern_for_output_reduce_to_collection_references.clone().into(),
+        ),
+        ("PatternReferencesCollectionName", output_collections.next().unwrap_or(Json::Null)),
         ("MappedPerSecondRate", 0_i64.into()),
         ("ReducedPerSecondRate", 0_i64.into()),
         ("MaxNumberOfOutputsPerDocument", progress.outputs_max.into()),
@@ -132,15 +140,47 @@ fn full(index: &Index, view: &DatabaseView<'_>) -> Result<Object, ServerError> {
         ("ErrorsCount", errors.into()),
         ("SearchEngineType", "Corax".into()),
         ("ArchivedDataProcessingBehavior", Json::Null),
-        ("ReferencedCollections", Vec::new().into()),
+        ("ReferencedCollections", referenced(index).into()),
         ("IsInvalidIndex", failed.into()),
     ] {
         body.insert(key, value);
     }
+    let mut own = Object::new();
     if let IndexStatus::Failed(cause) = statistics.status {
-        body.insert("Magpie", Object::from_iter([("Failure", Json::from(cause))]));
+        own.insert("Failure", cause);
+    }
+    let losses = index.losses(view)?;
+    if !losses.is_empty() {
+        own.insert("Losses", losses.iter().map(|loss| loss_json(loss).into()).collect::<Vec<Json>>());
+    }
+    if !own.is_empty() {
+        body.insert("Magpie", own);
     }
     Ok(body)
+}
+
+/// The collections whose documents the maps load; `@all_docs` for any.
+fn referenced(index: &Index) -> Vec<Json> {
+    match &index.shape().loads {
+        LoadedCollections::None => Vec::new(),
+        LoadedCollections::Named(names) => names.iter().map(|name| name.as_str().into()).collect(),
+        LoadedCollections::All => vec!["@all_docs".into()],
+    }
+}
+
+/// Numbers of one field that an index could not keep, with the first document or reduce key that has one.
+fn loss_json(loss: &Loss) -> Object {
+    let (counted, source) = match loss.source {
+        LossSource::Map => ("Documents", "Map"),
+        LossSource::Reduce => ("Keys", "Reduce"),
+    };
+    Object::from_iter([
+        ("Kind", Json::from(loss.kind.name())),
+        ("In", source.into()),
+        ("Field", loss.field.as_str().into()),
+        (counted, loss.count.into()),
+        ("First", loss.first.as_str().into()),
+    ])
 }
 
 /// The mapped collections by name; all documents go by `@all_docs` and have no collection.
@@ -293,7 +333,7 @@ pub(crate) async fn progress(request: DatabaseRequest) -> Result<Response, Serve
         let mut results = Vec::new();
         for index in database.indexes().all() {
             let statistics = index.statistics(&view)?;
-            if statistics.is_stale {
+            if database.indexes().is_stale(&view, &index)? {
                 results.push(Json::from(progress_of(&index, &statistics, &view)?));
             }
         }
@@ -366,6 +406,9 @@ fn fault_json(index: &str, fault: &Fault) -> Object {
     let (action, error) = match fault.action {
         FaultAction::Map => {
             ("Map", format!("Failed to execute mapping function on {subject}. Exception: {message}{at}"))
+        }
+        FaultAction::Output => {
+            ("Output", format!("Failed to write the output documents of {subject}. Exception: {message}{at}"))
         }
         FaultAction::Reduce => (
             "Reduce",

@@ -6,7 +6,7 @@ use crate::limits::WAIT_MS_MAX;
 use crate::query_string::Pairs;
 use crate::state::{AppState, blocking};
 use crate::timespan;
-use magpie_indexes::{Index, IndexStatus, MappedCollections};
+use magpie_indexes::{Index, IndexStatus, Registry};
 use magpie_store::{Collection, Etag};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,18 +64,22 @@ impl WaitOptions {
         etag: Etag,
     ) -> Result<(), ServerError> {
         let started = Instant::now();
+        let indexes = database.indexes();
         let relevant: Vec<Arc<Index>> =
-            database.indexes().all().into_iter().filter(|index| self.concerns(index, touched)).collect();
+            indexes.all().into_iter().filter(|index| self.concerns(indexes, index, touched)).collect();
+        let mut late = Vec::new();
         for index in &relevant {
             let left = self.timeout.saturating_sub(started.elapsed());
-            wait_until_indexed(app, index, etag, left).await;
+            if !wait_until_followed(app, database, index, etag, left).await {
+                late.push(Arc::clone(index));
+            }
         }
         if !self.throw {
             return Ok(());
         }
         let database = Arc::clone(database);
         let (timeout, count) = (self.timeout, relevant.len());
-        blocking(move || match late_indexes(&database, &relevant, etag)? {
+        blocking(move || match stale_among(&database, &late)? {
             (stale, _) if stale.is_empty() => Ok(()),
             (stale, paused) => Err(ServerError::IndexWaitTimeout {
                 waited: timespan::format(timeout.max(Duration::from_nanos(100))),
@@ -90,31 +94,27 @@ impl WaitOptions {
         .await
     }
 
-    fn concerns(&self, index: &Index, touched: &Touched) -> bool {
+    /// Whether the write may change what an index shows: by itself, or through the indexes before it in its chain.
+    fn concerns(&self, indexes: &Registry, index: &Arc<Index>, touched: &Touched) -> bool {
         if !self.specific.is_empty() {
             let name = index.name().to_lowercase();
             return self.specific.iter().any(|wanted| wanted.to_lowercase() == name);
         }
-        match &index.shape().collections {
-            MappedCollections::All => true,
-            MappedCollections::Named(mapped) => {
-                touched.any || mapped.iter().any(|collection| touched.collections.contains(collection))
-            }
-        }
+        let feeds =
+            |link: &Arc<Index>| touched.collections.iter().any(|touched| link.feed().contains(touched));
+        touched.any || indexes.chain(index).iter().any(feeds)
     }
 }
 
-/// The names of the indexes that have not reached `etag`, and of those among them that are paused.
-fn late_indexes(
+/// The names of the indexes that are still stale, and of those among them that are paused.
+fn stale_among(
     database: &OpenDatabase,
-    indexes: &[Arc<Index>],
-    etag: Etag,
+    late: &[Arc<Index>],
 ) -> Result<(Vec<String>, Vec<String>), ServerError> {
     let view = database.documents().view();
     let (mut stale, mut paused) = (Vec::new(), Vec::new());
-    for index in indexes {
-        // An index reports progress up to the newest etag it has looked at, also when that was of no interest to it.
-        if index.progress().etag >= etag || !index.is_stale(&view)? {
+    for index in late {
+        if !database.indexes().is_stale(&view, index)? {
             continue;
         }
         stale.push(index.name());
@@ -125,13 +125,19 @@ fn late_indexes(
     Ok((stale, paused))
 }
 
-/// Waits until an index has taken in everything up to `etag`; ends early when time runs out, the index ends, or the
-/// server stops.
-pub(crate) async fn wait_until_indexed(app: &AppState, index: &Index, etag: Etag, timeout: Duration) {
+/// Waits until an index and those before it in its chain have taken in everything up to `etag`, and gives whether they
+/// have; ends early when time runs out, one of them ends, or the server stops.
+pub(crate) async fn wait_until_followed(
+    app: &AppState,
+    database: &OpenDatabase,
+    index: &Arc<Index>,
+    etag: Etag,
+    timeout: Duration,
+) -> bool {
     tokio::select! {
         biased;
-        _ = index.wait_until_indexed(etag) => {}
-        () = tokio::time::sleep(timeout) => {}
-        () = app.stopping() => {}
+        followed = database.indexes().wait_until_followed(index, etag) => followed,
+        () = tokio::time::sleep(timeout) => false,
+        () = app.stopping() => false,
     }
 }

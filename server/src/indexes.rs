@@ -134,7 +134,7 @@ fn definition_json(definition: &IndexDefinition) -> Object {
     let sources =
         definition.additional_sources.iter().map(|(key, value)| (key.as_str(), value.as_str().into()));
     let fields = definition.fields.iter().map(|(name, options)| (name.as_str(), field_json(options).into()));
-    Object::from_iter([
+    let mut body = Object::from_iter([
         ("Name", Json::from(definition.name.as_str())),
         ("SourceType", "Documents".into()),
         ("Type", definition.type_name().into()),
@@ -156,7 +156,12 @@ fn definition_json(definition: &IndexDefinition) -> Object {
         ("Reduce", definition.reduce.clone().into()),
         ("Maps", texts(&definition.maps)),
         ("Fields", Object::from_iter(fields).into()),
-    ])
+    ]);
+    // Magpie's own: clients that compare definitions must not meet it where it says nothing.
+    if let Some(finalize) = &definition.finalize {
+        body.insert("Finalize", finalize.as_str());
+    }
+    body
 }
 
 fn field_json(options: &FieldOptions) -> Object {

@@ -9,7 +9,7 @@ use crate::body;
 use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
-use crate::index_wait::wait_until_indexed;
+use crate::index_wait::wait_until_followed;
 use crate::limits::{QUERY_WAIT_MS_DEFAULT, WAIT_MS_MAX};
 use crate::query_string::Pairs;
 use crate::random;
@@ -171,7 +171,7 @@ async fn answer_query(
     })
 }
 
-/// Waits until the index has taken in what its collections have now. A replaced index ends its waiters: they wait for
+/// Waits until the index, and those before it in its chain, have taken in what their collections have now. A replaced index ends its waiters: they wait for
 /// the one in its place.
 async fn wait_for_index(
     app: &AppState,
@@ -184,19 +184,21 @@ async fn wait_for_index(
     loop {
         let Some(index) = database.indexes().get(name) else { return Ok(()) };
         let (reader, asked) = (Arc::clone(database), Arc::clone(&index));
-        let (newest, ended) = blocking(move || {
+        let (newest, done) = blocking(move || {
             let view = reader.documents().view();
+            let indexes = reader.indexes();
             let status = asked.status(&view).map_err(ServerError::from)?;
             let ended = matches!(status, IndexStatus::Disabled | IndexStatus::Failed(_));
-            Ok((view.last_etag_of(asked.filter())?, ended))
+            let done = ended || !indexes.is_stale(&view, &asked)?;
+            Ok((indexes.newest_of_chain(&view, &asked)?, done))
         })
         .await?;
         let etag = *cutoff.get_or_insert(newest);
         let left = until.saturating_duration_since(Instant::now());
-        if ended || left.is_zero() || index.progress().etag >= etag {
+        if done || left.is_zero() {
             return Ok(());
         }
-        wait_until_indexed(app, &index, etag, left).await;
+        wait_until_followed(app, database, &index, etag, left).await;
         let same = database.indexes().get(name).is_some_and(|now| Arc::ptr_eq(&now, &index));
         if same {
             return Ok(());

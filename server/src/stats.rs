@@ -59,7 +59,8 @@ fn database_stats(database: &OpenDatabase) -> Result<Object, ServerError> {
             newest = statistics.progress.indexed_at;
             last_indexed = index_stats::date(newest);
         }
-        items.push(Json::from(index_stats::short(index, &statistics)));
+        let is_stale = database.indexes().is_stale(&view, index)?;
+        items.push(Json::from(index_stats::short(index, &statistics, is_stale)));
     }
     let mut body = Object::new();
     body.insert("CountOfIndexes", indexes.len());

@@ -64,6 +64,12 @@ impl NewDocument {
         &self.collection
     }
 
+    /// Whether writing it would leave the fields, metadata and collection of this stored document as they are.
+    #[must_use]
+    pub fn is_content_of(&self, stored: &crate::Document) -> bool {
+        self.body == stored.body && self.metadata == stored.metadata && self.collection == stored.collection
+    }
+
     fn from_shallow_json(id: &str, document: Json) -> Result<Self, StoreError> {
         let mut body = match document {
             Json::Object(object) => object,

@@ -2,8 +2,9 @@
 
 use magpie_indexes::border::Borders;
 use magpie_indexes::keys::{Slot, entry_key};
-use magpie_indexes::reduce_tree::{ItemChange, Output, PageReducer, ReduceTree, TreeWork};
+use magpie_indexes::reduce_tree::{ItemChange, PageReducer, ReduceTree, TreeWork};
 use magpie_indexes::signature::Signature;
+use magpie_indexes::stored_result::Output;
 use magpie_indexes::{IndexError, border};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::{Batch, Durability, Kv};

@@ -4,6 +4,7 @@
 //! definition is one synced batch that also removes the rows of the builds it ends. Readers never wait: they look up
 //! the map of names; only changes take the lock.
 
+mod chains;
 mod put;
 mod records;
 
@@ -12,6 +13,7 @@ use crate::error::IndexError;
 use crate::function::SharedSource;
 use crate::index::{Index, lock};
 use crate::keys::{Slot, meta};
+use crate::output::cleanup;
 use crate::progress::Progress;
 use crate::worker::{self, Clock};
 use dashmap::DashMap;
@@ -19,6 +21,7 @@ use magpie_store::kv::{Batch, Space};
 use magpie_store::{Database, DatabaseView};
 use records::{Build, Record};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, Weak};
 
 /// An index whose functions are Rust code of the embedding program.
@@ -39,6 +42,8 @@ pub struct Registry {
     indexes: DashMap<String, Arc<Index>>,
     /// Held by whoever changes definitions.
     changes: Mutex<()>,
+    /// Set when the database closes.
+    stopped: AtomicBool,
     this: Weak<Self>,
 }
 
@@ -59,35 +64,61 @@ impl Registry {
             natives: natives.iter().map(|native| (native.name.to_lowercase(), native.clone())).collect(),
             indexes: DashMap::new(),
             changes: Mutex::new(()),
+            stopped: AtomicBool::new(false),
             this: this.clone(),
         });
-        let records = records::read_all(&database.view())?;
-        for record in records {
-            registry.start(record.name(), record.live)?;
-            if let Some(replacement) = record.replacement {
-                let name = format!("{REPLACEMENT_PREFIX}{}", replacement.definition.name);
-                registry.start(name, replacement)?;
-            }
-        }
+        // Workers write documents as soon as they run: whoever follows them must hear of it from the first on.
         let this = Arc::downgrade(&registry);
         database.on_commit(Box::new(move |newest| {
             if let Some(registry) = this.upgrade() {
                 registry.indexes.iter().for_each(|index| index.notify(newest));
             }
         }));
+        let records = records::read_all(&database.view())?;
+        for record in records {
+            let record = registry.with_current_rows(record)?;
+            registry.start(record.name(), record.live)?;
+            if let Some(replacement) = record.replacement {
+                let name = format!("{REPLACEMENT_PREFIX}{}", replacement.definition.name);
+                registry.start(name, replacement)?;
+            }
+        }
         registry.put(natives.iter().map(NativeIndex::definition).collect())?;
+        if !cleanup::retired(&database.view())?.is_empty() {
+            registry.clean_up();
+        }
         Ok(registry)
+    }
+
+    /// Gives new slots to the builds of a record whose rows have an older layout, and removes those rows.
+    fn with_current_rows(&self, mut record: Record) -> Result<Record, IndexError> {
+        let mut batch = Batch::new();
+        let mut next_slot = None;
+        for build in std::iter::once(&mut record.live).chain(record.replacement.as_mut()) {
+            if !build.is_current {
+                let (from, to) = build.slot.range();
+                batch.delete_range(Space::Index, from, to);
+                build.slot = self.take_slot(&mut batch, &mut next_slot)?;
+                build.is_current = true;
+            }
+        }
+        if !batch.is_empty() {
+            record.write(&mut batch);
+            self.database.commit_definition(batch)?;
+        }
+        Ok(record)
     }
 
     /// Makes the live build of a stored definition and starts its worker.
     fn start(&self, name: String, build: Build) -> Result<Arc<Index>, IndexError> {
         let source = self.source_or_broken(&build.definition);
-        let index = Arc::new(Index::new(name.clone(), build.definition, source, build.slot));
-        self.launch(&index)?;
+        let index = Arc::new(Index::new(name.clone(), build.definition, source, build.slot)?);
         self.indexes.insert(name.to_lowercase(), Arc::clone(&index));
+        self.launch(&index)?;
         Ok(index)
     }
 
+    /// Starts the worker of an index that is in the list already: from its first batch on it must miss no news.
     fn launch(&self, index: &Arc<Index>) -> Result<(), IndexError> {
         let this = self.this.clone();
         let caught_up =
@@ -139,8 +170,12 @@ impl Registry {
         let ended: Vec<_> = [Some(index), replacement].into_iter().flatten().collect();
         let mut batch = Batch::new();
         batch.delete(Space::Meta, meta::definition(name));
+        for index in &ended {
+            cleanup::retire(index.output_collections(), &mut batch);
+        }
         self.end_builds(&ended, batch)?;
         drop(guard);
+        self.clean_up();
         Ok(true)
     }
 
@@ -167,6 +202,24 @@ impl Registry {
         self.end_builds(&[replacement], batch)
     }
 
+    /// Removes the documents of outputs that no index has any more, on a thread of its own.
+    fn clean_up(&self) {
+        let this = self.this.clone();
+        let work = move || {
+            while let Some(registry) = this.upgrade() {
+                let guard = lock(&registry.changes);
+                let more = !registry.stopped.load(Ordering::Acquire)
+                    && cleanup::step(&registry.database, (registry.clock)()).unwrap_or(false);
+                drop(guard);
+                if !more {
+                    break;
+                }
+            }
+        };
+        // Without a thread, or after a failure of the store, the orders stay: the next start carries them out.
+        let _ = std::thread::Builder::new().name("index cleanup".to_owned()).spawn(work);
+    }
+
     /// Starts an index over: its rows are removed and it indexes all documents again.
     ///
     /// # Errors
@@ -190,10 +243,10 @@ impl Registry {
         let (from, to) = old.slot.range();
         batch.delete_range(Space::Index, from, to);
         self.database.commit_definition(batch)?;
-        let index = Arc::new(Index::new(old.name(), definition, Arc::clone(&old.source), slot));
+        let index = Arc::new(Index::new(old.name(), definition, Arc::clone(&old.source), slot)?);
         index.set_paused(was_paused);
+        self.indexes.insert(old.name().to_lowercase(), Arc::clone(&index));
         self.launch(&index)?;
-        self.indexes.insert(old.name().to_lowercase(), index);
         drop(guard);
         Ok(())
     }
@@ -235,11 +288,14 @@ impl Registry {
             old.stop();
             let (from, to) = old.slot.range();
             batch.delete_range(Space::Index, from, to);
+            let kept: Vec<_> = new.output_collections().collect();
+            cleanup::retire(old.output_collections().filter(|old| !kept.contains(old)), &mut batch);
         }
         self.database.commit_definition(batch)?;
         new.rename(&name);
         self.indexes.insert(name.to_lowercase(), new);
         self.indexes.remove(&format!("{REPLACEMENT_PREFIX}{name}").to_lowercase());
+        self.clean_up();
         Ok(())
     }
 
@@ -360,6 +416,7 @@ impl Registry {
     /// Stops all workers. Nothing of an index is committed after this; a worker whose script does not come back is
     /// left behind after [`crate::limits::WORKER_STOP_MS_MAX`].
     pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
         let guard = lock(&self.changes);
         let all = self.all();
         all.iter().for_each(|index| index.close());

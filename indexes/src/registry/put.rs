@@ -1,6 +1,7 @@
 //! Putting definitions: all or none, nothing re-indexed that need not be, the old results served until the new are
 //! there.
 
+use super::chains::{self, Link};
 use super::records::{Build, Record};
 use super::{NativeIndex, Registry};
 use crate::definition::{IndexDefinition, IndexState, LockMode, NATIVE, REPLACEMENT_PREFIX};
@@ -10,6 +11,7 @@ use crate::function::{
     SharedSource,
 };
 use crate::index::{Index, lock};
+use crate::output::cleanup;
 use crate::script::ScriptSource;
 use crate::signature::canonical_definition;
 use magpie_store::kv::{Batch, Space};
@@ -28,6 +30,16 @@ enum Plan {
     Create(SharedSource),
     /// A real change: built next to the live one, in place of the replacement in progress if there is one.
     Replace(SharedSource, Arc<Index>, Option<Arc<Index>>),
+}
+
+impl Plan {
+    /// What a new or replacing build takes in and gives out.
+    fn new_shape(&self) -> Option<&FunctionShape> {
+        match self {
+            Self::Create(source) | Self::Replace(source, ..) => Some(source.shape()),
+            _ => None,
+        }
+    }
 }
 
 impl NativeIndex {
@@ -55,7 +67,8 @@ impl Registry {
     pub fn put(&self, definitions: Vec<IndexDefinition>) -> Result<Vec<String>, IndexError> {
         let guard = lock(&self.changes);
         let mut names = HashSet::new();
-        let mut plans = Vec::new();
+        let mut plans: Vec<(Plan, IndexDefinition)> = Vec::new();
+        let mut links = Vec::new();
         for definition in definitions {
             if !names.insert(definition.name.to_lowercase()) {
                 return Err(IndexError::InvalidDefinition {
@@ -63,8 +76,13 @@ impl Registry {
                     reason: "the request holds it twice; send each index once".to_owned(),
                 });
             }
-            plans.push((self.plan(&definition)?, definition));
+            let plan = self.plan(&definition)?;
+            if let Some(shape) = plan.new_shape() {
+                links.push(Link::new(&definition, shape)?);
+            }
+            plans.push((plan, definition));
         }
+        self.check_chains(&links)?;
         let names = plans.iter().map(|(_, definition)| definition.name.clone()).collect();
         self.carry_out(plans)?;
         drop(guard);
@@ -78,6 +96,9 @@ impl Registry {
     pub fn has_changed(&self, definition: &IndexDefinition) -> Result<bool, IndexError> {
         let guard = lock(&self.changes);
         let plan = self.plan(definition)?;
+        if let Some(shape) = plan.new_shape() {
+            self.check_chains(&[Link::new(definition, shape)?])?;
+        }
         drop(guard);
         Ok(!matches!(plan, Plan::Keep))
     }
@@ -105,6 +126,21 @@ impl Registry {
         })
     }
 
+    /// Refuses new definitions whose outputs would make a loop or get in the way of others.
+    fn check_chains(&self, links: &[Link]) -> Result<(), IndexError> {
+        if links.is_empty() {
+            return Ok(());
+        }
+        let view = self.database.view();
+        for link in links {
+            let mut others = self.links_without(link.name());
+            others.retain(|other| links.iter().all(|new| !new.is(other.name())));
+            let new = links.iter().filter(|new| !new.is(link.name()));
+            chains::check(link, others.iter().chain(new), &view)?;
+        }
+        Ok(())
+    }
+
     /// Writes all plans in one batch, then ends and starts workers.
     fn carry_out(&self, plans: Vec<(Plan, IndexDefinition)>) -> Result<(), IndexError> {
         let mut batch = Batch::new();
@@ -121,18 +157,18 @@ impl Registry {
                     updated.push((index, definition));
                 }
                 Plan::UpdateAndCancel(live, next) => {
-                    let build = Build { definition: definition.clone(), slot: live.slot };
+                    let build = Build::new(definition.clone(), live.slot);
                     Record { live: build, replacement: None }.write(&mut batch);
                     ended.push(next);
                     updated.push((live, definition));
                 }
                 Plan::Create(source) => {
-                    let build = Build { definition, slot: slot(&mut batch, &mut next_slot)? };
+                    let build = Build::new(definition, slot(&mut batch, &mut next_slot)?);
                     Record { live: build.clone(), replacement: None }.write(&mut batch);
                     started.push((build.definition.name.clone(), build, source));
                 }
                 Plan::Replace(source, live, replacement) => {
-                    let build = Build { definition, slot: slot(&mut batch, &mut next_slot)? };
+                    let build = Build::new(definition, slot(&mut batch, &mut next_slot)?);
                     let record = Record { live: Build::of(&live), replacement: Some(build.clone()) };
                     record.write(&mut batch);
                     ended.extend(replacement);
@@ -143,21 +179,30 @@ impl Registry {
         if batch.is_empty() {
             return Ok(());
         }
+        let mut new = Vec::new();
+        for (name, build, source) in started {
+            let index = Arc::new(Index::new(name, build.definition, source, build.slot)?);
+            cleanup::keep(index.output_collections(), &mut batch);
+            new.push(index);
+        }
         self.end_builds(&ended, batch)?;
         for (index, definition) in updated {
             index.set_paused(definition.state == IndexState::Disabled);
             index.set_definition(definition);
         }
-        for (name, build, source) in started {
-            let index = Arc::new(Index::new(name.clone(), build.definition, source, build.slot));
-            self.indexes.insert(name.to_lowercase(), Arc::clone(&index));
+        for index in new {
+            self.indexes.insert(index.name().to_lowercase(), Arc::clone(&index));
             self.launch(&index)?;
         }
         Ok(())
     }
 
     /// Slots for several builds of one batch: the counter on disk does not show what the batch holds already.
-    fn take_slot(&self, batch: &mut Batch, next: &mut Option<u32>) -> Result<crate::keys::Slot, IndexError> {
+    pub(super) fn take_slot(
+        &self,
+        batch: &mut Batch,
+        next: &mut Option<u32>,
+    ) -> Result<crate::keys::Slot, IndexError> {
         let slot = match *next {
             None => self.next_slot(batch)?.0,
             Some(slot) => {

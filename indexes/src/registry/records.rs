@@ -3,7 +3,7 @@
 use crate::definition::IndexDefinition;
 use crate::error::IndexError;
 use crate::index::Index;
-use crate::keys::{Slot, meta};
+use crate::keys::{FORMAT_VERSION, Slot, meta};
 use magpie_store::DatabaseView;
 use magpie_store::kv::{Batch, Direction, Space};
 use serde_json::{Value, json};
@@ -13,9 +13,12 @@ use serde_json::{Value, json};
 pub(super) struct Build {
     pub definition: IndexDefinition,
     pub slot: Slot,
+    /// Whether its rows have today's layout.
+    pub is_current: bool,
 }
 
-/// A definition row: `{"Live":{"Slot":1,"Definition":{..}},"Replacement":{..}|null}`.
+/// A definition row: `{"Live":{"Slot":1,"Format":2,"Definition":{..}},"Replacement":{..}|null}`. The format is that of
+/// the build's rows; rows of an older one are not read but built again.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub live: Build,
@@ -23,18 +26,24 @@ pub(super) struct Record {
 }
 
 impl Build {
+    pub fn new(definition: IndexDefinition, slot: Slot) -> Self {
+        Self { definition, slot, is_current: true }
+    }
+
     pub fn of(index: &Index) -> Self {
-        Self { definition: (*index.definition()).clone(), slot: index.slot }
+        Self::new((*index.definition()).clone(), index.slot)
     }
 
     fn to_json(&self) -> Value {
-        json!({ "Slot": self.slot.0, "Definition": self.definition })
+        json!({ "Slot": self.slot.0, "Format": FORMAT_VERSION, "Definition": self.definition })
     }
 
     fn from_json(value: &Value) -> Option<Self> {
         let slot = Slot(u32::try_from(value.get("Slot")?.as_u64()?).ok()?);
         let definition = serde_json::from_value(value.get("Definition")?.clone()).ok()?;
-        Some(Self { definition, slot })
+        // The first layout had no such number.
+        let format = value.get("Format").map_or(Some(1), Value::as_u64)?;
+        Some(Self { definition, slot, is_current: format == FORMAT_VERSION })
     }
 }
 

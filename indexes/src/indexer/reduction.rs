@@ -1,0 +1,182 @@
+//! Steps 6 and 7: the gathered changes go into the trees, key by key, and their results to rows and documents.
+
+use super::{Gathered, Indexer};
+use crate::error::IndexError;
+use crate::faults::{FaultAction, decode_key, describe_key};
+use crate::function::{FunctionError, FunctionErrorKind, IndexFunction};
+use crate::limits;
+use crate::losses::{self, LossSource, Lost};
+use crate::output::ResultChange;
+use crate::progress::Progress;
+use crate::reduce_tree::{Applied, ItemChange, PageReducer, ReduceTree, TreeWork};
+use crate::stored_result::{Finalized, Output, Presence, StoredResult};
+use magpie_store::json::{Json, parse_stored};
+
+impl Indexer {
+    /// Applies the gathered changes to the trees, reduce key by reduce key.
+    pub(super) fn reduce(&mut self, gathered: &mut Gathered<'_>) -> Result<TreeWork, IndexError> {
+        let mut work = TreeWork::default();
+        for (reduce_key, mut changes) in std::mem::take(&mut gathered.trees) {
+            changes.sort_by(|a, b| a.key.cmp(&b.key));
+            self.reduce_key(&reduce_key, changes, &mut work, gathered)?;
+        }
+        Ok(work)
+    }
+
+    fn reduce_key(
+        &mut self,
+        reduce_key: &[u8],
+        changes: Vec<ItemChange>,
+        work: &mut TreeWork,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), IndexError> {
+        let key = decode_key(reduce_key)?;
+        let finalizes = self.shape.finalizes;
+        let mut reducer =
+            KeyReducer { function: self.function.as_mut(), key: &key, finalizes, failure: None };
+        let mut tree = ReduceTree {
+            view: gathered.view.kv(),
+            slot: self.slot,
+            reduce_key,
+            borders: self.borders,
+            batch: &mut gathered.batch,
+            work,
+        };
+        let applied = tree.apply(changes, &mut reducer)?;
+        let failure = reducer.failure;
+        gathered.progress.reduce_attempts += 1;
+        if applied.before == applied.after {
+            return Ok(());
+        }
+        count(&applied, &mut gathered.progress);
+        let shown = || describe_key(self.shape.group_by.as_deref().unwrap_or_default(), &key);
+        self.note_failing_key(reduce_key, &applied, failure, &shown, gathered);
+        if gathered.progress.lossy > 0 || may_lose(applied.after.as_ref()) {
+            let lost = lost_by(applied.after.as_ref())?;
+            self.note_losses((LossSource::Reduce, reduce_key, &shown()), &lost, gathered)?;
+        }
+        self.follow(reduce_key, &applied, gathered)
+    }
+
+    fn note_failing_key(
+        &self,
+        reduce_key: &[u8],
+        applied: &Applied,
+        failure: Option<FunctionError>,
+        shown: &dyn Fn() -> String,
+        gathered: &mut Gathered<'_>,
+    ) {
+        let fails =
+            |row: &Option<StoredResult>| row.as_ref().is_some_and(|row| row.presence() == Presence::Failed);
+        if let Some(error) = failure.filter(|_| fails(&applied.after)) {
+            let action = FaultAction::Reduce;
+            action.record(self.slot, reduce_key, &shown(), &error, gathered.now, &mut gathered.batch);
+        } else if fails(&applied.before) && !fails(&applied.after) {
+            FaultAction::Reduce.clear(self.slot, reduce_key, &mut gathered.batch);
+        }
+    }
+
+    /// Has the output documents follow a changed result.
+    fn follow(
+        &self,
+        reduce_key: &[u8],
+        applied: &Applied,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), IndexError> {
+        let writes = self.writes_documents(&gathered.progress);
+        let Some(output) = &self.output else { return Ok(()) };
+        let before = applied.before.as_ref().and_then(StoredResult::visible);
+        let after = applied.after.as_ref().and_then(StoredResult::visible);
+        if before == after {
+            return Ok(());
+        }
+        let change = ResultChange { view: gathered.view, reduce_key, result: after };
+        let documents = output.follow(&change, writes, &mut gathered.references, &mut gathered.batch)?;
+        gathered.document_bytes += after.map_or(0, <[u8]>::len) * usize::from(writes);
+        gathered.documents.extend(documents);
+        Ok(())
+    }
+}
+
+fn count(applied: &Applied, progress: &mut Progress) {
+    let is = |row: &Option<StoredResult>, presence| {
+        u64::from(row.as_ref().is_some_and(|row| row.presence() == presence))
+    };
+    progress.results =
+        progress.results + is(&applied.after, Presence::Value) - is(&applied.before, Presence::Value);
+    progress.failing_keys =
+        progress.failing_keys + is(&applied.after, Presence::Failed) - is(&applied.before, Presence::Failed);
+}
+
+/// Whether the stored text can hold NaN or an infinity; cheap, and sometimes wrongly so.
+fn may_lose(row: Option<&StoredResult>) -> bool {
+    let Some(text) = row.and_then(StoredResult::visible) else { return false };
+    text.windows(3).any(|three| three == b"NaN" || three == b"Inf")
+}
+
+fn lost_by(row: Option<&StoredResult>) -> Result<Lost, IndexError> {
+    let mut lost = Lost::new();
+    if let Some(text) = row.and_then(StoredResult::visible) {
+        losses::of_output(&stored_value(text)?, &mut lost);
+    }
+    Ok(lost)
+}
+
+/// A value from its stored text.
+fn stored_value(text: &[u8]) -> Result<Json, IndexError> {
+    parse_stored(text).map_err(|error| IndexError::Corrupt(format!("a value to reduce: {error}")))
+}
+
+/// Folds the pages of one reduce key with the index's function.
+pub(crate) struct KeyReducer<'a> {
+    pub function: &'a mut dyn IndexFunction,
+    pub key: &'a [Json],
+    pub finalizes: bool,
+    /// The first failure: the cause of all others, as pages above a failed one are not reduced at all.
+    pub failure: Option<FunctionError>,
+}
+
+impl KeyReducer<'_> {
+    /// The stored text of what a function gave, unless that failed or is too large.
+    fn stored(&mut self, what: &str, outcome: Result<Json, FunctionError>) -> Option<Vec<u8>> {
+        let error = match outcome {
+            Ok(output) => {
+                let mut bytes = Vec::new();
+                output.write_stored_to(&mut bytes);
+                if bytes.len() <= limits::REDUCE_OUTPUT_BYTES_MAX {
+                    return Some(bytes);
+                }
+                FunctionError {
+                    kind: FunctionErrorKind::Limit,
+                    message: format!(
+                        "the {what} output has {} bytes; the limit (reduce_output_bytes_max) is {}",
+                        bytes.len(),
+                        limits::REDUCE_OUTPUT_BYTES_MAX
+                    ),
+                    position: None,
+                }
+            }
+            Err(error) => error,
+        };
+        self.failure.get_or_insert(error);
+        None
+    }
+}
+
+impl PageReducer for KeyReducer<'_> {
+    fn reduce(&mut self, values: &[&[u8]]) -> Result<Output, IndexError> {
+        let inputs = values.iter().map(|text| stored_value(text)).collect::<Result<Vec<_>, _>>()?;
+        let outcome = self.function.reduce(self.key, &inputs);
+        Ok(self.stored("reduce", outcome).map_or(Output::Failed, Output::Value))
+    }
+
+    fn finalize(&mut self, reduced: &[u8]) -> Result<Finalized, IndexError> {
+        if !self.finalizes {
+            return Ok(Finalized::AsReduced);
+        }
+        Ok(match self.function.finalize(&stored_value(reduced)?).transpose() {
+            None => Finalized::Dropped,
+            Some(outcome) => self.stored("finalize", outcome).map_or(Finalized::Failed, Finalized::Value),
+        })
+    }
+}
