@@ -84,6 +84,34 @@ fn refusals_say_what_is_wrong_and_end_with_a_failure() {
 }
 
 #[test]
+fn results_are_explained_and_indexes_verified() {
+    let (folder, server) = server();
+    let script = folder.path().join("Days.js");
+    let text = "map('E', e => ({ day: e.day, n: e.n }))\n
+groupBy(x => x.day).aggregate(g => ({ day: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))\n";
+    std::fs::write(&script, text).unwrap();
+    let events = folder.path().join("events.ndjson");
+    std::fs::write(&events, "{\"id\":\"a\",\"type\":\"E\",\"day\":\"d\",\"n\":3}\n{\"id\":\"b\",\"type\":\"E\",\"day\":\"d\",\"n\":4}\n")
+        .unwrap();
+    assert!(magpie(&server, &["index", "put", &script.display().to_string()]).success);
+    assert!(magpie(&server, &["load", &events.display().to_string()]).success);
+    assert!(magpie(&server, &["query", "from index 'Days'"]).out.contains(r#""n":7"#));
+    let explained = magpie(&server, &["explain", "Days", "d", "--without"]);
+    assert_eq!(
+        explained.out,
+        "Days {\"day\":\"d\"} => {\"day\":\"d\",\"n\":7}\n  'a' #0: {\"day\":\"d\",\"n\":3}\n      without it: \
+         {\"day\":\"d\",\"n\":4} \n  'b' #0: {\"day\":\"d\",\"n\":4}\n      without it: {\"day\":\"d\",\"n\":3} \n"
+    );
+    assert!(!magpie(&server, &["explain", "Nope", "d"]).success);
+    let verified = magpie(&server, &["verify", "--repair"]);
+    assert!(
+        verified.success && verified.out.starts_with("Days: 0 damages; 2 documents, 2 entries, 1 keys"),
+        "{}",
+        verified.out
+    );
+}
+
+#[test]
 fn a_server_in_memory_keeps_nothing() {
     let run = |put: bool| {
         let mut child = Command::new(binary().unwrap())

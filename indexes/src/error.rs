@@ -1,5 +1,6 @@
 //! What can go wrong with indexes. Staleness is data, not an error.
 
+use crate::calls::CallError;
 use crate::function::FunctionError;
 use crate::output::pattern::PatternError;
 use magpie_store::StoreError;
@@ -72,6 +73,22 @@ pub enum IndexError {
         name: String,
         /// The system's words.
         cause: String,
+    },
+    /// A reduce key that the index cannot have.
+    #[error("index '{name}': {reason}")]
+    Key {
+        /// The index.
+        name: String,
+        /// What does not fit, and what to give.
+        reason: String,
+    },
+    /// Calling the index's functions outside of its worker gave nothing.
+    #[error("calling the functions of index '{name}': {error}")]
+    Call {
+        /// The index.
+        name: String,
+        /// Why not.
+        error: CallError,
     },
     /// A stored row does not have the layout it must have.
     #[error("index rows are damaged: {0}; reset the index")]

@@ -1,6 +1,7 @@
 //! One live build of one index: its definition, its progress, and the switches of its worker.
 
 use crate::border::Borders;
+use crate::calls::Calls;
 use crate::definition::{IndexDefinition, IndexState, REPLACEMENT_PREFIX};
 use crate::error::IndexError;
 use crate::faults::{Fault, read_faults};
@@ -12,6 +13,7 @@ use crate::losses::{Loss, read_losses};
 use crate::output::OutputCollection;
 use crate::progress::{OutputPhase, Progress};
 use crate::signature::{Signature, canonical_definition};
+use crate::verify::Repair;
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Etag};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -50,6 +52,10 @@ pub(crate) struct Control {
     pub running: bool,
     /// The newest etag the database told of.
     pub newest: Etag,
+    /// What the worker is to mend before anything else.
+    pub repairs: Vec<Repair>,
+    /// Whether it is mending.
+    pub repairing: bool,
 }
 
 /// One live build of one index. Shared by the registry, its worker and queries.
@@ -71,6 +77,7 @@ pub struct Index {
     failure: Mutex<Option<String>>,
     reached: watch::Sender<Reached>,
     worker: Mutex<Option<JoinHandle<()>>>,
+    calls: Calls,
 }
 
 /// The counters of an index as of a snapshot.
@@ -104,6 +111,7 @@ impl Index {
             output: OutputCollection::new(slot, &definition)?,
             mapped: filter_of(&source.shape().collections),
             feed: feed_of(source.shape()),
+            calls: Calls::new(Arc::clone(&source)),
             source,
             canonical,
             slot,
@@ -165,6 +173,12 @@ impl Index {
     #[must_use]
     pub fn shape(&self) -> &FunctionShape {
         self.source.shape()
+    }
+
+    /// Its functions, callable from any thread that may block.
+    #[must_use]
+    pub fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// The documents that it maps.
@@ -374,6 +388,25 @@ impl Index {
         let mut control = lock(&self.control);
         control.newest = control.newest.max(newest);
         self.wake.notify_all();
+    }
+
+    /// Has the worker mend damages and waits until it has tried; gives `false` when that takes longer than `timeout`, or
+    /// the worker ends.
+    pub(crate) fn mend(&self, repairs: Vec<Repair>, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut control = lock(&self.control);
+        control.repairs.extend(repairs);
+        self.wake.notify_all();
+        loop {
+            if control.repairs.is_empty() && !control.repairing {
+                return true;
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+            if !control.running {
+                return false;
+            }
+            control = self.wake.wait_timeout(control, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     pub(crate) fn set_paused(&self, paused: bool) {

@@ -42,8 +42,11 @@
 //! ```
 
 pub mod border;
+mod called_function;
+mod calls;
 pub mod definition;
 mod error;
+pub mod explain;
 pub mod faults;
 pub mod function;
 pub mod index;
@@ -60,8 +63,11 @@ mod results;
 pub mod script;
 pub mod signature;
 pub mod stored_result;
+mod stored_tree;
+pub mod verify;
 mod worker;
 
+pub use calls::{CallError, CallLimits, CallThreads, Calls};
 pub use definition::IndexDefinition;
 pub use error::IndexError;
 pub use function::{
@@ -70,6 +76,6 @@ pub use function::{
 };
 pub use index::{Index, IndexStatistics, IndexStatus};
 pub use output::pattern::PatternError;
-pub use registry::{NativeIndex, Registry};
+pub use registry::{NativeIndex, Registry, Verified};
 pub use results::ReducedResult;
 pub use worker::Clock;

@@ -33,6 +33,16 @@ pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const ERRORS_LISTED_MAX: usize = 500;
 /// Longest wait for the thread of an index that was told to stop, in milliseconds.
 pub const WORKER_STOP_MS_MAX: u64 = 1_000;
+/// Longest time of one call of an index's functions outside of its worker, in milliseconds; compiling them counts.
+pub const QUERY_CALL_MS_MAX: u64 = 10_000;
+/// Longest wait for a free thread to make such a call, in milliseconds.
+pub const QUERY_CALL_WAIT_MS_MAX: u64 = 60_000;
+/// Most threads of one index that make such calls, those not counted that did not come back.
+pub const QUERY_CALLS_THREADS_MAX: usize = 2;
+/// Most threads of one index left behind in calls that did not come back; then no more calls are made.
+pub const QUERY_CALLS_ABANDONED_MAX: usize = 4;
+/// How long such a thread stays without work, in milliseconds.
+pub const QUERY_CALLS_IDLE_MS_MAX: u64 = 30_000;
 /// Most documents that mapping one document may load.
 pub const LOADS_PER_DOCUMENT_MAX: usize = 1024;
 /// Most bytes of loaded documents that one batch keeps at hand.
@@ -43,3 +53,15 @@ pub const BATCH_OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const OUTPUT_REFERENCES_MAX: usize = 10_000;
 /// Most rows that one step of following the results looks at.
 pub const OUTPUT_STEP_ROWS_MAX: usize = 2_000;
+/// Most keys, pages of a level, or entries in one explanation.
+pub const EXPLAIN_PAGE_SIZE_MAX: usize = 1024;
+/// Most results that are read in search of the keys that an explanation is asked of.
+pub const EXPLAIN_KEYS_READ_MAX: usize = 1_000_000;
+/// Most values that one reduce call of a flat fold gets.
+pub const FLAT_FOLD_VALUES_MAX: usize = 64;
+/// Most times that an index is mended and verified again in one go.
+pub const REPAIR_ROUNDS_MAX: usize = 8;
+/// Longest wait for the worker to mend what one verification lists, in milliseconds.
+pub const REPAIR_WAIT_MS_MAX: u64 = 600_000;
+/// Most damages that one verification lists; all are counted.
+pub const VERIFY_DAMAGES_LISTED_MAX: usize = 1000;

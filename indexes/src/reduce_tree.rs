@@ -14,6 +14,7 @@ use crate::border::Borders;
 use crate::error::IndexError;
 use crate::keys::{Kind, OPEN_END, Reader, Slot, behind, put_bytes};
 use crate::stored_result::{Finalized, Output, StoredResult};
+use crate::stored_tree::StoredTree;
 use magpie_store::kv::{Batch, Direction, Space, View};
 
 /// A new, changed (`Some`) or removed (`None`) entry or item.
@@ -60,10 +61,11 @@ pub struct TreeWork {
     pub values_read: u64,
 }
 
+/// An entry; above the leaves the value of a page of the level below.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Item {
-    key: Vec<u8>,
-    value: Vec<u8>,
+pub(crate) struct Item {
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -136,6 +138,50 @@ impl ReduceTree<'_> {
                 upper.insert(place, ItemChange { key: end, value: Some(result.output.encode()) });
             }
             changes = upper;
+        }
+        Err(IndexError::Corrupt("a reduce tree without a root".to_owned()))
+    }
+
+    /// Builds everything above the entries anew, whatever is stored there, and gives the result row.
+    ///
+    /// # Errors
+    /// When the store fails or a page of entries is damaged.
+    pub fn rebuild(&mut self, reducer: &mut dyn PageReducer) -> Result<Option<StoredResult>, IndexError> {
+        let items = self.slot.key(Kind::PageOutput, self.reduce_key);
+        self.batch.delete_range(Space::Index, items.clone(), behind(&items));
+        let result_key = self.slot.key(Kind::Result, self.reduce_key);
+        let mut above = Vec::new();
+        let leaves = StoredTree { view: self.view, slot: self.slot, reduce_key: self.reduce_key }.leaves();
+        for leaf in leaves {
+            let leaf = leaf?;
+            let output = self.reduce_page(0, &leaf.items?, reducer)?;
+            above.push(Item { key: leaf.end, value: output.encode() });
+        }
+        for level in 1..=u8::MAX {
+            let root = match above.as_slice() {
+                [] => {
+                    self.batch.delete(Space::Index, result_key);
+                    return Ok(None);
+                }
+                [root] => Some(Output::decode(&root.value)?),
+                _ => None,
+            };
+            if let Some(output) = root {
+                let finalized = finalized(&output, None, reducer)?;
+                let result = StoredResult { height: level - 1, output, finalized };
+                self.batch.put(Space::Index, result_key, result.encode());
+                return Ok(Some(result));
+            }
+            for item in &above {
+                let key = [self.item_prefix(level).as_slice(), &item.key].concat();
+                self.batch.put(Space::Index, key, item.value.clone());
+            }
+            let mut next = Vec::new();
+            for page in self.cut(level, above) {
+                let output = self.reduce_page(level, &page.items, reducer)?;
+                next.push(Item { key: page.end, value: output.encode() });
+            }
+            above = next;
         }
         Err(IndexError::Corrupt("a reduce tree without a root".to_owned()))
     }
@@ -439,7 +485,7 @@ fn encode_leaf(items: &[Item]) -> Vec<u8> {
     out
 }
 
-fn decode_leaf(bytes: &[u8]) -> Result<Vec<Item>, IndexError> {
+pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Vec<Item>, IndexError> {
     let mut reader = Reader(bytes);
     let mut items = Vec::new();
     while !reader.is_empty() {

@@ -12,8 +12,8 @@ use magpie_store::json::{Json, parse_stored};
 use magpie_store::kv::{Direction, Row, Space};
 use magpie_store::{DatabaseView, ordered};
 
-/// The kinds of rows that are a function of definition and documents.
-pub(crate) const CONTENTS: [Kind; 12] = [
+/// The kinds of rows that are a function of definition and documents, but for the statistics of lost numbers.
+pub(crate) const CONTENTS: [Kind; 9] = [
     Kind::DocumentKeys,
     Kind::LeafPage,
     Kind::PageOutput,
@@ -23,10 +23,8 @@ pub(crate) const CONTENTS: [Kind; 12] = [
     Kind::LoadedBy,
     Kind::OutputDocument,
     Kind::OutputReference,
-    Kind::LossySubject,
-    Kind::Loss,
-    Kind::LossCount,
 ];
+const LOSSES: [Kind; 3] = [Kind::LossySubject, Kind::Loss, Kind::LossCount];
 
 /// A result with what it was made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +91,7 @@ impl Index {
     /// When the store fails.
     pub fn rows(&self, view: &DatabaseView<'_>) -> Result<Vec<Row>, IndexError> {
         let mut rows = Vec::new();
-        for kind in CONTENTS {
+        for kind in CONTENTS.into_iter().chain(LOSSES) {
             let (from, to) = self.slot().range_of(kind);
             for row in view.kv().scan(Space::Index, &from, &to, Direction::Forward) {
                 let (key, value) = row?;

@@ -104,6 +104,12 @@ impl<'w> Worker<'w> {
     fn run(mut self, caught_up: &CaughtUp) -> Result<(), IndexError> {
         let mut due = Due::Now;
         while wait_for_work(self.index, self.progress.etag, due) {
+            match self.mend()? {
+                None => {}
+                Some(Commit::Forbidden) => return Ok(()),
+                // A paused index is mended, but does not go on.
+                Some(_) => continue,
+            }
             let view = self.database.view();
             let newest = view.last_etag();
             match self.batch(&view)? {
@@ -126,6 +132,43 @@ impl<'w> Worker<'w> {
             };
         }
         Ok(())
+    }
+
+    /// Carries out the repairs that were asked for, each in a batch of its own; `None` when there are none.
+    fn mend(&mut self) -> Result<Option<Commit>, IndexError> {
+        let repairs = {
+            let mut control = lock(&self.index.control);
+            control.repairing = !control.repairs.is_empty();
+            std::mem::take(&mut control.repairs)
+        };
+        if repairs.is_empty() {
+            return Ok(None);
+        }
+        for repair in &repairs {
+            loop {
+                let view = self.database.view();
+                // What meets another damage is left: the next verification finds it again.
+                let mended = match self.indexer.repair(&view, self.progress, repair, (self.clock)()) {
+                    Err(IndexError::Corrupt(_) | IndexError::Store(StoreError::Corrupt(_))) => break,
+                    mended => mended?,
+                };
+                drop(view);
+                let Some(batch) = mended.batch else { break };
+                match self.commit(batch, mended.documents)?.0 {
+                    Commit::Done => {
+                        self.progress = mended.progress;
+                        break;
+                    }
+                    Commit::Conflict => {}
+                    Commit::Forbidden => return Ok(Some(Commit::Forbidden)),
+                }
+            }
+        }
+        let mut control = lock(&self.index.control);
+        control.repairing = false;
+        drop(control);
+        self.index.wake.notify_all();
+        Ok(Some(Commit::Done))
     }
 
     /// One indexing batch.
@@ -219,7 +262,8 @@ fn wait_for_work(index: &Index, reached: Etag, due: Due) -> bool {
         if control.stop {
             return false;
         }
-        if !control.paused && (control.newest > reached || due == Due::Now) {
+        let has_news = control.newest > reached || due == Due::Now;
+        if !control.repairs.is_empty() || (!control.paused && has_news) {
             return true;
         }
         if due == Due::Soon {

@@ -4,6 +4,7 @@ use crate::databases::Storage;
 use crate::limits::Limits;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How far the server may be reached without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Whether the address is a loopback one; set by [`Config::new`].
     pub loopback_only: bool,
+    /// How long to rest between two verifications of all indexes in the background; `None` verifies on demand only.
+    pub verify_every: Option<Duration>,
     /// Sizes and counts.
     pub limits: Limits,
 }
@@ -50,6 +53,7 @@ impl Config {
             unsecured_access: UnsecuredAccess::Local,
             allowed_hosts: Vec::new(),
             loopback_only: listen.ip().to_canonical().is_loopback(),
+            verify_every: None,
             limits: Limits::default(),
         }
     }

@@ -7,10 +7,11 @@
 //!
 //! The body is written by [`crate::envelope`], which knows the request's URL.
 
+use crate::limits::VERIFICATIONS_RUNNING_MAX;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use magpie_indexes::IndexError;
 use magpie_indexes::function::FunctionErrorKind;
+use magpie_indexes::{CallError, IndexError};
 use magpie_query::QueryError;
 use magpie_store::StoreError;
 use magpie_store::json::{Json, JsonError, Object};
@@ -256,6 +257,11 @@ pub enum ServerError {
     /// The operating system gives no random numbers.
     #[error(transparent)]
     Random(#[from] crate::random::RandomError),
+    /// As many verifications as may run at a time are running.
+    #[error(
+        "{VERIFICATIONS_RUNNING_MAX} verifications are running (verifications_running_max); ask again when one has ended"
+    )]
+    VerificationsRunning,
     /// The server is stopping.
     #[error("the server is stopping; ask again when it is back")]
     Stopping,
@@ -365,6 +371,7 @@ impl ServerError {
             Self::HostRefused { .. } | Self::OriginRefused { .. } => {
                 class(S::FORBIDDEN, "Raven.Client.Exceptions.Security.AuthorizationException")
             }
+            Self::VerificationsRunning => class(S::SERVICE_UNAVAILABLE, RAVEN),
             Self::Stopping => class(S::SERVICE_UNAVAILABLE, "System.OperationCanceledException"),
             Self::Panicked(_) => class(S::INTERNAL_SERVER_ERROR, RAVEN),
         }
@@ -419,6 +426,9 @@ fn index_class(error: &IndexError) -> Class {
         ),
         IndexError::NotFound { .. } => Class::new(S::BAD_REQUEST, NO_INDEX),
         IndexError::Moved { .. } => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
+        IndexError::Key { .. } => Class::new(S::BAD_REQUEST, ARGUMENT),
+        IndexError::Call { error: CallError::Busy { .. }, .. } => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
+        IndexError::Call { .. } => Class::new(S::INTERNAL_SERVER_ERROR, RAVEN),
         IndexError::SlotsExhausted | IndexError::Thread { .. } => Class::new(S::INTERNAL_SERVER_ERROR, RAVEN),
         IndexError::Corrupt(_) => Class::new(S::INTERNAL_SERVER_ERROR, INVALID_DATA),
         IndexError::Store(error) => store_class(error),

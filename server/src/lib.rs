@@ -38,8 +38,10 @@ mod gzip;
 mod housekeeping;
 mod includes;
 mod index_admin;
+mod index_explain;
 mod index_stats;
 mod index_terms;
+mod index_verify;
 mod index_wait;
 mod indexes;
 pub mod limits;
@@ -115,6 +117,8 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/indexes/staleness"), get(index_stats::staleness))
         .route(&of_db("/indexes/progress"), get(index_stats::progress))
         .route(&of_db("/indexes/errors"), get(index_stats::errors).delete(index_admin::clear_errors))
+        .route(&of_db("/indexes/explain"), get(index_explain::get))
+        .route(&of_db("/indexes/verify"), get(index_verify::verify).post(index_verify::verify))
         .route(&of_db("/indexes/terms"), get(index_terms::get))
         .route(&of_db("/indexes/set-priority"), post(index_admin::set_priority))
         .route(&of_db("/indexes/set-lock"), post(index_admin::set_lock))

@@ -18,6 +18,8 @@ pub const QUERY_WAIT_MS_DEFAULT: u64 = 15_000;
 pub const BLOCKING_THREADS_MAX: usize = 64;
 /// Most queries that run at a time; the others wait without a thread, so that writes always find one.
 pub const QUERIES_RUNNING_MAX: usize = 32;
+/// Most verifications of indexes that run at a time; further ones are refused.
+pub const VERIFICATIONS_RUNNING_MAX: usize = 2;
 /// Most documents of one sub-batch of a streamed upload.
 pub const UPLOAD_BATCH_DOCUMENTS_MAX: usize = 1000;
 /// Most bytes of document text in one sub-batch of a streamed upload (one document may exceed it alone).

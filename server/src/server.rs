@@ -99,6 +99,9 @@ impl Server {
         let stop = watch::Sender::new(false);
         let router = crate::router(app.clone());
         runtime.spawn(crate::housekeeping::run(app.clone()));
+        if let Some(every) = app.config().verify_every {
+            runtime.spawn(crate::index_verify::scrub(app.clone(), every));
+        }
         let accepting = runtime.spawn(accept(listener, router, stop.subscribe(), connections_max));
         tracing::info!("listening on http://{address}");
         Ok(Self { address, app, stop, accepting, runtime })

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::databases::Databases;
 use crate::envelope::panic_text;
 use crate::error::ServerError;
-use crate::limits::QUERIES_RUNNING_MAX;
+use crate::limits::{QUERIES_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
@@ -17,6 +17,7 @@ struct Shared {
     databases: Databases,
     topology_id: String,
     query_places: Semaphore,
+    verify_places: Semaphore,
     stopping: watch::Sender<bool>,
 }
 
@@ -29,6 +30,7 @@ impl AppState {
             databases,
             topology_id,
             query_places: Semaphore::new(QUERIES_RUNNING_MAX),
+            verify_places: Semaphore::new(VERIFICATIONS_RUNNING_MAX),
             stopping: watch::Sender::new(false),
         }))
     }
@@ -57,6 +59,19 @@ impl AppState {
     /// [`ServerError::Stopping`] when there will be none.
     pub(crate) async fn query_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
         self.0.query_places.acquire().await.map_err(|_| ServerError::Stopping)
+    }
+
+    /// A place to verify indexes; refuses while all are taken, for it may take long.
+    ///
+    /// # Errors
+    /// [`ServerError::VerificationsRunning`].
+    pub(crate) fn verify_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
+        self.0.verify_places.try_acquire().map_err(|_| ServerError::VerificationsRunning)
+    }
+
+    /// Whether the server was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.0.stopping.borrow()
     }
 
     /// Ends all waiting: requests that wait for indexes answer at once.

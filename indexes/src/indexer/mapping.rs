@@ -10,7 +10,7 @@ use crate::losses::{self, LossKind, LossSource, Lost};
 use crate::reduce_tree::ItemChange;
 use crate::references;
 use magpie_store::kv::{Direction, Space};
-use magpie_store::{Document, DocumentId, ordered};
+use magpie_store::{CollectionFilter, Document, DocumentId, ordered};
 
 /// A map output as it is stored: (reduce key in its ordered form, value in its stored text).
 pub(crate) type EncodedOutput = (Vec<u8>, Vec<u8>);
@@ -23,7 +23,7 @@ impl Indexer {
         gathered: &mut Gathered<'_>,
     ) -> Result<usize, IndexError> {
         let view = gathered.view;
-        let document = view.document(id)?.filter(|document| self.maps(document));
+        let document = view.document(id)?.filter(|document| maps(&self.mapped, document));
         let mut emitted = Vec::new();
         let mut failure = None;
         let mut lost = Lost::new();
@@ -57,12 +57,6 @@ impl Indexer {
             self.replace_outputs(id, emitted, gathered)?;
         }
         Ok(document.map_or(0, |document| document.body.len()))
-    }
-
-    /// Whether the index maps this document. An index over all documents leaves out those that indexes make.
-    pub(super) fn maps(&self, document: &Document) -> bool {
-        self.mapped.contains(&document.collection)
-            && !(self.mapped == magpie_store::CollectionFilter::All && document.is_artificial())
     }
 
     /// Records or clears the document's map error.
@@ -169,6 +163,11 @@ impl Indexer {
         gathered.progress.results = (gathered.progress.results + new_count).saturating_sub(old_count);
         Ok(())
     }
+}
+
+/// Whether an index of these collections maps a document. One of all documents leaves out those that indexes make.
+pub(crate) fn maps(mapped: &CollectionFilter, document: &Document) -> bool {
+    mapped.contains(&document.collection) && !(*mapped == CollectionFilter::All && document.is_artificial())
 }
 
 /// The outputs of one document as they are stored, within the limits; adds to `lost` what is no number in them.

@@ -7,6 +7,10 @@
 
 mod mapping;
 mod reduction;
+mod repair;
+
+pub(crate) use mapping::{EncodedOutput, encode, maps};
+pub(crate) use reduction::KeyReducer;
 
 use crate::border::Borders;
 use crate::error::IndexError;
@@ -189,20 +193,24 @@ impl Indexer {
             gathered.progress.etag = newest.max(gathered.progress.etag);
         }
         let work = self.reduce(&mut gathered)?;
-        let writes = self.writes_documents(&gathered.progress);
-        let Gathered {
-            mut batch, mut documents, document_bytes, mut progress, losses, references, seen, ..
-        } = gathered;
-        if batch.bytes() + document_bytes > limits::BATCH_OUTPUT_BYTES_MAX && seen.len() > 1 {
+        let bytes = gathered.batch.bytes() + gathered.document_bytes;
+        if bytes > limits::BATCH_OUTPUT_BYTES_MAX && gathered.seen.len() > 1 {
             return Ok(None);
         }
+        gathered.progress.indexed_at = u64::try_from(now.0).unwrap_or(0);
+        Ok(Some(self.finish(gathered, work)?))
+    }
+
+    /// Adds to the rows of a batch what depends on all of them.
+    fn finish(&self, gathered: Gathered<'_>, work: TreeWork) -> Result<IndexedBatch, IndexError> {
+        let writes = self.writes_documents(&gathered.progress);
+        let Gathered { view, mut batch, mut documents, progress, losses, references, .. } = gathered;
         losses.finish(view.kv(), self.slot, &mut batch)?;
         if let Some(output) = &self.output {
             documents.extend(output.finish(view, writes, references, &mut batch)?);
         }
-        progress.indexed_at = u64::try_from(now.0).unwrap_or(0);
         progress.write(self.slot, &mut batch);
-        Ok(Some(IndexedBatch { batch: Some(batch), documents, progress, work }))
+        Ok(IndexedBatch { batch: Some(batch), documents, progress, work })
     }
 
     /// Takes one change of the feed in: the document itself if it is mapped, its users if it is loaded. Gives `false`

@@ -16,6 +16,7 @@
 pub(crate) mod cleanup;
 pub mod pattern;
 
+mod check;
 mod documents;
 mod follow_up;
 mod references;
@@ -164,6 +165,19 @@ impl OutputCollection {
         let (pattern, _) = self.references.as_ref()?;
         pattern.id(result.as_object()?)
     }
+}
+
+/// The reduce key whose result an output document is; `None` when the build knows no such document.
+///
+/// # Errors
+/// When the store fails or a row is damaged.
+pub(crate) fn reduce_key_of(
+    view: &dyn View,
+    output: &OutputCollection,
+    id_key: &str,
+) -> Result<Option<Vec<u8>>, IndexError> {
+    let Some(name) = output.name_in(id_key) else { return Ok(None) };
+    Ok(OutputRow::read(view, output.slot, &name)?.map(|row| row.reduce_key))
 }
 
 /// The value of an output document's row: its reduce key and the id of its reference document (empty: none).

@@ -48,9 +48,7 @@ impl ReferenceChanges {
             self.entry(old).outputs.insert(*name, None);
         }
         if let Some(new) = new {
-            let mut row = Vec::new();
-            put_bytes(new.as_bytes(), &mut row);
-            put_bytes(output_id.as_bytes(), &mut row);
+            let row = encode(&new, &output_id);
             batch.put(Space::Index, row_key(slot, &new.to_lowercase(), name), row);
             self.entry(new).outputs.insert(*name, Some(output_id));
         }
@@ -90,6 +88,28 @@ impl ReferenceChanges {
         }
         Ok(commands)
     }
+}
+
+fn encode(reference: &str, output_id: &str) -> Vec<u8> {
+    let mut row = Vec::new();
+    put_bytes(reference.as_bytes(), &mut row);
+    put_bytes(output_id.as_bytes(), &mut row);
+    row
+}
+
+/// Whether the row stands that has a reference document name an output document.
+///
+/// # Errors
+/// When the store fails.
+pub(super) fn is_named(
+    view: &dyn View,
+    slot: Slot,
+    name: &Name,
+    reference: &str,
+    output_id: &str,
+) -> Result<bool, IndexError> {
+    let row = view.get(Space::Index, &row_key(slot, &reference.to_lowercase(), name))?;
+    Ok(row.is_some_and(|row| row == encode(reference, output_id)))
 }
 
 /// The output documents of one reference document as stored.

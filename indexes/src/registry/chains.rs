@@ -7,10 +7,12 @@
 use super::Registry;
 use crate::definition::IndexDefinition;
 use crate::error::IndexError;
+use crate::explain::{ExplainRequest, Explained};
+use crate::faults::decode_key;
 use crate::function::{FunctionShape, LoadedCollections, MappedCollections};
 use crate::index::Index;
 use crate::keys::Slot;
-use crate::output::OutputCollection;
+use crate::output::{self, OutputCollection};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Etag};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -211,6 +213,33 @@ impl Registry {
                 })
         };
         self.all().into_iter().filter(fed).collect()
+    }
+
+    /// Explains a result of an index, and which results of other indexes its documents are, as of the snapshot.
+    ///
+    /// # Errors
+    /// [`IndexError::NotFound`], [`IndexError::Moved`], [`IndexError::Key`] when the key does not fit the index,
+    /// [`IndexError::Call`] when its functions cannot be called, and when the store fails or a row is damaged.
+    pub fn explain(
+        &self,
+        view: &DatabaseView<'_>,
+        name: &str,
+        request: &ExplainRequest,
+    ) -> Result<Explained, IndexError> {
+        let index = self.get_in(view, name)?.ok_or_else(|| IndexError::NotFound { name: name.to_owned() })?;
+        let mut explained = index.explain(view, request)?;
+        if let Explained::Key(explanation) = &mut explained {
+            let upstream = self.upstream(&index);
+            for entry in &mut explanation.entries {
+                let id_key = entry.document.to_lowercase();
+                for (other, output) in upstream.iter().filter_map(|other| Some((other, other.output()?))) {
+                    if let Some(reduce_key) = output::reduce_key_of(view.kv(), output, &id_key)? {
+                        entry.produced_by = Some((other.name(), decode_key(&reduce_key)?));
+                    }
+                }
+            }
+        }
+        Ok(explained)
     }
 
     /// The live indexes that come before this one in its chain and itself, each behind all that feed it.

@@ -7,6 +7,9 @@
 mod chains;
 mod put;
 mod records;
+mod verify;
+
+pub use verify::Verified;
 
 use crate::definition::{IndexDefinition, LockMode, Priority, REPLACEMENT_PREFIX};
 use crate::error::IndexError;

@@ -1,10 +1,12 @@
 //! The command line: one verb, one file.
 
 mod client;
+mod explain;
 mod index;
 mod load;
 mod query;
 pub mod serve;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -29,6 +31,10 @@ enum Verb {
     Load(load::Load),
     /// Ask a running server.
     Query(query::Query),
+    /// Show why a result of an index is what it is, down to the events.
+    Explain(explain::Explain),
+    /// Compute indexes a second time by another way, and compare.
+    Verify(verify::Verify),
     /// Manage the indexes of a running server.
     #[command(subcommand)]
     Index(index::Index),
@@ -45,6 +51,8 @@ impl Cli {
             Some(Verb::Serve(serve)) => serve.run(),
             Some(Verb::Load(load)) => load.run(),
             Some(Verb::Query(query)) => query.run(),
+            Some(Verb::Explain(explain)) => explain.run(),
+            Some(Verb::Verify(verify)) => verify.run(),
             Some(Verb::Index(index)) => index.run(),
         }
     }

@@ -5,6 +5,7 @@ use magpie_server::databases::Storage;
 use magpie_server::{Config, Server, UnsecuredAccess};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The options of `serve`.
 #[derive(Debug, Args)]
@@ -27,6 +28,9 @@ pub struct Serve {
     /// A host name by which this server may be called besides localhost and addresses; may be given several times.
     #[arg(long = "allow-host", value_name = "NAME")]
     allowed_hosts: Vec<String>,
+    /// Verify all indexes in the background, with a rest of so many minutes between two times; damages are logged.
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    verify_every: Option<u32>,
     /// Largest body of a request that is not streamed, in MiB.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..))]
     limit_request_mib: u16,
@@ -82,6 +86,7 @@ impl Serve {
         }
         config.databases = self.databases;
         config.allowed_hosts = self.allowed_hosts;
+        config.verify_every = self.verify_every.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
         config.unsecured_access = match self.unsecured_access {
             None => UnsecuredAccess::Local,
             Some(Network::PrivateNetwork) => UnsecuredAccess::PrivateNetwork,

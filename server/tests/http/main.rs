@@ -9,6 +9,8 @@ mod documents;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod uploads;
