@@ -30,7 +30,7 @@ enum Fate {
 type Fates = Arc<Mutex<BTreeMap<String, Fate>>>;
 
 fn rounds() -> u64 {
-    if std::env::var_os("SLOW").is_some() { 300 } else { 12 }
+    if std::env::var_os("SLOW").is_some() { 300 } else { 10 }
 }
 
 /// A small generator (xorshift), so that a failing run can be told by its seed.
@@ -141,6 +141,12 @@ fn judge(server: &ServerProcess, fates: &Fates, seed: u64) {
     let total: Vec<i64> = query(server, "from index 'Total'").iter().map(whole_n).collect();
     let all: i64 = expected.values().sum();
     assert_eq!(total, if expected.is_empty() { vec![] } else { vec![all] }, "the chain's end (SEED={seed})");
+    let verified =
+        server.client().get(&format!("{DATABASE}/indexes/verify")).unwrap().expect_status(200).unwrap();
+    for index in verified.json().unwrap().get("Results").and_then(Json::as_array).unwrap() {
+        assert_eq!(index.get("Damages"), Some(&Json::from(0_i64)), "{index} (SEED={seed})");
+        assert_eq!(index.get("Pending"), Some(&Json::from(0_i64)), "{index} (SEED={seed})");
+    }
     let written: HashMap<String, i64> =
         query(server, "from Writers").iter().map(|row| (text(row, &["writer"]), whole_n(row))).collect();
     assert_eq!(written, expected, "the documents of the chain (SEED={seed})");
