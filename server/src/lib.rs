@@ -35,7 +35,9 @@ mod documents;
 mod envelope;
 pub mod error;
 mod gzip;
+mod hilo;
 mod housekeeping;
+mod identities;
 mod includes;
 mod index_admin;
 mod index_explain;
@@ -46,6 +48,7 @@ mod index_wait;
 mod indexes;
 pub mod limits;
 mod line_splitter;
+mod multi_get;
 mod ndjson;
 mod ndjson_line;
 mod operations;
@@ -117,6 +120,12 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/indexes/staleness"), get(index_stats::staleness))
         .route(&of_db("/indexes/progress"), get(index_stats::progress))
         .route(&of_db("/indexes/errors"), get(index_stats::errors).delete(index_admin::clear_errors))
+        .route(&of_db("/multi_get"), post(multi_get::post))
+        .route(&of_db("/hilo/next"), get(hilo::next))
+        .route(&of_db("/hilo/return"), put(hilo::give_back))
+        .route(&of_db("/identity/next"), post(identities::next))
+        .route(&of_db("/identity/seed"), post(identities::seed))
+        .route(&of_db("/debug/identities"), get(identities::list))
         .route(&of_db("/indexes/explain"), get(index_explain::get))
         .route(&of_db("/indexes/verify"), get(index_verify::verify).post(index_verify::verify))
         .route(&of_db("/indexes/terms"), get(index_terms::get))

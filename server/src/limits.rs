@@ -20,6 +20,8 @@ pub const BLOCKING_THREADS_MAX: usize = 64;
 pub const QUERIES_RUNNING_MAX: usize = 32;
 /// Most verifications of indexes that run at a time; further ones are refused.
 pub const VERIFICATIONS_RUNNING_MAX: usize = 2;
+/// Most requests in one `multi_get`.
+pub const MULTI_GET_REQUESTS_MAX: usize = 1024;
 /// Most documents of one sub-batch of a streamed upload.
 pub const UPLOAD_BATCH_DOCUMENTS_MAX: usize = 1000;
 /// Most bytes of document text in one sub-batch of a streamed upload (one document may exceed it alone).

@@ -11,6 +11,8 @@ mod edge;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod ids;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod uploads;
