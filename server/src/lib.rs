@@ -26,7 +26,8 @@ mod array_splitter;
 mod body;
 mod bulk_insert;
 pub mod clock;
-pub mod config;
+pub mod compare_exchange;
+mod config;
 mod database_folder;
 pub mod databases;
 mod document_pages;
@@ -121,6 +122,10 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/indexes/progress"), get(index_stats::progress))
         .route(&of_db("/indexes/errors"), get(index_stats::errors).delete(index_admin::clear_errors))
         .route(&of_db("/multi_get"), post(multi_get::post))
+        .route(
+            &of_db("/cmpxchg"),
+            get(compare_exchange::get).put(compare_exchange::put).delete(compare_exchange::delete),
+        )
         .route(&of_db("/hilo/next"), get(hilo::next))
         .route(&of_db("/hilo/return"), put(hilo::give_back))
         .route(&of_db("/identity/next"), post(identities::next))

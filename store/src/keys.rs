@@ -7,6 +7,8 @@
 //! Meta       s/etag                                    last etag, u64
 //! Meta       s/collection/{collection, lower case}     counts and spelling
 //! Meta       s/identity/{name, lower case, with '|'}   last value given, u64
+//! Meta       s/exchange/{key, lower case}              index u64, value as JSON text
+//! Meta       s/exchanges                               last index given, u64
 //! Documents  {id, lower case}                          the live document, and the tombstones of that id
 //! Feed       {collection, lower case} 00 {etag, u64}   live or tombstone, and the id
 //! ```
@@ -27,6 +29,8 @@ pub(crate) const LAST_ETAG: &[u8] = b"s/etag";
 
 const COLLECTIONS: &str = "s/collection/";
 const IDENTITIES: &str = "s/identity/";
+const EXCHANGES: &str = "s/exchange/";
+pub(crate) const COMPARE_EXCHANGE_INDEX: &[u8] = b"s/exchanges";
 const FEED_SEPARATOR: u8 = 0x00;
 
 /// A half-open range of keys.
@@ -60,6 +64,21 @@ pub(crate) fn identities() -> Range {
 /// The name in the key of an identity's counter.
 pub(crate) fn identity_of(key: &[u8]) -> Result<&str, StoreError> {
     name_after(IDENTITIES, key)
+}
+
+/// The key of a compare-exchange value; `key` is lower-cased.
+pub(crate) fn compare_exchange(key: &str) -> Vec<u8> {
+    [EXCHANGES, key].concat().into_bytes()
+}
+
+/// All compare-exchange values whose keys start with a prefix.
+pub(crate) fn compare_exchanges(prefix: &str) -> Range {
+    prefix_range(&[EXCHANGES, prefix].concat())
+}
+
+/// The key of a compare-exchange value in its row's key.
+pub(crate) fn compare_exchange_of(key: &[u8]) -> Result<&str, StoreError> {
+    name_after(EXCHANGES, key)
 }
 
 /// The key of a document's row.

@@ -42,6 +42,7 @@ pub mod ordered;
 
 mod change_feed;
 mod command;
+mod compare_exchange;
 mod database;
 mod document;
 mod error;
@@ -55,6 +56,7 @@ mod write;
 
 pub use change_feed::{Change, CollectionFilter};
 pub use command::{Command, NewDocument, Outcome};
+pub use compare_exchange::{CompareExchangeValue, CompareExchanged};
 pub use database::Database;
 pub use document::{ChangeVector, Collection, Document, DocumentId, Etag};
 pub use error::StoreError;

@@ -16,3 +16,5 @@ pub const NUMBER_EXPONENT_MAX: i64 = 99_999;
 pub const GROUP_COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most decimal digits of a BigInt of a script.
 pub const BIG_INT_DIGITS_MAX: usize = 20_000;
+/// Largest compare-exchange value as compact JSON, in bytes.
+pub const COMPARE_EXCHANGE_BYTES_MAX: usize = 1024 * 1024;
