@@ -12,6 +12,19 @@ pub const NATIVE: &str = "Magpie.Native";
 /// The key of [`IndexDefinition::configuration`] that says how many documents are mapped in one batch.
 pub const MAP_BATCH_SIZE: &str = "Indexing.MapBatchSize";
 
+/// The setting that says which numbers scripts get: `double` (also without the setting) or `exact`.
+pub const NUMBERS: &str = "Magpie.Numbers";
+
+/// What the whole numbers of documents are in scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbers {
+    /// The nearest double, as in RavenDB.
+    #[default]
+    Double,
+    /// A BigInt beyond 2^53 - 1, where doubles have gaps; a number otherwise.
+    Exact,
+}
+
 /// An index: maps, an optional reduce, and options. Absent and null keys have their defaults; unknown keys are left
 /// out. On the wire it is a JSON object with PascalCase keys.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -161,6 +174,22 @@ impl IndexDefinition {
         }
     }
 
+    /// Which numbers the scripts get, by the setting [`NUMBERS`].
+    ///
+    /// # Errors
+    /// [`IndexError::InvalidDefinition`] when the setting has another value than `double` or `exact`.
+    pub fn numbers(&self) -> Result<Numbers, IndexError> {
+        let Some(Some(text)) = self.configuration.get(NUMBERS) else { return Ok(Numbers::Double) };
+        match text.to_ascii_lowercase().as_str() {
+            "double" => Ok(Numbers::Double),
+            "exact" => Ok(Numbers::Exact),
+            _ => Err(IndexError::InvalidDefinition {
+                name: self.name.clone(),
+                reason: format!("its setting {NUMBERS} is '{text}'; give double or exact"),
+            }),
+        }
+    }
+
     /// Whether the functions are Rust code of the program.
     #[must_use]
     pub fn is_native(&self) -> bool {
@@ -197,6 +226,7 @@ impl IndexDefinition {
             ));
         }
         self.map_batch_size()?;
+        self.numbers()?;
         if self.finalize_script().is_some() && !self.is_map_reduce() {
             return invalid("it has a Finalize but no Reduce whose results it could finalize");
         }

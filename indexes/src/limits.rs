@@ -15,6 +15,15 @@ pub const SCRIPT_LOOP_TURNS_MAX: u64 = 1_000_000;
 pub const SCRIPT_STEPS_MAX: u64 = 1_000_000;
 /// Longest array, and longest string in UTF-16 units, that a native function may be asked to make.
 pub const SCRIPT_LENGTH_MAX: usize = 1_000_000;
+/// Largest BigInt that a script may make, in bits of its magnitude (1,233 decimal digits).
+pub const SCRIPT_BIG_INT_BITS_MAX: u64 = 4096;
+/// Most times that one document is mapped over to find out what its map loads: one time more than the longest chain of
+/// documents that are found by loading one another.
+pub const LOAD_ROUNDS_MAX: usize = 16;
+/// Most bytes of documents that mapping one document may load.
+pub const LOADED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most fields of one document that are listed because a double could not hold their numbers.
+pub const INEXACT_FIELDS_MAX: usize = 100;
 /// Deepest nesting of what a map or reduce call returns.
 pub const SCRIPT_OUTPUT_DEPTH_MAX: usize = 64;
 /// Deepest recursion of script functions.

@@ -2,11 +2,12 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use magpie_indexes::definition::Numbers;
 use magpie_indexes::function::{
     Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, Loads,
     MappedCollections, NoLoads,
 };
-use magpie_indexes::script::ScriptSource;
+use magpie_indexes::script::{ScriptSource, Scripts};
 use magpie_indexes::{CallError, CallLimits, CallThreads, Calls};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
@@ -274,7 +275,15 @@ fn scripts_are_called_with_the_stack_they_need_and_their_errors_keep_their_place
     let map = "map('Jobs', j => ({ user: j.user, n: j.n }))".to_owned();
     let reduce = "groupBy(x => x.user).aggregate(g => {\n  if (g.key === 'bad') { throw new Error('no such user'); }\n  \
                   return { user: g.key, n: g.values.reduce((s, v) => s + v.n, 0) };\n})";
-    let source = ScriptSource::new("Jobs", &[map], Some(reduce), &BTreeMap::new()).unwrap();
+    let source = ScriptSource::new(&Scripts {
+        name: "Jobs",
+        maps: &[map],
+        reduce: Some(reduce),
+        finalize: None,
+        additional_sources: &BTreeMap::new(),
+        numbers: Numbers::Double,
+    })
+    .unwrap();
     let calls = Calls::new(Arc::new(source));
     let value = |n: i64| Json::Object(Object::from_iter([("n", Json::from(n))]));
     let sum = calls.reduce(vec![Json::Null], vec![value(1), value(2)]).unwrap();

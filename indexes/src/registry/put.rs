@@ -12,7 +12,7 @@ use crate::function::{
 };
 use crate::index::{Index, lock};
 use crate::output::cleanup;
-use crate::script::ScriptSource;
+use crate::script::{ScriptSource, Scripts};
 use crate::signature::canonical_definition;
 use magpie_store::kv::{Batch, Space};
 use std::collections::HashSet;
@@ -225,8 +225,15 @@ impl Registry {
                     .to_owned(),
             });
         }
-        let reduce = definition.reduce.as_deref().filter(|reduce| !reduce.trim().is_empty());
-        ScriptSource::new(&name, &definition.maps, reduce, &definition.additional_sources)
+        let scripts = Scripts {
+            name: &name,
+            maps: &definition.maps,
+            reduce: definition.reduce.as_deref().filter(|reduce| !reduce.trim().is_empty()),
+            finalize: definition.finalize_script(),
+            additional_sources: &definition.additional_sources,
+            numbers: definition.numbers()?,
+        };
+        ScriptSource::new(&scripts)
             .map(|source| Arc::new(source) as SharedSource)
             .map_err(|error| IndexError::Script { name, error })
     }

@@ -1,32 +1,43 @@
 //! JavaScript indexes in RavenDB's dialect: `map('Users', u => ..)` and `groupBy(x => ..).aggregate(g => ..)`.
 //!
+//! What Magpie adds to it: `.finalize(r => ..)` behind the aggregate, or a script that is this function; BigInts, also
+//! in outputs and as keys; NaN and the infinities that stay what they are when they are reduced again; and documents
+//! whose large whole numbers are BigInts, by [`Numbers::Exact`].
+//!
 //! A script goes through five steps. `tokens.rs` and `nesting.rs` scan the text and bound its depth before any parser
 //! sees it; `parse.rs` parses on a thread with a large stack; `dialect/` finds out what the scripts register and checks
 //! the rules; `rewrite/` writes the scripts out again with RavenDB's null propagation and step counters; `boa/` runs
 //! the result in a hardened engine. Nothing outside of this folder names the engine.
 //!
-//! Not here yet: `load`, `cmpxchg`, counters, time series and attachments; an index that uses them is refused.
+//! Not here yet: `cmpxchg`, counters, time series and attachments; an index that uses them is refused.
 
 mod boa;
 mod canonical;
 mod dialect;
 mod errors;
+mod inexact;
 mod nesting;
 mod parse;
 mod regex_guard;
 mod rewrite;
 mod tokens;
 
-use crate::function::{FunctionError, FunctionShape, FunctionSource, IndexFunction, MappedCollections};
+use crate::definition::Numbers;
+use crate::function::{
+    FunctionError, FunctionShape, FunctionSource, IndexFunction, LoadedCollections, MappedCollections,
+};
 use boa::{BoaFunction, Plan, Registered};
 use boa_interner::Interner;
 use errors::definition_error;
 use magpie_store::Collection;
+use parse::Role;
+use rewrite::Loaded;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Version of what scripts mean; part of the canonical text, so that a change of meaning rebuilds indexes.
-const ENGINE_VERSION: &str = "javascript 1";
+const ENGINE_VERSION: &str = "javascript 2";
 
 /// The scripts of one index, checked and ready to be compiled on any thread.
 #[derive(Debug)]
@@ -36,61 +47,103 @@ pub struct ScriptSource {
     plan: Arc<Plan>,
 }
 
+/// The scripts of an index, as its definition has them.
+#[derive(Debug, Clone, Copy)]
+pub struct Scripts<'s> {
+    /// The index's name, for messages.
+    pub name: &'s str,
+    /// Scripts that register maps; at least one.
+    pub maps: &'s [String],
+    /// The script that registers the reduce.
+    pub reduce: Option<&'s str>,
+    /// The function that makes results of reduced values, as an expression. The reduce script can register one instead.
+    pub finalize: Option<&'s str>,
+    /// Helper scripts by name, loaded before the others.
+    pub additional_sources: &'s BTreeMap<String, String>,
+    /// What the large whole numbers of documents are.
+    pub numbers: Numbers,
+}
+
+impl<'s> Scripts<'s> {
+    /// In the order in which they are loaded.
+    fn in_order(&self) -> Result<Vec<Script<'s>>, FunctionError> {
+        let script = |label: String, role, text: &'s String| Script { label, role, text: Cow::from(text) };
+        let sources = self.additional_sources.iter();
+        let mut scripts: Vec<Script<'s>> = sources
+            .map(|(file, text)| script(format!("AdditionalSources['{file}']"), Role::Additional, text))
+            .collect();
+        let maps = self.maps.iter().enumerate();
+        scripts.extend(maps.map(|(n, text)| script(format!("Maps[{n}]"), Role::Map, text)));
+        let reduce = self.reduce.map(Cow::from);
+        scripts.extend(reduce.map(|text| Script { label: "Reduce".to_owned(), role: Role::Reduce, text }));
+        parse::check_size(scripts.iter().map(|script| &*script.text).chain(self.finalize))?;
+        if let Some(text) = self.finalize {
+            scripts.push(Script {
+                label: "Finalize".to_owned(),
+                role: Role::Finalize,
+                text: Cow::Owned(parse::as_expression(text)?),
+            });
+        }
+        Ok(scripts)
+    }
+}
+
 /// One script and what to call it in messages.
 struct Script<'s> {
     label: String,
-    text: &'s str,
+    role: Role,
+    text: Cow<'s, str>,
 }
 
 impl ScriptSource {
     /// Checks the scripts of an index: text, dialect and loading. Takes a thread of its own for that, so it can be
     /// called with any stack.
     ///
-    /// `maps`, `reduce` and `additional_sources` are those of the index definition; `name` is for messages.
-    ///
     /// # Errors
     /// A [`FunctionError`] of kind `Compile` for what is not JavaScript or throws while loading, `Definition` for what
     /// breaks the dialect's rules, `Limit` for what is too large or nested too deeply; with the position in the script
     /// where there is one.
-    pub fn new(
-        name: &str,
-        maps: &[String],
-        reduce: Option<&str>,
-        additional_sources: &BTreeMap<String, String>,
-    ) -> Result<Self, FunctionError> {
-        if maps.is_empty() {
-            let message =
-                format!("JavaScript index {name} does not contain any mapping functions to process.");
+    pub fn new(scripts: &Scripts<'_>) -> Result<Self, FunctionError> {
+        if scripts.maps.is_empty() {
+            let message = format!(
+                "JavaScript index {} does not contain any mapping functions to process.",
+                scripts.name
+            );
             return Err(definition_error(message, None));
         }
-        let mut scripts: Vec<Script<'_>> = additional_sources
-            .iter()
-            .map(|(file, text)| Script { label: format!("AdditionalSources['{file}']"), text })
-            .collect();
-        scripts.extend(maps.iter().enumerate().map(|(n, text)| Script { label: format!("Maps[{n}]"), text }));
-        scripts.extend(reduce.map(|text| Script { label: "Reduce".to_owned(), text }));
-        parse::check_size(scripts.iter().map(|script| script.text))?;
-        parse::on_large_stack(|| Self::compile(name, &scripts, reduce.is_some()))
+        if scripts.finalize.is_some() && scripts.reduce.is_none() {
+            let message = format!(
+                "JavaScript index {} has a Finalize but no Reduce whose results it could finalize",
+                scripts.name
+            );
+            return Err(definition_error(message, None));
+        }
+        let in_order = scripts.in_order()?;
+        parse::on_large_stack(|| Self::compile(scripts, &in_order))
     }
 
-    fn compile(name: &str, scripts: &[Script<'_>], has_reduce: bool) -> Result<Self, FunctionError> {
+    fn compile(definition: &Scripts<'_>, scripts: &[Script<'_>]) -> Result<Self, FunctionError> {
         let mut interner = Interner::new();
         let mut parsed = Vec::new();
         let mut canonical = ENGINE_VERSION.to_owned();
+        if definition.numbers == Numbers::Exact {
+            canonical.push_str("\nexact numbers");
+        }
         let mut group_by = None;
         for (index, script) in scripts.iter().enumerate() {
-            let labelled = |error| with_label(error, scripts, index);
-            let tokens = tokens::scan(script.text).map_err(labelled)?;
-            let tree = parse::parse(script.text, &tokens, &mut interner).map_err(labelled)?;
+            let labelled = |error| with_label(parse::in_source(script.role, error), scripts, index);
+            let tokens = tokens::scan(&script.text).map_err(labelled)?;
+            let tree = parse::parse(&script.text, &tokens, script.role, &mut interner).map_err(labelled)?;
             let text = canonical::canonical(&tokens);
             canonical.push_str(&format!("\n{} {}\n{text}", script.label, text.len()));
-            if has_reduce && index + 1 == scripts.len() {
+            if script.role == Role::Reduce {
                 group_by = Some(dialect::group_by(&tree, &tokens, &interner)?);
             }
             parsed.push(tree);
         }
-        let maps = dialect::static_maps(name, &parsed, &interner)?;
-        let program = rewrite::rewrite(&parsed, &interner)?;
+        let maps = dialect::static_maps(definition.name, &parsed, &interner)?;
+        let finalized_fields = dialect::finalized_fields(&parsed, &interner);
+        let program = rewrite::rewrite(&parsed, &interner, definition.numbers)?;
         drop(parsed);
         let labels =
             if scripts.len() > 1 { scripts.iter().map(|s| s.label.clone()).collect() } else { Vec::new() };
@@ -101,16 +154,22 @@ impl ScriptSource {
             }
         }
         let plan = Plan {
-            name: name.to_owned(),
+            name: definition.name.to_owned(),
             program,
             labels,
             group_by,
             projections: maps.into_iter().map(|map| map.projection).collect(),
+            numbers: definition.numbers,
         };
         let (plan, registered) = try_load(plan)?;
         let group_by = plan.group_by.as_ref();
         let group_by = group_by.map(|key| key.fields.iter().map(|f| f.path.join(".")).collect());
-        let shape = FunctionShape::new(collections(&registered)?, group_by, fields);
+        let shape = FunctionShape {
+            loads: loaded_collections(&plan.program.loads)?,
+            finalizes: registered.finalizes,
+            finalized_fields: if registered.finalizes { finalized_fields } else { Vec::new() },
+            ..FunctionShape::new(collections(&registered)?, group_by, fields)
+        };
         Ok(Self { shape, canonical, plan: Arc::new(plan) })
     }
 }
@@ -150,6 +209,20 @@ fn collections(registered: &Registered) -> Result<MappedCollections, FunctionErr
         }
     }
     Ok(MappedCollections::Named(named))
+}
+
+fn loaded_collections(loaded: &Loaded) -> Result<LoadedCollections, FunctionError> {
+    if loaded.any || loaded.collections.iter().any(|name| name == "@all_docs") {
+        return Ok(LoadedCollections::All);
+    }
+    let mut named: Vec<Collection> = Vec::new();
+    for name in &loaded.collections {
+        let collection = Collection::new(name).map_err(|error| definition_error(error.to_string(), None))?;
+        if !named.contains(&collection) {
+            named.push(collection);
+        }
+    }
+    Ok(if named.is_empty() { LoadedCollections::None } else { LoadedCollections::Named(named) })
 }
 
 /// Says in which script it happened when there are several.

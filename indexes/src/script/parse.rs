@@ -9,10 +9,61 @@ use boa_ast::scope::Scope;
 use boa_interner::Interner;
 use boa_parser::{Parser, Source};
 
+/// What a script of an index is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Helpers for the others.
+    Additional,
+    /// Registers maps.
+    Map,
+    /// Registers the reduce.
+    Reduce,
+    /// Is the function that finalizes.
+    Finalize,
+}
+
 /// One script of an index.
 pub(super) struct ParsedScript {
     /// Its syntax tree.
     pub tree: boa_ast::Script,
+    /// What it is for.
+    pub role: Role,
+}
+
+impl ParsedScript {
+    /// The place in the user's text that a place in the parsed text is: a Finalize is parsed one line further down, see
+    /// [`as_expression`].
+    pub fn source_position(&self, position: Position) -> Position {
+        source_position(self.role, position)
+    }
+
+    /// An error with its place in the user's text.
+    pub fn in_source(&self, error: FunctionError) -> FunctionError {
+        in_source(self.role, error)
+    }
+}
+
+fn source_position(role: Role, position: Position) -> Position {
+    match role {
+        Role::Finalize => Position { line: position.line.saturating_sub(1).max(1), ..position },
+        Role::Additional | Role::Map | Role::Reduce => position,
+    }
+}
+
+/// An error of a script with its place in the user's text.
+pub(super) fn in_source(role: Role, error: FunctionError) -> FunctionError {
+    FunctionError { position: error.position.map(|position| source_position(role, position)), ..error }
+}
+
+/// The text under which a function expression is a script: on lines of its own between parentheses, without a semicolon
+/// at its end.
+///
+/// # Errors
+/// A compile error when the text cannot be scanned.
+pub(super) fn as_expression(text: &str) -> Result<String, FunctionError> {
+    let tokens = tokens::scan(text)?;
+    let end = tokens.last().filter(|last| last.is(";")).map_or(text.len(), |last| last.start);
+    Ok(format!("(\n{}\n)", text.get(..end).unwrap_or(text)))
 }
 
 /// Checks size and depth, then parses. Must run on a thread with [`SCRIPT_STACK_BYTES`] of stack.
@@ -22,6 +73,7 @@ pub(super) struct ParsedScript {
 pub(super) fn parse(
     source: &str,
     tokens: &[tokens::Token<'_>],
+    role: Role,
     interner: &mut Interner,
 ) -> Result<ParsedScript, FunctionError> {
     nesting::check(source, tokens)?;
@@ -29,7 +81,7 @@ pub(super) fn parse(
     parser.set_strict();
     let tree =
         parser.parse_script(&Scope::new_global(), interner).map_err(|error| syntax_error(source, &error))?;
-    Ok(ParsedScript { tree })
+    Ok(ParsedScript { tree, role })
 }
 
 /// Refuses scripts that are too large together.

@@ -73,7 +73,6 @@ fn definitions_that_register_nothing_usable_are_refused() {
             vec!["map('A', d => ({})); map('B', [1])"],
             "map function #1 method property isn't a 'FunctionInstance'",
         ),
-        (vec!["map('A', d => ({ a: load(d.x, 'B').y }))"], "load() is not supported yet"),
         (vec!["map('A', d => ({ a: cmpxchg('x') }))"], "cmpxchg() is not supported yet"),
         (
             vec!["map('A', d => ({ a: load(d.a) }))"],

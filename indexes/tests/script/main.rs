@@ -7,17 +7,23 @@
     reason = "the helpers of tests fail by panicking"
 )]
 
+mod big_ints;
 mod conversions;
 mod dialect;
+mod exact;
+mod finalize;
 mod hostile;
+mod loads;
 mod nulls;
 mod purity;
 mod semantics;
 mod source;
+mod watched;
 
+use magpie_indexes::definition::Numbers;
 use magpie_indexes::function::{FunctionErrorKind, Position};
 use magpie_indexes::limits::SCRIPT_STACK_BYTES;
-use magpie_indexes::script::ScriptSource;
+use magpie_indexes::script::{ScriptSource, Scripts};
 use magpie_indexes::{Emitted, FunctionError, FunctionSource, IndexFunction, NoLoads};
 use magpie_store::json::{Json, parse};
 use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
@@ -47,8 +53,19 @@ pub fn document_in(collection: &str, id: &str, body: &str) -> Document {
 
 /// Checks an index's scripts.
 pub fn source_of(maps: &[&str], reduce: Option<&str>) -> Result<ScriptSource, FunctionError> {
+    source_with(maps, reduce, None, Numbers::Double)
+}
+
+/// Checks an index's scripts, with a finalize and the numbers it wants.
+pub fn source_with(
+    maps: &[&str],
+    reduce: Option<&str>,
+    finalize: Option<&str>,
+    numbers: Numbers,
+) -> Result<ScriptSource, FunctionError> {
     let maps: Vec<String> = maps.iter().map(|map| (*map).to_owned()).collect();
-    ScriptSource::new("Test", &maps, reduce, &BTreeMap::new())
+    let additional_sources = &BTreeMap::new();
+    ScriptSource::new(&Scripts { name: "Test", maps: &maps, reduce, finalize, additional_sources, numbers })
 }
 
 /// The error of an index that must not be accepted.

@@ -165,9 +165,7 @@ fn code_from_strings_is_refused_on_every_route() {
 
 #[test]
 fn what_would_break_the_bounds_is_not_there() {
-    for name in
-        ["Promise", "Proxy", "ArrayBuffer", "SharedArrayBuffer", "Uint8Array", "WeakRef", "BigInt", "Atomics"]
-    {
+    for name in ["Promise", "Proxy", "ArrayBuffer", "SharedArrayBuffer", "Uint8Array", "WeakRef", "Atomics"] {
         let map = format!("map('Things', d => ({{ v: typeof {name}, w: globalThis.{name} === undefined }}))");
         assert_eq!(output(&map, "{}"), r#"{"v":"undefined","w":true}"#, "{name}");
         let error = refused(&[&format!("map('Things', d => ({{ v: {name}.x }}))")], None);

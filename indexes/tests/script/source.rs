@@ -1,8 +1,9 @@
 //! Error positions, canonical text, additional sources, and faithful rewriting of ordinary JavaScript.
 
 use super::{assert_error, at, document, map_error, output, source_of, with_index};
+use magpie_indexes::definition::Numbers;
 use magpie_indexes::function::FunctionErrorKind::Run;
-use magpie_indexes::script::ScriptSource;
+use magpie_indexes::script::{ScriptSource, Scripts};
 use magpie_indexes::{FunctionError, FunctionSource};
 use std::collections::BTreeMap;
 
@@ -97,7 +98,17 @@ fn additional_sources_are_loaded_first() {
         "function up(s) { return s ? s.toUpperCase() : 'none'; } var helper = { z: 42 };".to_owned(),
     )]);
     let maps = ["map('Things', d => ({ u: up(d.name), z: helper.z }))".to_owned()];
-    let source = ScriptSource::new("V/Src", &maps, None, &sources).unwrap();
+    let with = |additional_sources| {
+        ScriptSource::new(&Scripts {
+            name: "V/Src",
+            maps: &maps,
+            reduce: None,
+            finalize: None,
+            additional_sources,
+            numbers: Numbers::Double,
+        })
+    };
+    let source = with(&sources).unwrap();
     let text = super::on_script_thread(|| {
         source
             .create()
@@ -109,6 +120,6 @@ fn additional_sources_are_loaded_first() {
     });
     assert_eq!(text, r#"{"u":"ANN","z":42}"#);
     let broken = BTreeMap::from([("h.js".to_owned(), "function up( {".to_owned())]);
-    let error: FunctionError = ScriptSource::new("V/Src", &maps, None, &broken).unwrap_err();
+    let error: FunctionError = with(&broken).unwrap_err();
     assert!(error.message.ends_with("in AdditionalSources['h.js']"), "{error}");
 }

@@ -1,5 +1,6 @@
 //! JSON numbers, digit for digit. Comparison is by exact decimal value, never through `f64`.
 
+use num_bigint::BigInt;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -67,6 +68,35 @@ impl Number {
             #[expect(clippy::cast_precision_loss, reason = "the nearest double is what is asked for")]
             Repr::Int(value) => *value as f64,
             Repr::Text(text) => text.parse().unwrap_or(f64::NAN),
+        }
+    }
+
+    /// Whether the nearest double still tells all its digits: printed to as many significant digits as the text has, it
+    /// gives them back. So `0.1` fits although no double is a tenth; `9007199254740993` and `1e400` do not.
+    #[must_use]
+    pub fn fits_f64(&self) -> bool {
+        match &self.0 {
+            Repr::Int(value) if value.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS => return true,
+            Repr::Text(text) if text.len() <= 15 && !text.contains(['e', 'E']) => return true,
+            _ => {}
+        }
+        let decimal = self.decimal();
+        let Some(places) = decimal.digits.len().checked_sub(1) else { return true };
+        let double = self.as_f64();
+        if places < 15 && double.is_normal() {
+            return true;
+        }
+        double.is_finite() && Decimal::from_text(&format!("{double:.places$e}")) == decimal
+    }
+
+    /// The whole number that its text is, when it is written as one: digits only, perhaps behind a minus sign. `None`
+    /// for `1.0`, `1e3` and `-0`, which are ways to write a double.
+    #[must_use]
+    pub fn as_plain_integer(&self) -> Option<BigInt> {
+        match &self.0 {
+            Repr::Int(value) => Some(BigInt::from(*value)),
+            Repr::Text(text) if &**text != "-0" => text.parse().ok(),
+            Repr::Text(_) => None,
         }
     }
 

@@ -3,7 +3,9 @@
 //! They are thread-local because the engine's native functions cannot hold Rust state of their own without unsafe
 //! code. A call begins with a full budget and nothing of it outlives the call.
 
-use crate::limits::{SCRIPT_LENGTH_MAX, SCRIPT_STEPS_MAX};
+use crate::limits::{
+    LOADED_BYTES_MAX, LOADS_PER_DOCUMENT_MAX, SCRIPT_BIG_INT_BITS_MAX, SCRIPT_LENGTH_MAX, SCRIPT_STEPS_MAX,
+};
 use boa_engine::error::RuntimeLimitError;
 use boa_engine::{JsError, JsResult};
 use std::cell::Cell;
@@ -26,6 +28,12 @@ pub(super) enum Reason {
     Length,
     /// It nested arrays or prototypes too deeply.
     Depth,
+    /// It asked for a BigInt that is too large.
+    BigInt,
+    /// It loads too many documents.
+    Loads,
+    /// It loads too large documents.
+    LoadedBytes,
 }
 
 impl Reason {
@@ -42,6 +50,18 @@ impl Reason {
                  which is not allowed"
             ),
             Self::Depth => "the script nests arrays, objects or prototypes too deeply".to_owned(),
+            Self::BigInt => format!(
+                "the script asked for a BigInt with more than {SCRIPT_BIG_INT_BITS_MAX} bits \
+                 (script_big_int_bits_max), which is not allowed"
+            ),
+            Self::Loads => format!(
+                "the map loads more than {LOADS_PER_DOCUMENT_MAX} documents (loads_per_document_max), which is not \
+                 allowed"
+            ),
+            Self::LoadedBytes => format!(
+                "the documents that the map loads have more than {LOADED_BYTES_MAX} bytes together \
+                 (loaded_bytes_max), which is not allowed"
+            ),
         }
     }
 }

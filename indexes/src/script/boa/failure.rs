@@ -9,6 +9,9 @@ use boa_engine::{Context, JsError};
 /// The engine's words for calling what is no function.
 const NOT_CALLABLE: &str = "not a callable function";
 
+/// The engine's words for arithmetic with a BigInt and something else.
+const MIXED: &str = "cannot mix BigInt and other types, use explicit conversions";
+
 /// Translates an error of a call.
 pub(super) fn function_error(error: JsError, plan: &Plan, context: &mut Context) -> FunctionError {
     let place = origin(&error, plan);
@@ -25,6 +28,11 @@ pub(super) fn function_error(error: JsError, plan: &Plan, context: &mut Context)
         && let Some(method) = method
     {
         message = format!("Property '{method}' of object is not a function");
+    }
+    if message.ends_with(MIXED) {
+        message.push_str(
+            ": BigInt(x ?? 0) for what may be a number, null or missing; Number(x) to go on without exact digits",
+        );
     }
     if let Some(label) = script.and_then(|script| plan.labels.get(script)) {
         message = format!("{message} in {label}");

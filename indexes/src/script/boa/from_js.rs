@@ -1,8 +1,8 @@
 //! Outputs of the functions into JSON: what is allowed in them, and what becomes of the values JSON does not have.
 
-use super::{Plan, budget, failure};
+use super::{Plan, big_ints, budget, failure};
 use crate::function::FunctionError;
-use crate::limits::{REDUCE_OUTPUT_BYTES_MAX, SCRIPT_OUTPUT_DEPTH_MAX};
+use crate::limits::{REDUCE_OUTPUT_BYTES_MAX, SCRIPT_BIG_INT_BITS_MAX, SCRIPT_OUTPUT_DEPTH_MAX};
 use crate::script::errors::{limit_error, run_error};
 use boa_engine::builtins::date::Date;
 use boa_engine::object::builtins::JsArray;
@@ -218,7 +218,18 @@ impl Reader {
                     Err(_) => self.refuse("a string with half a surrogate pair"),
                 }
             }
-            JsVariant::BigInt(_) => self.refuse("a BigInt"),
+            JsVariant::BigInt(value) => {
+                let integer = value.as_inner();
+                if !big_ints::is_allowed(integer) {
+                    return Err(OutputError::Limit(format!(
+                        "the output has a BigInt with more than {SCRIPT_BIG_INT_BITS_MAX} bits \
+                         (script_big_int_bits_max) at '{}'",
+                        self.path.join(".")
+                    )));
+                }
+                self.grow(usize::try_from(big_ints::digits_max(&value)).unwrap_or(usize::MAX))?;
+                Ok(Json::from(integer.clone()))
+            }
             JsVariant::Symbol(_) => self.refuse("a symbol"),
             JsVariant::Object(object) => self.inner_object(&object, context),
         }

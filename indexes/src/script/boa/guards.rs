@@ -5,7 +5,7 @@
 
 use super::budget::{self, Reason};
 use super::constructors::{no_random, replace_date, replace_regexp};
-use super::{heritage, natives};
+use super::{big_ints, heritage, natives};
 use crate::limits::SCRIPT_LENGTH_MAX;
 use crate::script::regex_guard;
 use boa_engine::native_function::NativeFunction;
@@ -33,7 +33,7 @@ const STRINGIFY_VALUES_MAX: usize = 200_000;
 /// Deepest nesting that `JSON.stringify` may visit.
 const STRINGIFY_DEPTH_MAX: usize = 128;
 
-type Guard = fn(&JsValue, &[JsValue], &mut Context) -> JsResult<()>;
+pub(super) type Guard = fn(&JsValue, &[JsValue], &mut Context) -> JsResult<()>;
 
 /// Array methods that only walk over the array itself.
 const ARRAY_WALKS: [&str; 25] = [
@@ -220,7 +220,7 @@ pub(super) fn define(
 }
 
 /// Puts a check before a native function. A function that the engine does not have is left out.
-fn guard(object: &JsObject, name: &str, check: Guard, context: &mut Context) -> JsResult<()> {
+pub(super) fn guard(object: &JsObject, name: &str, check: Guard, context: &mut Context) -> JsResult<()> {
     let Some(original) = object.get(JsString::from(name), context)?.as_object() else { return Ok(()) };
     let length = original.get(js_string!("length"), context)?.to_length(context)?;
     let function = NativeFunction::from_copy_closure_with_captures(
@@ -288,10 +288,13 @@ fn charged_callback(
     Ok(result)
 }
 
-/// The length of a string or an array-like object; 0 for everything else.
+/// The length of a string or an array-like object, the digits of a BigInt; 0 for everything else.
 fn length_of(value: &JsValue, context: &mut Context) -> JsResult<u64> {
     if let Some(text) = value.as_string() {
         return Ok(text.len() as u64);
+    }
+    if let Some(number) = value.as_bigint() {
+        return Ok(big_ints::digits_max(&number));
     }
     let Some(object) = value.as_object() else { return Ok(0) };
     if object.is_array() {
@@ -318,11 +321,16 @@ fn walks_array(this: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult
     take(length_of(this, context)?)
 }
 
-/// Sorting compares each element with several others.
-fn sorts(this: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<()> {
+/// Sorting compares each element with several others; without a function it compares them as text.
+fn sorts(this: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<()> {
     let length = length_of(this, context)?;
     take(length)?;
-    budget::charge(length)
+    budget::charge(length)?;
+    if !first(arguments).is_undefined() {
+        return Ok(());
+    }
+    let digits = elements(this, context)?.into_iter().filter_map(|element| element.as_bigint());
+    budget::charge(digits.map(|number| big_ints::digits_max(&number) / 4).sum())
 }
 
 fn walks_first(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<()> {
@@ -369,7 +377,8 @@ fn joins(this: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResu
     let separator = length_of(&first(arguments), context)?.max(1);
     let mut sum = 0_u64;
     for element in elements(this, context)? {
-        let length = if element.is_string() { length_of(&element, context)? } else { 8 };
+        let text = element.is_string() || element.is_bigint();
+        let length = if text { length_of(&element, context)? } else { 8 };
         sum = sum.saturating_add(length).saturating_add(separator);
     }
     take(sum)

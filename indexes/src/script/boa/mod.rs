@@ -6,22 +6,27 @@
 //! anew. What it cannot bound: the total memory of a call, and the time of one regular expression with polynomial
 //! backtracking; those need a process of its own.
 
+mod big_ints;
 mod budget;
+mod changed;
 mod constructors;
 mod failure;
 mod freeze;
 mod from_js;
 mod guards;
 mod heritage;
+mod loads;
 mod natives;
 mod realm;
 mod to_js;
 
 use super::dialect::{GroupBy, Projection};
 use super::errors::{definition_error, limit_error, run_error};
-use super::rewrite::Rewritten;
-use crate::function::{Emitted, FunctionError, IndexFunction, Loads};
-use crate::limits::EMITS_PER_DOCUMENT_MAX;
+use super::inexact;
+use super::rewrite::{Loaded, Rewritten};
+use crate::definition::Numbers;
+use crate::function::{Emitted, FunctionError, FunctionErrorKind, IndexFunction, Loads};
+use crate::limits::{EMITS_PER_DOCUMENT_MAX, LOAD_ROUNDS_MAX};
 use boa_engine::object::builtins::{JsArray, JsFunction};
 use boa_engine::{Context, JsObject, JsString, JsValue};
 use from_js::Missing;
@@ -44,6 +49,8 @@ pub(super) struct Plan {
     pub group_by: Option<GroupBy>,
     /// What each registered map reads, if the text tells; as many as there are maps, or none.
     pub projections: Vec<Option<Projection>>,
+    /// What the large whole numbers of documents are.
+    pub numbers: Numbers,
 }
 
 /// A registered map function.
@@ -59,6 +66,7 @@ struct Engine {
     context: Context,
     maps: Vec<MapFunction>,
     reduce: Option<JsFunction>,
+    finalize: Option<JsFunction>,
     writer: to_js::Writer,
 }
 
@@ -67,6 +75,8 @@ pub(super) struct BoaFunction {
     plan: Arc<Plan>,
     /// `None` after a failure that may have left the engine in disorder.
     engine: Option<Engine>,
+    /// The fields of the document mapped last whose numbers the maps did not see as they are.
+    inexact: Vec<String>,
 }
 
 /// What the scripts registered, as far as it can leave the thread.
@@ -74,6 +84,8 @@ pub(super) struct BoaFunction {
 pub(super) struct Registered {
     /// The collections as written, in order, one per map.
     pub collections: Vec<String>,
+    /// Whether there is a finalize.
+    pub finalizes: bool,
 }
 
 /// Loads the program once and says what it registers. Needs the same stack as [`BoaFunction::new`].
@@ -91,7 +103,43 @@ impl BoaFunction {
     /// When the scripts throw while loading, register nothing usable, or keep state that could change.
     pub fn new(plan: Arc<Plan>) -> Result<Self, FunctionError> {
         let (engine, _) = Engine::load(&plan)?;
-        Ok(Self { plan, engine: Some(engine) })
+        Ok(Self { plan, engine: Some(engine), inexact: Vec::new() })
+    }
+
+    /// Maps a document once, with the loaded documents that are there.
+    fn map_once(&mut self, document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+        let mut inexact = Vec::new();
+        let outcome = self.guarded(|engine, plan| engine.map(plan, document, &mut inexact));
+        self.inexact = inexact;
+        outcome
+    }
+
+    /// Maps a document until it has all documents that it loads, see `loads.rs`.
+    fn map_in_rounds(
+        &mut self,
+        document: &Document,
+        loads: &mut dyn Loads,
+    ) -> Result<Vec<Emitted>, FunctionError> {
+        for _ in 0..LOAD_ROUNDS_MAX {
+            loads::begin_round();
+            let outcome = self.map_once(document);
+            let missing = loads::take_missing();
+            if missing.is_empty() || budget::reason() == Some(budget::Reason::Loads) {
+                return outcome;
+            }
+            for wanted in missing {
+                let found = loads.load(wanted.id.as_str(), wanted.collection.as_ref(), false);
+                if !loads::add(wanted, found) {
+                    return Err(limit_error(budget::Reason::LoadedBytes.message(), None));
+                }
+            }
+        }
+        let message = format!(
+            "the map follows loaded documents from one to the next more than {} times (load_rounds_max), which is not \
+             allowed",
+            LOAD_ROUNDS_MAX - 1
+        );
+        Err(limit_error(message, None))
     }
 
     /// Runs `work` with a working engine; discards the engine when its state is in doubt afterwards.
@@ -107,10 +155,10 @@ impl BoaFunction {
         let plan = Arc::clone(&self.plan);
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut engine, &plan)));
         natives::forget_document();
+        loads::forget_objects();
         match outcome {
             Ok(result) => {
-                let sound =
-                    !matches!(&result, Err(error) if error.kind == crate::function::FunctionErrorKind::Limit);
+                let sound = !matches!(&result, Err(error) if error.kind == FunctionErrorKind::Limit);
                 if sound && !budget::exhausted() {
                     self.engine = Some(engine);
                 }
@@ -122,20 +170,45 @@ impl BoaFunction {
 }
 
 impl IndexFunction for BoaFunction {
-    fn map(&mut self, document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
-        self.guarded(|engine, plan| engine.map(plan, document))
+    fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
+        if self.plan.program.loads == Loaded::default() {
+            return self.map_once(document);
+        }
+        loads::begin(self.plan.numbers);
+        let outcome = self.map_in_rounds(document, loads);
+        // Also when the map failed: it may work when one of these documents is another one.
+        for wanted in loads::end() {
+            loads.load(wanted.id.as_str(), wanted.collection.as_ref(), true);
+        }
+        outcome
     }
 
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
-        self.guarded(|engine, plan| engine.reduce(plan, key, values))
+        self.guarded(|engine, plan| engine.reduce(plan, key, values, false)).map(|(reduced, _)| reduced)
+    }
+
+    fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {
+        self.guarded(|engine, plan| engine.finalize(plan, reduced))
+    }
+
+    fn inexact_fields(&self) -> &[String] {
+        &self.inexact
+    }
+
+    fn reduce_watched(
+        &mut self,
+        key: &[Json],
+        values: &[Json],
+    ) -> Result<(Json, Option<String>), FunctionError> {
+        self.guarded(|engine, plan| engine.reduce(plan, key, values, true))
     }
 }
 
 impl Engine {
     fn load(plan: &Plan) -> Result<(Self, Registered), FunctionError> {
         budget::begin_call();
-        let mut sandbox = realm::build().map_err(|message| run_error(message, None))?;
-        let Registration { maps, reduce, .. } = realm::run(&mut sandbox, plan)?;
+        let mut sandbox = realm::build(plan.program.big_ints).map_err(|message| run_error(message, None))?;
+        let Registration { maps, reduce, mut finalizes, .. } = realm::run(&mut sandbox, plan)?;
         let mut functions = Vec::new();
         let mut collections = Vec::new();
         for (number, map) in maps.into_iter().enumerate() {
@@ -164,13 +237,23 @@ impl Engine {
             }
             (_, reduce) => reduce,
         };
-        Ok((
-            Self { context: sandbox.context, maps: functions, reduce, writer: to_js::Writer::default() },
-            Registered { collections },
-        ))
+        let finalize = finalizes.pop();
+        if !finalizes.is_empty() {
+            let message = "the index has more than one finalize: keep either the Finalize or the .finalize(r => ..) in \
+                           the Reduce";
+            return Err(definition_error(message, None));
+        }
+        let registered = Registered { collections, finalizes: finalize.is_some() };
+        let writer = to_js::Writer::new(plan.numbers);
+        Ok((Self { context: sandbox.context, maps: functions, reduce, finalize, writer }, registered))
     }
 
-    fn map(&mut self, plan: &Plan, document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+    fn map(
+        &mut self,
+        plan: &Plan,
+        document: &Document,
+        inexact: &mut Vec<String>,
+    ) -> Result<Vec<Emitted>, FunctionError> {
         let mut emitted = Vec::new();
         let mut body = None;
         let collection = document.collection.key();
@@ -182,6 +265,8 @@ impl Engine {
             let body: &Object = body.get_or_insert_with(|| document.body_json());
             let projection = map.projection.clone();
             let function = map.function.clone();
+            inexact::collect(body, projection.as_ref(), plan.numbers, inexact);
+            loads::forget_objects();
             let argument = self.writer.document(document, body, projection.as_ref(), &mut self.context);
             natives::current_document(&argument, document);
             let result = function
@@ -245,26 +330,63 @@ impl Engine {
         Ok(())
     }
 
-    fn reduce(&mut self, plan: &Plan, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
+    /// The reduced value and, when `watched`, what it was given and changed.
+    fn reduce(
+        &mut self,
+        plan: &Plan,
+        key: &[Json],
+        values: &[Json],
+        watched: bool,
+    ) -> Result<(Json, Option<String>), FunctionError> {
         let (Some(reduce), Some(group_by)) = (self.reduce.clone(), &plan.group_by) else {
             return Err(run_error("this index has no reduce", None));
         };
         let context = &mut self.context;
         let group = self.writer.group(group_by, key, values, context);
         let result = reduce
-            .call(&JsValue::undefined(), &[group.into()], context)
+            .call(&JsValue::undefined(), &[group.object.clone().into()], context)
             .map_err(|error| failure::function_error(error, plan, context))?;
-        let object = match result.as_object() {
-            Some(object) if !object.is_array() && !object.is_callable() => object,
-            _ => {
-                let text = from_js::describe(&result, context);
-                return Err(run_error(format!("Reduce result is not object: {text}"), None));
-            }
+        let reduced = result_object(&result, "Reduce", plan, context)?;
+        let changed = if watched {
+            changed::first_change(&group, group_by, key, values, context)
+                .map_err(|error| failure::function_error(error, plan, context))?
+        } else {
+            None
         };
-        let (value, _) = from_js::output(&object, Missing::Null, context)
-            .map_err(|error| error.into_function_error(plan, context))?;
-        Ok(Json::Object(value))
+        Ok((reduced, changed))
     }
+
+    fn finalize(&mut self, plan: &Plan, reduced: &Json) -> Result<Option<Json>, FunctionError> {
+        let Some(finalize) = &self.finalize else { return Ok(Some(reduced.clone())) };
+        let context = &mut self.context;
+        let argument = self.writer.value(reduced, context);
+        let result = finalize
+            .call(&JsValue::undefined(), &[argument], context)
+            .map_err(|error| failure::function_error(error, plan, context))?;
+        if result.is_null_or_undefined() {
+            return Ok(None);
+        }
+        result_object(&result, "Finalize", plan, context).map(Some)
+    }
+}
+
+/// What a reduce or a finalize gave.
+fn result_object(
+    result: &JsValue,
+    function: &str,
+    plan: &Plan,
+    context: &mut Context,
+) -> Result<Json, FunctionError> {
+    let object = match result.as_object() {
+        Some(object) if !object.is_array() && !object.is_callable() => object,
+        _ => {
+            let text = from_js::describe(result, context);
+            return Err(run_error(format!("{function} result is not object: {text}"), None));
+        }
+    };
+    let (value, _) = from_js::output(&object, Missing::Null, context)
+        .map_err(|error| error.into_function_error(plan, context))?;
+    Ok(Json::Object(value))
 }
 
 /// The values of the group-by fields in a map output. A property that is there but undefined counts as null.

@@ -1,6 +1,7 @@
 //! The functions of RavenDB's dialect: registration, document id and metadata, and the small helpers.
 
-use super::{budget, guards, heritage, to_js};
+use super::{big_ints, budget, guards, heritage, loads, to_js};
+use crate::definition::Numbers;
 use boa_engine::native_function::NativeFunction;
 use boa_engine::object::builtins::{JsArray, JsFunction, JsProxy};
 use boa_engine::object::{FunctionObjectBuilder, IntegrityLevel};
@@ -21,6 +22,8 @@ pub(super) struct MapCall {
 pub(super) struct Registration {
     pub maps: Vec<MapCall>,
     pub reduce: Option<JsFunction>,
+    /// Every function that was registered to finalize; more than one is an error.
+    pub finalizes: Vec<JsFunction>,
     /// Whether registering is still possible: only while the scripts are loaded.
     open: bool,
 }
@@ -50,7 +53,7 @@ pub(super) fn native<T: Trace + 'static>(
     FunctionObjectBuilder::new(context.realm(), function).name(name.clone()).length(length).build()
 }
 
-fn plain(
+pub(super) fn plain(
     name: &str,
     length: usize,
     context: &mut Context,
@@ -84,6 +87,11 @@ pub(super) fn parameters(context: &mut Context) -> JsResult<Vec<JsValue>> {
         plain("list", 1, context, list).into(),
         plain("made", 1, context, made).into(),
         plain("text", 1, context, text).into(),
+        plain("power", 2, context, big_ints::power).into(),
+        plain("shiftLeft", 2, context, big_ints::shift_left).into(),
+        plain("shiftRight", 2, context, big_ints::shift_right).into(),
+        plain("compare", 3, context, big_ints::compare).into(),
+        plain("finalize", 1, context, finalize).into(),
         none.into(),
         methods.into(),
         nothing.into(),
@@ -97,6 +105,8 @@ pub(super) fn parameters(context: &mut Context) -> JsResult<Vec<JsValue>> {
         plain("boost", 2, context, boost).into(),
         plain("tryConvertToNumber", 1, context, try_convert_to_number).into(),
         plain("recurse", 2, context, recurse).into(),
+        plain("load", 2, context, loads::load).into(),
+        loads::no_tracking(context)?.into(),
         process.into(),
     ])
 }
@@ -156,20 +166,34 @@ fn group_by(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsVal
     Ok(result.into())
 }
 
-fn aggregate(_: &JsValue, arguments: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
+fn aggregate(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let function = registered(arguments, "aggregate() needs a function: aggregate(g => ({ .. }))")?;
+    register(|registration| registration.reduce = Some(function))?;
+    let result = JsObject::with_object_proto(context.intrinsics());
+    let finalize = plain("finalize", 1, context, finalize);
+    result.create_data_property_or_throw(js_string!("finalize"), finalize, context)?;
+    Ok(result.into())
+}
+
+fn finalize(_: &JsValue, arguments: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
+    let function = registered(arguments, "finalize() needs a function: finalize(r => ({ .. }))")?;
+    register(|registration| registration.finalizes.push(function))?;
+    Ok(JsValue::undefined())
+}
+
+fn registered(arguments: &[JsValue], otherwise: &'static str) -> JsResult<JsFunction> {
     let function = arguments.first().and_then(JsValue::as_object).and_then(JsFunction::from_object);
-    let Some(function) = function else {
-        return Err(JsNativeError::typ()
-            .with_message("aggregate() needs a function: aggregate(g => ({ .. }))")
-            .into());
-    };
+    function.ok_or_else(|| JsNativeError::typ().with_message(otherwise).into())
+}
+
+fn register(take: impl FnOnce(&mut Registration)) -> JsResult<()> {
     REGISTRATION.with_borrow_mut(|registration| {
         if !registration.open {
             let message = "groupBy() can only be called while the script is loaded";
             return Err(JsNativeError::typ().with_message(message).into());
         }
-        registration.reduce = Some(function);
-        Ok(JsValue::undefined())
+        take(registration);
+        Ok(())
     })
 }
 
@@ -208,7 +232,7 @@ fn metadata(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResu
     match known {
         Some((Some(made), _)) => Ok(made.into()),
         Some((None, metadata)) => {
-            let made = to_js::Writer::default().value(&Json::Object(metadata), context);
+            let made = to_js::Writer::new(Numbers::Double).value(&Json::Object(metadata), context);
             let made_object = made.as_object();
             CURRENT.with_borrow_mut(|current| {
                 if let Some(current) = current {
@@ -256,7 +280,7 @@ fn boost(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<
 
 fn try_convert_to_number(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let value = argument(arguments, 0);
-    if value.is_number() {
+    if value.is_number() || value.is_bigint() {
         return Ok(value);
     }
     let Some(text) = value.as_string() else { return Ok(JsValue::null()) };
@@ -324,11 +348,13 @@ fn made(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<J
     heritage::made(&argument(arguments, 0), context)
 }
 
-/// Charges a string that an operator put together; gives it back.
+/// Checks and charges a string or a BigInt that an operator made; gives it back.
 fn text(_: &JsValue, arguments: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
     let value = argument(arguments, 0);
     if let Some(text) = value.as_string() {
         budget::charge_text(text.len() as u64)?;
+    } else if let Some(number) = value.as_bigint() {
+        big_ints::check(&number)?;
     }
     Ok(value)
 }

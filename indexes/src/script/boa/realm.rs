@@ -1,6 +1,6 @@
 //! Building a hardened context and loading the written program into it.
 
-use super::{Plan, budget, failure, freeze, guards, natives};
+use super::{Plan, big_ints, budget, failure, freeze, guards, natives};
 use crate::function::{FunctionError, FunctionErrorKind};
 use crate::limits::{SCRIPT_CALL_DEPTH_MAX, SCRIPT_LOOP_TURNS_MAX};
 use crate::script::dialect::names;
@@ -23,7 +23,7 @@ const BACKTRACE_FRAMES_MAX: usize = 8;
 /// Objects whose prototypes no global leads to.
 const HIDDEN: &str = "[[][Symbol.iterator](), ''[Symbol.iterator](), new Map().entries(), new Set().values(), \
     'a'.matchAll(/a/g), function () { return arguments }(), function* () {}, function* () {}(), async function () {}, \
-    async function* () {}, async () => {}, new Map(), new Set(), /a/, new Date(0), Symbol.iterator, Object(1), \
+    async function* () {}, async () => {}, new Map(), new Set(), /a/, new Date(0), Symbol.iterator, Object(1), Object(1n), \
     Object(''), Object(true), Object(Symbol.iterator)]";
 
 /// What the engine asks its host.
@@ -58,11 +58,11 @@ pub(super) struct Sandbox {
     frozen: HashSet<JsObject>,
 }
 
-/// Builds the sandbox.
+/// Builds the sandbox; with BigInts when the scripts may use them.
 ///
 /// # Errors
 /// When the engine fails to start, with its message.
-pub(super) fn build() -> Result<Sandbox, String> {
+pub(super) fn build(big_ints: bool) -> Result<Sandbox, String> {
     let mut context = ContextBuilder::new()
         .host_hooks(Rc::new(Hooks))
         .clock(Rc::new(FixedClock::from_millis(0)))
@@ -77,17 +77,23 @@ pub(super) fn build() -> Result<Sandbox, String> {
     limits.set_recursion_limit(SCRIPT_CALL_DEPTH_MAX);
     limits.set_stack_size_limit(ENGINE_STACK_VALUES_MAX);
     limits.set_backtrace_limit(BACKTRACE_FRAMES_MAX);
-    let frozen = harden(&mut context).map_err(|error| error.to_string())?;
+    let frozen = harden(big_ints, &mut context).map_err(|error| error.to_string())?;
     Ok(Sandbox { context, frozen })
 }
 
-fn harden(context: &mut Context) -> JsResult<HashSet<JsObject>> {
+fn harden(big_ints: bool, context: &mut Context) -> JsResult<HashSet<JsObject>> {
     let hidden = context.eval(Source::from_bytes(HIDDEN))?;
     let global = context.global_object();
     for name in names::forbidden() {
         global.delete_property_or_throw(JsString::from(*name), context)?;
     }
     guards::install(context)?;
+    // Operators are only checked for BigInts where the scripts can come by one.
+    if big_ints {
+        big_ints::install(context)?;
+    } else {
+        global.delete_property_or_throw(JsString::from(names::BIG_INT), context)?;
+    }
     let object_prototype = context.intrinsics().constructors().object().prototype();
     freeze::allow_overriding(&object_prototype, context)?;
     for name in guards::ERROR_NAMES {
@@ -117,7 +123,8 @@ pub(super) fn run(sandbox: &mut Sandbox, plan: &Plan) -> Result<natives::Registr
     let kept = loaded.map_err(|error| load_error(error, plan, context))?;
     let mut roots = kept;
     roots.extend(registration.maps.iter().filter_map(|map| map.function.as_ref()?.as_object()));
-    roots.extend(registration.reduce.iter().map(|reduce| JsObject::clone(reduce)));
+    let reducers = registration.reduce.iter().chain(&registration.finalizes);
+    roots.extend(reducers.map(|function| JsObject::clone(function)));
     freeze::freeze_kept(roots, &mut sandbox.frozen, context)
         .map_err(|error| definition_error(failure::message(&error, context), None))?;
     Ok(registration)

@@ -1,5 +1,6 @@
-//! JSON into the engine: plain objects and arrays, numbers as doubles.
+//! JSON into the engine: plain objects and arrays, numbers as doubles or, where a document may have them, BigInts.
 
+use crate::definition::Numbers;
 use crate::script::dialect::{GroupBy, Projection};
 use boa_engine::builtins::object::OrdinaryObject;
 use boa_engine::object::ObjectInitializer;
@@ -17,9 +18,25 @@ const RECENT_MAX: usize = 32;
 /// The name of the metadata in a document.
 const METADATA: &str = "@metadata";
 
+/// The largest whole number below which doubles have no gaps.
+const SAFE_INTEGER_MAX: f64 = 9_007_199_254_740_991.0;
+
+/// The argument of a reduce, and the parts of it that came from outside.
+pub(super) struct Group {
+    /// `{key, values}`.
+    pub object: JsObject,
+    /// The value of `key`.
+    pub key: JsValue,
+    /// The elements of `values`.
+    pub values: Vec<JsValue>,
+}
+
 /// Converts values; keeps the property names that it has met.
-#[derive(Default)]
 pub(super) struct Writer {
+    /// What whole numbers of documents become.
+    numbers: Numbers,
+    /// Whether it is in a document whose large whole numbers become BigInts. Everywhere else a number was one before.
+    exact: bool,
     keys: HashMap<Box<str>, PropertyKey>,
     /// The name met last at each place in an object: values of one index mostly have the same names in the same order,
     /// and comparing a name is cheaper than looking it up.
@@ -27,6 +44,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// A writer that has met no names yet.
+    pub fn new(numbers: Numbers) -> Self {
+        Self { numbers, exact: false, keys: HashMap::new(), recent: Vec::new() }
+    }
+
     /// A document as its map sees it: the fields of the projection, or all of them and `@metadata`.
     pub fn document(
         &mut self,
@@ -36,6 +58,7 @@ impl Writer {
         context: &mut Context,
     ) -> JsObject {
         let object = plain_object(context);
+        self.exact = self.numbers == Numbers::Exact;
         match projection {
             Some(projection) => {
                 for (place, field) in projection.fields.iter().enumerate() {
@@ -49,6 +72,7 @@ impl Writer {
         if projection.is_none_or(|projection| projection.metadata) {
             self.set(&object, RECENT_MAX, METADATA, &Json::Object(metadata(document)), context);
         }
+        self.exact = false;
         object
     }
 
@@ -59,7 +83,7 @@ impl Writer {
         key: &[Json],
         values: &[Json],
         context: &mut Context,
-    ) -> JsObject {
+    ) -> Group {
         let key = if group_by.single {
             key.first().map_or_else(JsValue::null, |value| self.value(value, context))
         } else {
@@ -70,11 +94,11 @@ impl Writer {
             object.into()
         };
         let values: Vec<JsValue> = values.iter().map(|value| self.value(value, context)).collect();
-        let values = JsArray::from_iter(values, context).into();
-        let group = plain_object(context);
-        self.insert(&group, RECENT_MAX, "key", key);
-        self.insert(&group, RECENT_MAX, "values", values);
-        group
+        let list = JsArray::from_iter(values.iter().cloned(), context).into();
+        let object = plain_object(context);
+        self.insert(&object, RECENT_MAX, "key", key.clone());
+        self.insert(&object, RECENT_MAX, "values", list);
+        Group { object, key, values }
     }
 
     /// Any JSON value.
@@ -82,7 +106,10 @@ impl Writer {
         match json {
             Json::Null => JsValue::null(),
             Json::Bool(value) => JsValue::from(*value),
-            Json::Number(number) => self::number(number),
+            Json::Number(number) => match self.exact.then(|| gap_integer(number)).flatten() {
+                Some(integer) => JsBigInt::new(integer).into(),
+                None => self::number(number),
+            },
             Json::ScriptNumber(number) => script_number(number),
             Json::String(text) => JsString::from(text.as_str()).into(),
             Json::Array(items) => {
@@ -155,8 +182,13 @@ fn script_number(number: &ScriptNumber) -> JsValue {
     }
 }
 
+/// A whole number beyond those that doubles have without gaps.
+fn gap_integer(number: &Number) -> Option<BigInt> {
+    if number.as_f64().abs() <= SAFE_INTEGER_MAX { None } else { number.as_plain_integer() }
+}
+
 /// The nearest double; small integers in the engine's own form.
-fn number(number: &Number) -> JsValue {
+pub(super) fn number(number: &Number) -> JsValue {
     let double = number.as_f64();
     // Asking a fraction for its integer would take its digits apart.
     if double != 0.0

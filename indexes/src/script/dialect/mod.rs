@@ -1,14 +1,16 @@
-//! What the scripts of an index register, as far as their text tells: collections, output fields, the reduce key.
+//! What the scripts of an index register, as far as their text tells: output fields, the reduce key, what is read.
 //!
 //! The scripts register by running (`map('Users', u => ..)`), and what they really registered is read back from the
 //! engine. This static view adds what running cannot tell: the names of the output fields, the rule that all returns
 //! of a function have one shape, the fields behind the reduce key, and which fields of a document a map reads.
 
+mod finalize;
 mod group_by;
 pub(super) mod names;
 mod projection;
 mod returns;
 
+pub(super) use finalize::{FINALIZE_IS_A_FUNCTION, finalized_fields, lone_expression};
 pub(super) use group_by::{GroupBy, group_by};
 pub(super) use projection::Projection;
 

@@ -16,20 +16,42 @@ pub(in crate::script) const METHODS: &str = "__magpie_methods";
 pub(in crate::script) const NOTHING: &str = "__magpie_nothing";
 /// Checks a newly made object or a class's heritage.
 pub(in crate::script) const MADE: &str = "__magpie_made";
-/// Checks and charges a string that was put together.
+/// Checks and charges a string or a BigInt that an operator made.
 pub(in crate::script) const TEXT: &str = "__magpie_text";
+/// `**` for what may be BigInts.
+pub(in crate::script) const POWER: &str = "__magpie_power";
+/// `<<` for what may be BigInts.
+pub(in crate::script) const SHIFT_LEFT: &str = "__magpie_shift_left";
+/// `>>` for what may be BigInts.
+pub(in crate::script) const SHIFT_RIGHT: &str = "__magpie_shift_right";
+/// Compares what may be BigInts; its first argument tells how: 0 `==`, 1 `!=`, 2 `<`, 3 `<=`, 4 `>`, 5 `>=`.
+pub(in crate::script) const COMPARE: &str = "__magpie_compare";
+/// Registers the function of a Finalize script.
+pub(in crate::script) const FINALIZE: &str = "__magpie_finalize";
 /// Registers a map function.
 pub(in crate::script) const MAP: &str = "map";
 /// Begins the reduce.
 pub(in crate::script) const GROUP_BY: &str = "groupBy";
 
+/// Reads another document.
+pub(in crate::script) const LOAD: &str = "load";
+/// The object whose `load` does not have the document mapped again when the loaded one changes.
+pub(in crate::script) const NO_TRACKING: &str = "noTracking";
+/// The constructor of BigInts, which only scripts that name it have.
+pub(in crate::script) const BIG_INT: &str = "BigInt";
+
 /// The functions that Magpie gives to scripts, as parameters of the written program, in this order.
-pub(in crate::script) const PARAMETERS: [&str; 19] = [
+pub(in crate::script) const PARAMETERS: [&str; 26] = [
     STEP,
     ITERATE,
     LIST,
     MADE,
     TEXT,
+    POWER,
+    SHIFT_LEFT,
+    SHIFT_RIGHT,
+    COMPARE,
+    FINALIZE,
     NONE,
     METHODS,
     NOTHING,
@@ -43,16 +65,19 @@ pub(in crate::script) const PARAMETERS: [&str; 19] = [
     "boost",
     "tryConvertToNumber",
     "recurse",
+    LOAD,
+    NO_TRACKING,
     "process",
 ];
 
 /// Objects and functions of the engine that scripts may use; none of them is ever null.
-const ENGINE_OBJECTS: [&str; 34] = [
+const ENGINE_OBJECTS: [&str; 35] = [
     "Object",
     "Array",
     "String",
     "Number",
     "Boolean",
+    BIG_INT,
     "Math",
     "JSON",
     "Date",
@@ -88,10 +113,8 @@ const ENGINE_OBJECTS: [&str; 34] = [
 const ENGINE_VALUES: [&str; 3] = ["undefined", "NaN", "Infinity"];
 
 /// Functions of RavenDB's dialect that Magpie does not have yet.
-const NOT_YET: [&str; 13] = [
-    "load",
+const NOT_YET: [&str; 11] = [
     "cmpxchg",
-    "noTracking",
     "counterNamesFor",
     "timeSeriesNamesFor",
     "attachmentsFor",
@@ -105,9 +128,8 @@ const NOT_YET: [&str; 13] = [
 ];
 
 /// Globals that would break an index's purity or its bounds.
-const FORBIDDEN: [&str; 27] = [
+const FORBIDDEN: [&str; 26] = [
     "eval",
-    "BigInt",
     "Promise",
     "Proxy",
     "ArrayBuffer",

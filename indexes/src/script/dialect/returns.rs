@@ -46,6 +46,17 @@ pub(super) fn fields(
     Ok(names)
 }
 
+/// Adds the names of the fields that a function returns, whatever shapes its returns have.
+pub(super) fn add_names(
+    body: &boa_ast::function::FunctionBody,
+    interner: &Interner,
+    names: &mut Vec<String>,
+) {
+    let mut returned = Vec::new();
+    list(body.statement_list(), &mut returned);
+    returned.into_iter().for_each(|expression| output_names(expression, interner, names));
+}
+
 fn same_set(one: &[String], other: &[String]) -> bool {
     one.iter().all(|name| other.contains(name)) && other.iter().all(|name| one.contains(name))
 }

@@ -1,26 +1,21 @@
 //! Expressions, with parentheses by precedence.
 
+use super::operators::{Treatment, binary_level};
 use super::scope::Meaning;
-use super::text::is_number;
 use super::{Writer, escape, is_plain_name, quoted};
 use crate::function::FunctionError;
+use crate::limits::SCRIPT_BIG_INT_BITS_MAX;
 use crate::script::dialect::names;
 use crate::script::regex_guard;
 use boa_ast::expression::literal::{
     ArrayLiteral, Literal, LiteralKind, ObjectLiteral, PropertyDefinition, TemplateElement, TemplateLiteral,
 };
-use boa_ast::expression::operator::assign::{AssignOp, AssignTarget};
-use boa_ast::expression::operator::binary::{ArithmeticOp, BinaryOp, BitwiseOp, LogicalOp, RelationalOp};
-use boa_ast::expression::operator::unary::UnaryOp;
-use boa_ast::expression::operator::update::{UpdateOp, UpdateTarget};
-use boa_ast::expression::operator::{Assign, Binary, Conditional, Unary, Update};
+use boa_ast::expression::operator::Conditional;
+use boa_ast::expression::operator::update::UpdateOp;
 use boa_ast::expression::{Identifier, New, RegExpLiteral, TaggedTemplate};
 use boa_ast::{Expression, Spanned};
 
 type Written = Result<(), FunctionError>;
-
-/// The operator that also joins strings.
-const ADD: BinaryOp = BinaryOp::Arithmetic(ArithmeticOp::Add);
 
 /// How tightly an expression binds, from the loosest to the tightest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,7 +43,7 @@ pub(super) enum Level {
 
 impl Level {
     /// The level that the right side of a left-associative operator needs.
-    const fn tighter(self) -> Self {
+    pub(super) const fn tighter(self) -> Self {
         match self {
             Self::Comma => Self::Assignment,
             Self::Or => Self::And,
@@ -70,7 +65,7 @@ impl Writer<'_> {
     /// Writes an expression for a place that needs at least this level.
     pub(super) fn expression(&mut self, expression: &Expression, level: Level) -> Written {
         let expression = expression.flatten();
-        let parentheses = level_of(expression) < level;
+        let parentheses = self.level_of(expression) < level;
         if parentheses {
             self.put("(");
         }
@@ -86,8 +81,17 @@ impl Writer<'_> {
             Expression::This(_) => self.put("this"),
             Expression::Identifier(name) => self.read(*name)?,
             Expression::Literal(literal) => {
-                if matches!(literal.kind(), LiteralKind::BigInt(_)) {
-                    return self.refuse("BigInt is not available in an index", literal.span());
+                if let LiteralKind::BigInt(value) = literal.kind()
+                    && value.bits() > SCRIPT_BIG_INT_BITS_MAX
+                {
+                    return self.refuse(
+                        format!(
+                            "this BigInt has {} bits; at most {SCRIPT_BIG_INT_BITS_MAX} are allowed \
+                             (script_big_int_bits_max)",
+                            value.bits()
+                        ),
+                        literal.span(),
+                    );
                 }
                 self.literal(literal);
             }
@@ -168,6 +172,10 @@ impl Writer<'_> {
                 if let Some(reason) = names::refused(&text) {
                     return self.refuse(reason, name.span());
                 }
+                // Not called with a collection on the spot: it may load from any.
+                if text == names::LOAD || text == names::NO_TRACKING {
+                    self.note_load(None, name.span())?;
+                }
                 self.put(if names::is_known(&text) { &text } else { "null" });
                 Ok(())
             }
@@ -182,8 +190,7 @@ impl Writer<'_> {
             LiteralKind::Num(value) if value.is_finite() => format!("{value:?}"),
             LiteralKind::Num(_) => "1e999".to_owned(),
             LiteralKind::Int(value) => value.to_string(),
-            // Refused before.
-            LiteralKind::BigInt(_) => "null".to_owned(),
+            LiteralKind::BigInt(value) => format!("{value}n"),
             LiteralKind::Bool(value) => value.to_string(),
             LiteralKind::Null => "null".to_owned(),
             LiteralKind::Undefined => "undefined".to_owned(),
@@ -289,7 +296,7 @@ impl Writer<'_> {
     fn template(&mut self, template: &TemplateLiteral) -> Written {
         let grows = template.elements().iter().any(|element| matches!(element, TemplateElement::Expr(_)));
         if grows {
-            return self.checked_text(|writer| writer.plain_template(template));
+            return self.checked(|writer| writer.plain_template(template));
         }
         self.plain_template(template)
     }
@@ -335,112 +342,6 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn assign(&mut self, node: &Assign) -> Written {
-        self.mark(node.span(), None);
-        match node.lhs() {
-            // Parentheses are not allowed around a pattern itself; the assignment as a whole has them where needed.
-            AssignTarget::Pattern(pattern) => self.destructure(pattern, node.rhs(), false),
-            _ if node.op() == AssignOp::Add && !is_number(node.rhs()) => {
-                self.checked_text(|writer| writer.plain_assign(node))
-            }
-            _ => self.plain_assign(node),
-        }
-    }
-
-    fn plain_assign(&mut self, node: &Assign) -> Written {
-        match node.lhs() {
-            AssignTarget::Identifier(name) => {
-                self.check_assignment(name.sym(), name.span())?;
-                self.note_capture(name.sym(), name.span());
-                self.name(name.sym(), name.span())?;
-            }
-            AssignTarget::Access(access) => self.reference(access)?,
-            AssignTarget::Pattern(_) => {}
-        }
-        self.put(&node.op().to_string());
-        self.expression(node.rhs(), Level::Assignment)
-    }
-
-    fn unary(&mut self, node: &Unary) -> Written {
-        let target = node.target().flatten();
-        self.put(&node.op().to_string());
-        self.put(" ");
-        match (node.op(), target) {
-            // `typeof` of a name that nothing declares is "undefined", so it must stay a name.
-            (UnaryOp::TypeOf, Expression::Identifier(name)) if self.meaning(name.sym()) == Meaning::Free => {
-                let text = self.text_of(name.sym());
-                self.put(&text);
-                Ok(())
-            }
-            (UnaryOp::Delete, Expression::PropertyAccess(access)) => self.member(access),
-            _ => self.expression(target, Level::Unary),
-        }
-    }
-
-    fn update(&mut self, node: &Update) -> Written {
-        let prefix = matches!(node.op(), UpdateOp::IncrementPre | UpdateOp::DecrementPre);
-        let operator = node.op().to_string();
-        self.mark(node.span(), None);
-        if prefix {
-            self.put(&operator);
-        }
-        match node.target() {
-            UpdateTarget::Identifier(name) => {
-                self.check_assignment(name.sym(), name.span())?;
-                self.note_capture(name.sym(), name.span());
-                self.name(name.sym(), name.span())?;
-            }
-            UpdateTarget::PropertyAccess(access) => self.reference(access)?,
-        }
-        if !prefix {
-            self.put(&operator);
-        }
-        Ok(())
-    }
-
-    /// A sum may be a string: the outermost one of a chain is checked.
-    fn binary(&mut self, node: &Binary) -> Written {
-        if node.op() == ADD && !(is_number(node.lhs()) && is_number(node.rhs())) {
-            return self.checked_text(|writer| writer.sum(node, 1));
-        }
-        self.plain_binary(node)
-    }
-
-    /// Writes the sums on the left of a sum without checks of their own, except every eighth.
-    fn sum(&mut self, node: &Binary, terms: usize) -> Written {
-        match node.lhs().flatten() {
-            Expression::Binary(left) if left.op() == ADD && terms < 8 => self.sum(left, terms + 1)?,
-            left => self.expression(left, Level::Sum)?,
-        }
-        self.put(" + ");
-        self.expression(node.rhs(), Level::Product)
-    }
-
-    fn plain_binary(&mut self, node: &Binary) -> Written {
-        let own = binary_level(node.op());
-        let (left, right) = match node.op() {
-            BinaryOp::Arithmetic(ArithmeticOp::Exp) => (Level::Postfix, Level::Power),
-            // `??` cannot stand next to `||` or `&&` without parentheses.
-            BinaryOp::Logical(LogicalOp::Coalesce) => match node.lhs().flatten() {
-                Expression::Binary(inner) if inner.op() == node.op() => (Level::Coalesce, Level::BitOr),
-                _ => (Level::BitOr, Level::BitOr),
-            },
-            _ => (own, own.tighter()),
-        };
-        // A loop's head would take a bare `in` for its own.
-        let parentheses = node.op() == BinaryOp::Relational(RelationalOp::In);
-        if parentheses {
-            self.put("(");
-        }
-        self.expression(node.lhs(), left)?;
-        self.put(&format!(" {} ", node.op()));
-        self.expression(node.rhs(), right)?;
-        if parentheses {
-            self.put(")");
-        }
-        Ok(())
-    }
-
     fn conditional(&mut self, node: &Conditional) -> Written {
         self.expression(node.condition(), Level::Coalesce)?;
         self.put(" ? ");
@@ -477,67 +378,40 @@ impl Writer<'_> {
     pub(super) fn note_load_call(&mut self) {
         self.load_call |= self.scopes.depth == 0;
     }
-}
 
-fn level_of(expression: &Expression) -> Level {
-    match expression {
-        // A checked sum is written in parentheses.
-        Expression::Binary(node) if node.op() == ADD && !(is_number(node.lhs()) && is_number(node.rhs())) => {
-            Level::Primary
+    /// How tightly the text binds that this expression is written as.
+    fn level_of(&self, expression: &Expression) -> Level {
+        match expression {
+            Expression::Binary(node) => match self.treatment(node) {
+                Treatment::Plain => binary_level(node.op()),
+                Treatment::Checked | Treatment::Call(..) => Level::Primary,
+            },
+            Expression::Assign(node) => match self.assign_treatment(node) {
+                Treatment::Plain => Level::Assignment,
+                Treatment::Checked | Treatment::Call(..) => Level::Primary,
+            },
+            Expression::ArrowFunction(_) | Expression::AsyncArrowFunction(_) | Expression::Yield(_) => {
+                Level::Assignment
+            }
+            Expression::Conditional(_) => Level::Conditional,
+            Expression::Unary(_) | Expression::Await(_) => Level::Unary,
+            Expression::Update(node) => match node.op() {
+                UpdateOp::IncrementPre | UpdateOp::DecrementPre => Level::Unary,
+                UpdateOp::IncrementPost | UpdateOp::DecrementPost => Level::Postfix,
+            },
+            Expression::Call(_)
+            | Expression::SuperCall(_)
+            | Expression::New(_)
+            | Expression::PropertyAccess(_)
+            | Expression::Optional(_)
+            | Expression::TaggedTemplate(_) => Level::Link,
+            // A dot after digits would belong to the number.
+            Expression::Literal(literal)
+                if matches!(literal.kind(), LiteralKind::Int(_) | LiteralKind::Num(_)) =>
+            {
+                Level::Postfix
+            }
+            _ => Level::Primary,
         }
-        Expression::Assign(node)
-            if node.op() == AssignOp::Add
-                && !is_number(node.rhs())
-                && !matches!(node.lhs(), AssignTarget::Pattern(_)) =>
-        {
-            Level::Primary
-        }
-        Expression::ArrowFunction(_)
-        | Expression::AsyncArrowFunction(_)
-        | Expression::Assign(_)
-        | Expression::Yield(_) => Level::Assignment,
-        Expression::Conditional(_) => Level::Conditional,
-        Expression::Binary(node) => binary_level(node.op()),
-        Expression::Unary(_) | Expression::Await(_) => Level::Unary,
-        Expression::Update(node) => match node.op() {
-            UpdateOp::IncrementPre | UpdateOp::DecrementPre => Level::Unary,
-            UpdateOp::IncrementPost | UpdateOp::DecrementPost => Level::Postfix,
-        },
-        Expression::Call(_)
-        | Expression::SuperCall(_)
-        | Expression::New(_)
-        | Expression::PropertyAccess(_)
-        | Expression::Optional(_)
-        | Expression::TaggedTemplate(_) => Level::Link,
-        // A dot after digits would belong to the number.
-        Expression::Literal(literal)
-            if matches!(literal.kind(), LiteralKind::Int(_) | LiteralKind::Num(_)) =>
-        {
-            Level::Postfix
-        }
-        _ => Level::Primary,
-    }
-}
-
-const fn binary_level(op: BinaryOp) -> Level {
-    match op {
-        BinaryOp::Comma => Level::Comma,
-        BinaryOp::Logical(LogicalOp::Coalesce) => Level::Coalesce,
-        BinaryOp::Logical(LogicalOp::Or) => Level::Or,
-        BinaryOp::Logical(LogicalOp::And) => Level::And,
-        BinaryOp::Bitwise(BitwiseOp::Or) => Level::BitOr,
-        BinaryOp::Bitwise(BitwiseOp::Xor) => Level::BitXor,
-        BinaryOp::Bitwise(BitwiseOp::And) => Level::BitAnd,
-        BinaryOp::Bitwise(BitwiseOp::Shl | BitwiseOp::Shr | BitwiseOp::UShr) => Level::Shift,
-        BinaryOp::Relational(
-            RelationalOp::Equal
-            | RelationalOp::NotEqual
-            | RelationalOp::StrictEqual
-            | RelationalOp::StrictNotEqual,
-        ) => Level::Equality,
-        BinaryOp::Relational(_) => Level::Relation,
-        BinaryOp::Arithmetic(ArithmeticOp::Add | ArithmeticOp::Sub) => Level::Sum,
-        BinaryOp::Arithmetic(ArithmeticOp::Exp) => Level::Power,
-        BinaryOp::Arithmetic(_) => Level::Product,
     }
 }

@@ -39,7 +39,7 @@ impl Writer<'_> {
         }
         self.put(if arrow { ")=>{" } else { "){" });
         let step = self.begin_step();
-        if super::text::adds(body) {
+        if super::text::grows(body, self.big_ints) {
             self.put("let ");
             self.put(super::text::TEMPORARY);
             self.put(";");

@@ -153,12 +153,22 @@ impl Writer<'_> {
         let registers = self.registers(callee);
         let method = match callee {
             Expression::PropertyAccess(PropertyAccess::Simple(simple)) => {
-                self.forgiving(simple.target(), names::METHODS)?;
+                if self.loads(callee) {
+                    self.note_load(self.loaded_collection(node), node.span())?;
+                    self.put(names::NO_TRACKING);
+                } else {
+                    self.forgiving(simple.target(), names::METHODS)?;
+                }
                 self.link(simple.field())?;
                 self.method_name(simple.field())
             }
             Expression::PropertyAccess(access) => {
                 self.reference(access)?;
+                None
+            }
+            Expression::Identifier(_) if self.loads(callee) => {
+                self.note_load(self.loaded_collection(node), node.span())?;
+                self.put(names::LOAD);
                 None
             }
             Expression::Identifier(name) if self.meaning(name.sym()) == Meaning::Free => {
@@ -214,17 +224,39 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether the call registers functions of the index: `map(..)`, `groupBy(..)`, `groupBy(..).aggregate(..)`.
+    /// Whether the call registers functions of the index: `map(..)`, `groupBy(..)`, and `.aggregate(..)` and
+    /// `.finalize(..)` behind it.
     fn registers(&self, callee: &Expression) -> bool {
         if self.is_free(callee, names::MAP) || self.is_free(callee, names::GROUP_BY) {
             return true;
         }
-        match callee {
+        match callee.flatten() {
             Expression::PropertyAccess(PropertyAccess::Simple(simple)) => match simple.target().flatten() {
-                Expression::Call(call) => self.is_free(call.function(), names::GROUP_BY),
+                Expression::Call(call) => {
+                    !self.is_free(call.function(), names::MAP) && self.registers(call.function())
+                }
                 _ => false,
             },
             _ => false,
+        }
+    }
+
+    /// Whether the callee is `load` or `noTracking.load`.
+    fn loads(&self, callee: &Expression) -> bool {
+        match callee {
+            Expression::PropertyAccess(PropertyAccess::Simple(simple)) => {
+                self.is_free(simple.target(), names::NO_TRACKING)
+                    && self.method_name(simple.field()).as_deref() == Some(names::LOAD)
+            }
+            other => self.is_free(other, names::LOAD),
+        }
+    }
+
+    /// The collection that a load names by a literal.
+    fn loaded_collection(&self, node: &Call) -> Option<String> {
+        match node.args().get(1)?.flatten() {
+            Expression::Literal(literal) => literal.as_string().map(|name| self.text_of(name)),
+            _ => None,
         }
     }
 
@@ -278,7 +310,7 @@ impl Writer<'_> {
 
     /// Refuses calls of the dialect that are not there.
     fn check_dialect_call(&self, node: &Call, callee: &Expression) -> Written {
-        if self.is_free(callee, "load") && node.args().len() != 2 {
+        if self.loads(callee) && node.args().len() != 2 {
             return self.refuse(
                 format!(
                     "load method is expecting two arguments, the first should be the document and the second should be \

@@ -4,8 +4,9 @@
 //! - reading a member of `null` or `undefined`, or calling one, gives `undefined` instead of throwing: every link gets
 //!   a substitute (`a.b` is written `(a ?? none).b`); assignment targets, `new` and tags stay as they are;
 //! - a name that nothing declares reads as `null`, and so does everything hanging on it;
-//! - every function body and every loop turn begins with a call that counts steps, and joined strings, spreads and new
-//!   objects are checked against the bounds;
+//! - every function body and every loop turn begins with a call that counts steps, and joined strings, large BigInts,
+//!   spreads and new objects are checked against the bounds;
+//! - the function of a Finalize script is handed to what registers it;
 //! - constructs that would break purity or the bounds are refused with their position.
 //!
 //! Writing from the syntax tree, with parentheses by precedence, cannot be misled by the source's formatting. A list of
@@ -14,19 +15,25 @@
 mod expressions;
 mod functions;
 mod links;
+mod operators;
 mod patterns;
 mod scope;
 mod statements;
 mod text;
 
-use super::dialect::names;
+use super::dialect::{self, names};
 use super::errors::definition_error;
-use super::parse::ParsedScript;
+use super::parse::{ParsedScript, Role};
+use crate::definition::Numbers;
 use crate::function::{FunctionError, Position};
-use boa_ast::Span;
+use boa_ast::expression::Identifier;
+use boa_ast::expression::literal::{Literal, LiteralKind};
+use boa_ast::visitor::{VisitWith, Visitor};
+use boa_ast::{Span, Spanned};
 use boa_interner::{Interner, Sym};
 use scope::{Meaning, Scopes};
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 /// A place in the written text and what it came from.
 #[derive(Debug, Clone)]
@@ -47,7 +54,20 @@ pub(super) struct Rewritten {
     /// An expression whose value is a function. Its parameters are those of [`names::PARAMETERS`]; it returns a function
     /// that loads the scripts and returns an array of the values that they keep between calls.
     pub text: String,
+    /// Whether the scripts may come by a BigInt.
+    pub big_ints: bool,
+    /// What the maps load.
+    pub loads: Loaded,
     marks: Vec<Mark>,
+}
+
+/// The collections that maps load documents of, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Loaded {
+    /// Those that are named by a literal, each once.
+    pub collections: Vec<String>,
+    /// Whether there may be others.
+    pub any: bool,
 }
 
 impl Rewritten {
@@ -62,21 +82,32 @@ impl Rewritten {
 ///
 /// # Errors
 /// A definition error with its position when a script uses what an index may not use.
-pub(super) fn rewrite(scripts: &[ParsedScript], interner: &Interner) -> Result<Rewritten, FunctionError> {
+pub(super) fn rewrite(
+    scripts: &[ParsedScript],
+    interner: &Interner,
+    numbers: Numbers,
+) -> Result<Rewritten, FunctionError> {
     let mut kept = HashSet::new();
     for script in scripts {
         kept.extend(scope::script_names(script.tree.statements()));
     }
     let mut names: Vec<Sym> = kept.iter().copied().collect();
     names.sort_unstable();
-    let mut writer = Writer::new(interner, Scopes::new(kept));
+    let big_ints = numbers == Numbers::Exact || scripts.iter().any(|script| names_big_ints(script, interner));
+    let mut writer = Writer::new(interner, Scopes::new(kept), big_ints);
     writer.put("(function(");
     writer.put(&names::PARAMETERS.join(","));
     writer.put("){return function(){\"use strict\";");
     for (index, script) in scripts.iter().enumerate() {
         writer.script = index;
+        writer.role = script.role;
         writer.put("\n");
-        writer.statements(script.tree.statements())?;
+        writer.script(script).map_err(|error| script.in_source(error))?;
+    }
+    for mark in &mut writer.marks {
+        if let Some(script) = scripts.get(mark.script) {
+            mark.position = script.source_position(mark.position);
+        }
     }
     writer.refuse_hidden_state()?;
     writer.put("\nreturn [");
@@ -85,7 +116,40 @@ pub(super) fn rewrite(scripts: &[ParsedScript], interner: &Interner) -> Result<R
         writer.put(",");
     }
     writer.put("]}})");
-    Ok(Rewritten { text: writer.out, marks: writer.marks })
+    Ok(Rewritten { text: writer.out, big_ints, loads: writer.loads, marks: writer.marks })
+}
+
+/// Whether a script has a BigInt literal or names their constructor, also in a string. No other text can make one of
+/// what is no BigInt.
+fn names_big_ints(script: &ParsedScript, interner: &Interner) -> bool {
+    script.tree.visit_with(&mut BigInts { interner }).is_break()
+}
+
+struct BigInts<'i> {
+    interner: &'i Interner,
+}
+
+impl BigInts<'_> {
+    fn found(&self, name: Sym) -> ControlFlow<()> {
+        let names = self.interner.resolve(name).is_some_and(|text| text.to_string() == names::BIG_INT);
+        if names { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl<'ast> Visitor<'ast> for BigInts<'_> {
+    type BreakTy = ();
+
+    fn visit_identifier(&mut self, node: &'ast Identifier) -> ControlFlow<()> {
+        self.found(node.sym())
+    }
+
+    fn visit_literal(&mut self, node: &'ast Literal) -> ControlFlow<()> {
+        match node.kind() {
+            LiteralKind::BigInt(_) => ControlFlow::Break(()),
+            LiteralKind::String(text) => self.found(*text),
+            _ => ControlFlow::Continue(()),
+        }
+    }
 }
 
 /// The writer and what it knows about the place it is at.
@@ -97,6 +161,10 @@ struct Writer<'a> {
     marks: Vec<Mark>,
     scopes: Scopes,
     script: usize,
+    role: Role,
+    /// Whether the scripts may come by a BigInt, so that arithmetic is checked.
+    big_ints: bool,
+    loads: Loaded,
     /// How many registered functions (arguments of `map`, `groupBy`, `aggregate`) are around.
     registered: usize,
     /// The first call of user code while the scripts are loaded.
@@ -108,7 +176,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    const fn new(interner: &'a Interner, scopes: Scopes) -> Self {
+    const fn new(interner: &'a Interner, scopes: Scopes, big_ints: bool) -> Self {
         Self {
             interner,
             out: String::new(),
@@ -117,11 +185,49 @@ impl<'a> Writer<'a> {
             marks: Vec::new(),
             scopes,
             script: 0,
+            role: Role::Map,
+            big_ints,
+            loads: Loaded { collections: Vec::new(), any: false },
             registered: 0,
             load_call: false,
             temporaries: Vec::new(),
             capture: None,
         }
+    }
+
+    /// Writes one script. That of a Finalize is a function, which is registered.
+    fn script(&mut self, script: &ParsedScript) -> Result<(), FunctionError> {
+        if script.role != Role::Finalize {
+            return self.statements(script.tree.statements());
+        }
+        let Some(function) = dialect::lone_expression(script) else {
+            return self.refuse(dialect::FINALIZE_IS_A_FUNCTION, None);
+        };
+        self.put(names::FINALIZE);
+        self.mark(function.span(), None);
+        self.put("(");
+        self.registered += 1;
+        self.expression(function, expressions::Level::Assignment)?;
+        self.registered -= 1;
+        self.put(");");
+        Ok(())
+    }
+
+    /// Notes a load: of a collection that is named on the spot, or of any.
+    fn note_load(&mut self, collection: Option<String>, span: Span) -> Result<(), FunctionError> {
+        if matches!(self.role, Role::Reduce | Role::Finalize) {
+            return self.refuse(
+                "load() is only available in a map: a reduce or finalize only sees its values; load in the map and \
+                 output what is needed",
+                span,
+            );
+        }
+        match collection {
+            Some(name) if self.loads.collections.contains(&name) => {}
+            Some(name) => self.loads.collections.push(name),
+            None => self.loads.any = true,
+        }
+        Ok(())
     }
 
     fn put(&mut self, text: &str) {

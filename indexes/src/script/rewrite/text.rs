@@ -1,13 +1,11 @@
-//! Bounding strings: whatever joins strings is checked, so that no string grows without limit.
+//! Bounding strings and BigInts: whatever makes longer ones is checked, so that none grows without limit.
 
 use super::Writer;
 use crate::function::FunctionError;
 use crate::script::dialect::names;
-use boa_ast::expression::Expression;
-use boa_ast::expression::literal::{LiteralKind, ObjectMethodDefinition, TemplateElement};
+use boa_ast::expression::literal::{ObjectMethodDefinition, TemplateElement};
 use boa_ast::expression::operator::assign::AssignOp;
 use boa_ast::expression::operator::binary::{ArithmeticOp, BinaryOp};
-use boa_ast::expression::operator::unary::UnaryOp;
 use boa_ast::expression::operator::{Assign, Binary};
 use boa_ast::function::{
     ArrowFunction, ClassDeclaration, ClassExpression, FunctionBody, FunctionDeclaration, FunctionExpression,
@@ -15,17 +13,20 @@ use boa_ast::function::{
 use boa_ast::visitor::{VisitWith, Visitor};
 use std::ops::ControlFlow;
 
-/// The variable that holds a new string while it is looked at.
+/// The variable that holds a new value while it is looked at.
 pub(super) const TEMPORARY: &str = "__magpie_new";
 /// Strings up to this length are not looked at, in UTF-16 units.
 const UNCHECKED_LENGTH: usize = 1024;
+/// The same where BigInts are printed, which takes longer than copying text.
+const UNCHECKED_LENGTH_WITH_BIG_INTS: usize = 256;
 
 impl Writer<'_> {
-    /// Writes an expression whose value may be a new string, and the check of it. The result is in parentheses.
+    /// Writes an expression whose value may be a new string or BigInt, and the check of it. The result is in
+    /// parentheses, or a call.
     ///
     /// The check is written in place where the function has a variable for it, since a call would cost more than the
-    /// addition itself.
-    pub(super) fn checked_text(
+    /// operator itself.
+    pub(super) fn checked(
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<(), FunctionError>,
     ) -> Result<(), FunctionError> {
@@ -40,51 +41,50 @@ impl Writer<'_> {
         self.put(TEMPORARY);
         self.put("=");
         write(self)?;
-        self.put(&format!(
-            ",typeof {TEMPORARY}===\"string\"&&{TEMPORARY}.length>{UNCHECKED_LENGTH}?{}({TEMPORARY}):{TEMPORARY})",
-            names::TEXT
-        ));
+        let check = names::TEXT;
+        self.put(&if self.big_ints {
+            format!(
+                ",typeof {TEMPORARY}===\"number\"||typeof {TEMPORARY}===\"string\"&&\
+                 {TEMPORARY}.length<={UNCHECKED_LENGTH_WITH_BIG_INTS}?{TEMPORARY}:{check}({TEMPORARY}))"
+            )
+        } else {
+            format!(
+                ",typeof {TEMPORARY}===\"string\"&&{TEMPORARY}.length>{UNCHECKED_LENGTH}?\
+                 {check}({TEMPORARY}):{TEMPORARY})"
+            )
+        });
         Ok(())
     }
 }
 
-/// Whether the value of an expression is a number for sure.
-pub(super) fn is_number(expression: &Expression) -> bool {
-    match expression.flatten() {
-        Expression::Literal(literal) => matches!(literal.kind(), LiteralKind::Int(_) | LiteralKind::Num(_)),
-        Expression::Binary(node) => match node.op() {
-            BinaryOp::Arithmetic(ArithmeticOp::Add) => is_number(node.lhs()) && is_number(node.rhs()),
-            BinaryOp::Arithmetic(_) | BinaryOp::Bitwise(_) => true,
-            _ => false,
-        },
-        Expression::Unary(node) => matches!(node.op(), UnaryOp::Plus | UnaryOp::Minus | UnaryOp::Tilde),
-        Expression::Update(_) => true,
-        _ => false,
-    }
+/// Whether a function's own body, without the functions in it, may make strings or, where there are some, BigInts.
+pub(super) fn grows(body: &FunctionBody, big_ints: bool) -> bool {
+    body.visit_with(&mut Grows { big_ints }).is_break()
 }
 
-/// Whether a function's own body, without the functions in it, may join strings.
-pub(super) fn adds(body: &FunctionBody) -> bool {
-    body.visit_with(&mut Adds).is_break()
+struct Grows {
+    big_ints: bool,
 }
 
-struct Adds;
-
-impl<'ast> Visitor<'ast> for Adds {
+impl<'ast> Visitor<'ast> for Grows {
     type BreakTy = ();
 
     fn visit_binary(&mut self, node: &'ast Binary) -> ControlFlow<()> {
-        if node.op() == BinaryOp::Arithmetic(ArithmeticOp::Add) {
-            return ControlFlow::Break(());
+        match node.op() {
+            BinaryOp::Arithmetic(ArithmeticOp::Add) => ControlFlow::Break(()),
+            BinaryOp::Arithmetic(_) if self.big_ints => ControlFlow::Break(()),
+            _ => node.visit_with(self),
         }
-        node.visit_with(self)
     }
 
     fn visit_assign(&mut self, node: &'ast Assign) -> ControlFlow<()> {
-        if node.op() == AssignOp::Add {
-            return ControlFlow::Break(());
+        match node.op() {
+            AssignOp::Add => ControlFlow::Break(()),
+            AssignOp::Sub | AssignOp::Mul | AssignOp::Div | AssignOp::Mod if self.big_ints => {
+                ControlFlow::Break(())
+            }
+            _ => node.visit_with(self),
         }
-        node.visit_with(self)
     }
 
     fn visit_template_element(&mut self, node: &'ast TemplateElement) -> ControlFlow<()> {
