@@ -54,8 +54,24 @@ impl Index {
         &self,
         view: &'v DatabaseView<'_>,
     ) -> impl Iterator<Item = Result<ReducedResult, IndexError>> + use<'v> {
-        let (from, to) = self.slot().range_of(Kind::Result);
-        view.kv().scan(Space::Index, &from, &to, Direction::Forward).filter_map(|row| {
+        self.reduced_results_between(view, &[], None)
+    }
+
+    /// [`Self::reduced_results`] of the keys from `from` on and before `to`; either may be the first values of a key
+    /// alone, and then stands before all keys that start with it.
+    pub fn reduced_results_between<'v>(
+        &self,
+        view: &'v DatabaseView<'_>,
+        from: &[Json],
+        to: Option<&[Json]>,
+    ) -> impl Iterator<Item = Result<ReducedResult, IndexError>> + use<'v> {
+        let bound = |values: &[Json]| {
+            let mut key = Vec::new();
+            values.iter().for_each(|value| ordered::encode(value, &mut key));
+            self.slot().key(Kind::Result, &key)
+        };
+        let to = to.map_or_else(|| self.slot().range_of(Kind::Result).1, bound);
+        view.kv().scan(Space::Index, &bound(from), &to, Direction::Forward).filter_map(|row| {
             row.map_err(IndexError::from).and_then(|(key, value)| reduced_result(&key, &value)).transpose()
         })
     }

@@ -3,8 +3,10 @@
 //! `Display` prints it back as RQL, and parsing that text gives an equal value. Positions take no part in equality.
 //! Parentheses are not kept: nested [`Condition::And`] and [`Condition::Or`] stand for them.
 
+mod expression;
 mod print;
 
+pub use expression::{ArithmeticFunction, ArithmeticOperator, Expression, Operation};
 use magpie_store::json::Number;
 
 /// Where something stands in the query's text; both count from 1, columns in characters.
@@ -45,6 +47,8 @@ pub struct Query {
     pub group_by: Vec<GroupItem>,
     /// `where ..`.
     pub condition: Option<Condition>,
+    /// `reduce by ..`: the fields; none for one row of all results (`reduce`, `reduce by ()`).
+    pub reduce: Option<Clause<Vec<FieldPath>>>,
     /// `order by ..`.
     pub order_by: Vec<OrderItem>,
     /// `load ..`.
@@ -169,12 +173,21 @@ pub enum Selection {
 /// One item of `select`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SelectItem {
-    /// What is selected: a value, field or call.
-    pub what: Argument,
+    /// What is selected.
+    pub what: Selected,
     /// Its name in the answer.
     pub alias: Option<String>,
     /// Where it stands.
     pub position: Position,
+}
+
+/// What one item of `select` gives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selected {
+    /// A value, field or call.
+    Plain(Argument),
+    /// Something calculated. Never a value or field alone, which are plain.
+    Arithmetic(Expression),
 }
 
 /// One item of `include`.

@@ -2,7 +2,7 @@
 //! gives the exception name that its clients look at. Status codes are chosen at the HTTP edge, not here.
 
 use crate::limits;
-use magpie_indexes::IndexError;
+use magpie_indexes::{CallError, IndexError};
 use magpie_store::StoreError;
 use magpie_store::json::Object;
 use thiserror::Error;
@@ -88,6 +88,39 @@ pub enum QueryError {
         /// What to do about it.
         advice: &'static str,
     },
+    /// Arithmetic of `select` that has no value.
+    #[error("{line}:{column} {message}")]
+    Arithmetic {
+        /// Line of the operator, function or field, from 1.
+        line: u32,
+        /// Its column, in characters, from 1.
+        column: u32,
+        /// What has no value, why, and what to do.
+        message: String,
+    },
+    /// A function of the index gave no value for a group of `reduce by`.
+    #[error("REDUCE BY: the {function} of index '{index}' failed. {key}: {cause}")]
+    Call {
+        /// `reduce` or `finalize`.
+        function: &'static str,
+        /// The index.
+        index: String,
+        /// The group, as `Reduce key: { 'a' : 1 }`.
+        key: String,
+        /// What happened, with its place in the script.
+        cause: CallError,
+    },
+    /// Keys of the index fail: a fold over its results would leave them out without a word.
+    #[error(
+        "REDUCE BY: {count} keys of index '{index}' fail, and a sum without them would be wrong. They are listed in the \
+         index's errors; mend their documents or the functions, and ask again"
+    )]
+    KeysFail {
+        /// The index.
+        index: String,
+        /// How many.
+        count: u64,
+    },
     /// Reading documents failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -111,11 +144,13 @@ impl QueryError {
     pub fn wire_type(&self) -> &'static str {
         match self {
             Self::Syntax { .. } => "Raven.Server.Documents.Queries.Parser.QueryParser+ParseException",
-            Self::Invalid { .. } | Self::LimitReached { .. } => {
+            Self::Invalid { .. } | Self::LimitReached { .. } | Self::Arithmetic { .. } => {
                 "Raven.Client.Exceptions.InvalidQueryException"
             }
             Self::Argument { .. } => "System.ArgumentException",
-            Self::Operation { .. } | Self::IndexFailed { .. } => "System.InvalidOperationException",
+            Self::Operation { .. } | Self::IndexFailed { .. } | Self::Call { .. } | Self::KeysFail { .. } => {
+                "System.InvalidOperationException"
+            }
             Self::Unsupported { .. } | Self::NotSupported { .. } => "System.NotSupportedException",
             Self::Pattern { .. } => "System.Text.RegularExpressions.RegexParseException",
             Self::IndexMissing { .. } => {

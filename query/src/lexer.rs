@@ -132,6 +132,27 @@ impl<'a> Scanner<'a> {
         lexeme
     }
 
+    /// The character that the next token starts with. Arithmetic goes by it, since `-5` behind an operand is an operator
+    /// and a number.
+    pub(crate) fn next_char(&mut self) -> Option<char> {
+        let start = self.peek().start;
+        self.rest(start).chars().next()
+    }
+
+    /// Takes that character alone.
+    pub(crate) fn take_char(&mut self) {
+        let start = self.peek().start;
+        let bytes = self.rest(start).chars().next().map_or(0, char::len_utf8);
+        self.mark = self.advance(start, bytes);
+        self.peeked = None;
+    }
+
+    /// Whether a parenthesis follows the next token.
+    pub(crate) fn is_call_next(&mut self) -> bool {
+        let end = self.peek().end;
+        self.rest(self.skip_blank(end)).starts_with('(')
+    }
+
     /// The text between two places.
     pub(crate) fn between(&self, start: Mark, end: Mark) -> &'a str {
         self.text.get(start.offset..end.offset).unwrap_or("")
@@ -238,7 +259,8 @@ fn number(rest: &str) -> (Token<'_>, usize) {
     let sign = usize::from(rest.starts_with('-'));
     let whole = run(rest.get(sign..).unwrap_or(""), |c| c.is_ascii_digit() || c == '_');
     let digits: String = whole.chars().filter(char::is_ascii_digit).collect();
-    if digits.is_empty() {
+    // Behind a minus, `_0` is a name.
+    if !whole.starts_with(|c: char| c.is_ascii_digit()) {
         return (Token::Unknown, 1);
     }
     let mut bytes = sign + whole.len();

@@ -3,6 +3,7 @@
 //! # Promise
 //! * [`parse`] reads any text without panicking, and what it accepts prints back as an equal query.
 //! * A clause or method that is not answered is refused with its name and place, never skipped.
+//! * Arithmetic of `select` is exact, on whole numbers of any size, and `reduce by` folds with the index's own reduce.
 //! * Comparisons are by value: numbers exactly, dates by instant, strings without regard to case (see
 //!   [`QueryError`] for what is refused).
 //! * An answer comes from one [`Source`], that is one state of the database, and holds no more than offset + limit rows
@@ -24,12 +25,14 @@
 //! # Ok::<(), QueryError>(())
 //! ```
 
+mod arithmetic;
 pub mod ast;
 mod auto_index;
 mod compare;
 mod error;
 mod execute;
 mod filter;
+mod fold;
 mod include;
 mod instant;
 mod lexer;
@@ -38,6 +41,7 @@ mod order;
 mod parser;
 mod plan;
 mod projection;
+mod reduce_by;
 mod snapshot;
 mod source;
 mod term;
@@ -47,4 +51,7 @@ pub use error::QueryError;
 pub use execute::{Answer, Request, execute, stream};
 pub use parser::parse;
 pub use snapshot::Snapshot;
-pub use source::{Documents, Entries, FieldIndexing, Results, Source, SourceCollection, SourceIndex};
+pub use source::{
+    Documents, Entries, FieldIndexing, KeyRange, ReducedResult, ReducedResults, Results, Source,
+    SourceCollection, SourceIndex,
+};

@@ -2,7 +2,7 @@
 
 /// Longest query text, in bytes of UTF-8.
 pub const QUERY_BYTES_MAX: usize = 1024 * 1024;
-/// Deepest nesting of parentheses, `not` and method calls in a query.
+/// Deepest nesting of parentheses, `not`, signs and calls in a query, those of arithmetic included.
 pub const QUERY_DEPTH_MAX: usize = 128;
 /// Most parts of one field path (`a.b[].c` has three).
 pub const PATH_PARTS_MAX: usize = 64;
@@ -20,3 +20,19 @@ pub const AUTO_INDEX_COLLECTIONS_MAX: usize = 1024;
 pub const ERROR_PARAMETERS_BYTES_MAX: usize = 4096;
 /// Most characters of a wrong token that an error message repeats.
 pub const ERROR_TOKEN_CHARS_MAX: usize = 100;
+/// Most results that `reduce by` reads, whether they fit the filter or not.
+pub const REDUCE_RESULTS_MAX: usize = 10_000_000;
+/// Most values that one call of an index's reduce gets from `reduce by`; more are folded in several calls.
+pub const REDUCE_VALUES_MAX: usize = 256;
+/// Bytes of JSON from which on such a call is made with fewer values, as soon as there are two.
+pub const REDUCE_CHUNK_BYTES_MAX: usize = 1024 * 1024;
+/// Most groups that `reduce by` holds at a time. Groups by the first group-by fields are held one at a time.
+pub const REDUCE_GROUPS_MAX: usize = 100_000;
+/// Most bytes of keys and values that `reduce by` holds at a time.
+pub const REDUCE_HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Longest time that the calls of an index's functions for one query take together, in milliseconds.
+pub const REDUCE_MS_MAX: u64 = 60_000;
+/// Most bits of a number in arithmetic of `select`.
+pub const ARITHMETIC_BITS_MAX: usize = 65_536;
+/// Most digits behind the point of `divide()`.
+pub const DIVIDE_DIGITS_MAX: u32 = 1000;

@@ -3,6 +3,7 @@
 
 mod clauses;
 mod condition;
+mod expression;
 mod names;
 
 use crate::ast::{Position, Query};
@@ -91,6 +92,11 @@ impl<'a> Parser<'a> {
     /// The error that the next token is not what is expected.
     fn syntax(&mut self, message: impl Into<String>) -> QueryError {
         let lexeme = self.scanner.peek().clone();
+        self.syntax_at(&lexeme, message)
+    }
+
+    /// The error that `lexeme` is not what is expected.
+    fn syntax_at(&self, lexeme: &Lexeme<'a>, message: impl Into<String>) -> QueryError {
         let message = if lexeme.token == Token::BadEscape {
             "unrecognized escape character found in string".to_owned()
         } else {
@@ -101,7 +107,7 @@ impl<'a> Parser<'a> {
             line: position.line,
             column: position.column,
             message,
-            found: self.scanner.shown(&lexeme),
+            found: self.scanner.shown(lexeme),
             query: self.text.into(),
         }
     }

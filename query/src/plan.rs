@@ -1,18 +1,22 @@
 //! From a parsed query and its parameters to a [`Plan`]: which documents or entries to read, what to ask of each, how to
 //! order and shape the rows, and under which index name to report them. Clauses that are not answered end here.
 
+mod arithmetic;
 mod condition;
 mod paging;
+mod reduce_by;
 mod refuse;
 
-use crate::ast::{Argument, FromSource, Include, Left, OrderItem, Ordering, Query, Selection};
+use crate::ast::{Argument, FromSource, Include, Left, OrderItem, Ordering, Query, Selected, Selection};
 use crate::error::{QueryError, parameters_text};
 use crate::filter::Filter;
 use crate::include::IncludePath;
 use crate::order::{OrderBy, OrderKey};
 use crate::projection::{From, Projected, Projection};
+use crate::reduce_by::ReduceBy;
 use crate::source::{FieldIndexing, Source, SourceIndex};
 use crate::term::{self, FieldRef, Step};
+use arithmetic::Calculator;
 use condition::Compiler;
 use magpie_store::json::{Json, Object};
 pub(crate) use paging::Page;
@@ -37,7 +41,9 @@ pub(crate) struct Plan {
     pub(crate) access: Access,
     /// The collection as the query spells it; empty for an index.
     pub(crate) collection: String,
+    /// What candidates must fit. With `reduce`, these are its rows, which all do.
     pub(crate) filter: Filter,
+    pub(crate) reduce: Option<ReduceBy>,
     pub(crate) order: Vec<OrderKey>,
     pub(crate) projection: Projection,
     pub(crate) distinct: bool,
@@ -97,8 +103,15 @@ pub(crate) fn plan(
         Some(condition) => compiler.compile(condition)?,
         None => Filter::All,
     };
+    let (filter, reduce) = match &query.reduce {
+        Some(clause) => (Filter::All, Some(reduce_by::plan(clause, filter, alias, context, index)?)),
+        None => (filter, None),
+    };
     let mut order = Vec::with_capacity(query.order_by.len());
     for item in &query.order_by {
+        if let (Some(reduce), Left::Field(path)) = (&reduce, &item.key) {
+            reduce_by::check_kept(reduce, path, alias, context)?;
+        }
         order.push(order_key(item, &mut compiler)?);
     }
     let access = match index {
@@ -116,13 +129,14 @@ pub(crate) fn plan(
         None if by_collection => format!("collection/{collection}"),
         None => source.auto_index_name(&collection, &compiler.fields),
     };
-    let (projection, distinct) = projection(query, context, index)?;
+    let (projection, distinct) = projection(query, context, index, reduce.as_ref())?;
     let shows_score = by_collection && index.is_none() && matches!(projection, Projection::Fields(_));
     Ok(Plan {
         total_unknown: by_collection && matches!(access, Access::Prefix(_)),
         access,
         collection,
         filter,
+        reduce,
         order,
         projection,
         distinct,
@@ -160,42 +174,27 @@ fn projection(
     query: &Query,
     context: Context<'_>,
     index: Option<&dyn SourceIndex>,
+    reduce: Option<&ReduceBy>,
 ) -> Result<(Projection, bool), QueryError> {
     let Some(select) = &query.select else { return Ok((Projection::Whole, false)) };
     let Selection::Items(items) = &select.what else { return Ok((Projection::Whole, select.distinct)) };
     let alias = query.from.alias.as_deref();
+    let calculator = Calculator { context, alias, index, reduce };
     let mut fields = Vec::with_capacity(items.len());
     let mut names = HashSet::new();
     for item in items {
         let (name, from) = match &item.what {
-            Argument::Value(value) => {
-                let value = match value {
-                    crate::ast::Value::Parameter(name) => context.parameter(name)?,
-                    other => condition::literal(other),
-                };
-                let name = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                (name, From::Value(value))
+            Selected::Plain(Argument::Field(path))
+                if items.len() == 1 && item.alias.is_none() && path.without_alias(alias).is_none() =>
+            {
+                return Ok((Projection::Whole, select.distinct));
             }
-            Argument::Field(path) => match path.without_alias(alias) {
-                Some(path) => (path.text(), From::Path(term::steps(&path))),
-                None if items.len() == 1 && item.alias.is_none() => {
-                    return Ok((Projection::Whole, select.distinct));
-                }
-                None => (path.text(), From::Whole),
-            },
-            Argument::Call(call) if call.name.eq_ignore_ascii_case("id") => ("id()".to_owned(), From::Id),
-            Argument::Call(call) => return Err(refuse::call(call, "select")),
-            Argument::Condition(_) | Argument::Word(_) => {
-                return Err(context.invalid("Unable to understand an item of SELECT"));
+            Selected::Plain(argument) => selected(argument, calculator)?,
+            Selected::Arithmetic(expression) => {
+                (expression.to_string(), From::Calculated(Box::new(calculator.compile(expression)?)))
             }
         };
-        let stored = match (&from, index) {
-            (From::Path(path), Some(index)) if !index.is_map_reduce() => match path.first() {
-                Some(Step::Member(first)) => index.is_stored(first),
-                _ => false,
-            },
-            _ => false,
-        };
+        let stored = matches!(&from, From::Path(path) if is_stored(path, index));
         let name = item.alias.clone().unwrap_or(name);
         if !names.insert(name.clone()) {
             return Err(context.invalid(format!(
@@ -205,6 +204,40 @@ fn projection(
         fields.push(Projected { name, from, stored });
     }
     Ok((Projection::Fields(fields), select.distinct))
+}
+
+/// The name and origin of an item of `select` that is not calculated.
+fn selected(argument: &Argument, scope: Calculator<'_>) -> Result<(String, From), QueryError> {
+    Ok(match argument {
+        Argument::Value(value) => {
+            let value = match value {
+                crate::ast::Value::Parameter(name) => scope.context.parameter(name)?,
+                other => condition::literal(other),
+            };
+            let name = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (name, From::Value(value))
+        }
+        Argument::Field(path) => {
+            scope.check_kept(path)?;
+            match path.without_alias(scope.alias) {
+                Some(path) => (path.text(), From::Path(term::steps(&path))),
+                None => (path.text(), From::Whole),
+            }
+        }
+        Argument::Call(call) if call.name.eq_ignore_ascii_case("id") => ("id()".to_owned(), From::Id),
+        Argument::Call(call) => return Err(refuse::call(call, "select")),
+        Argument::Condition(_) | Argument::Word(_) => {
+            return Err(scope.context.invalid("Unable to understand an item of SELECT"));
+        }
+    })
+}
+
+/// Whether `select` takes the field at this path from the entry of a map-only index.
+fn is_stored(path: &[Step], index: Option<&dyn SourceIndex>) -> bool {
+    match (path.first(), index) {
+        (Some(Step::Member(first)), Some(index)) => !index.is_map_reduce() && index.is_stored(first),
+        _ => false,
+    }
 }
 
 fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {

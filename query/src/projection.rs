@@ -1,5 +1,7 @@
 //! The `select` clause: from a document, entry or result to a row.
 
+use crate::arithmetic::{Calculated, Operand, Operands, shortened};
+use crate::error::QueryError;
 use crate::term::{self, Step};
 use magpie_store::json::{Json, Object};
 
@@ -34,6 +36,8 @@ pub(crate) enum From {
     Value(Json),
     /// A path.
     Path(Vec<Step>),
+    /// Arithmetic.
+    Calculated(Box<Calculated>),
 }
 
 /// What a row is made from.
@@ -48,7 +52,10 @@ pub(crate) struct Origin<'a> {
 }
 
 /// The fields of a row; a missing field is `null`. Also whether all of them came from the index entry.
-pub(crate) fn row(items: &[Projected], origin: &Origin<'_>) -> (Object, bool) {
+///
+/// # Errors
+/// Those of arithmetic.
+pub(crate) fn row(items: &[Projected], origin: &Origin<'_>) -> Result<(Object, bool), QueryError> {
     let mut row = Object::new();
     let mut all_stored = !items.is_empty();
     for item in items {
@@ -74,10 +81,25 @@ pub(crate) fn row(items: &[Projected], origin: &Origin<'_>) -> (Object, bool) {
             From::Whole => Some(Json::Object(origin.fields.clone())),
             From::Value(value) => Some(value.clone()),
             From::Path(path) => origin.read(path),
+            From::Calculated(calculated) => Some(calculated.value(origin)?),
         };
         row.insert(item.name.as_str(), value.unwrap_or(Json::Null));
     }
-    (row, all_stored)
+    Ok((row, all_stored))
+}
+
+impl Operands for Origin<'_> {
+    fn value(&self, operand: &Operand) -> Option<Json> {
+        let entry = self.entry.filter(|_| operand.stored);
+        entry.and_then(|entry| read_from(entry, &operand.path)).or_else(|| self.read(&operand.path))
+    }
+
+    fn describe(&self) -> String {
+        match self.id {
+            Some(id) => format!("document '{id}'"),
+            None => format!("row {}", shortened(&self.fields.to_string())),
+        }
+    }
 }
 
 impl Origin<'_> {

@@ -3,11 +3,18 @@
 use crate::auto_index::{AutoFields, AutoIndexNames};
 use crate::error::QueryError;
 use crate::execute::fingerprint;
-use crate::source::{Documents, Entries, FieldIndexing, Results, Source, SourceCollection, SourceIndex};
-use magpie_indexes::{Index, IndexStatus, Registry};
+use crate::limits;
+use crate::source::{
+    Documents, Entries, FieldIndexing, KeyRange, ReducedResult, ReducedResults, Results, Source,
+    SourceCollection, SourceIndex,
+};
+use magpie_indexes::faults::describe_key;
+use magpie_indexes::{CallError, Index, IndexStatus, Registry};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Document, DocumentId, Etag};
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What queries read of one database: everything comes from `view`, so one answer shows one state.
 #[derive(Clone, Copy)]
@@ -88,7 +95,12 @@ impl Source for Snapshot<'_> {
         if let IndexStatus::Failed(reason) = index.status(self.view)? {
             return Err(QueryError::IndexFailed { name: index.name(), reason });
         }
-        Ok(Some(Box::new(SnapshotIndex { index, registry: self.registry, view: self.view })))
+        Ok(Some(Box::new(SnapshotIndex {
+            index,
+            registry: self.registry,
+            view: self.view,
+            called: Cell::default(),
+        })))
     }
 
     fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
@@ -100,9 +112,37 @@ struct SnapshotIndex<'a> {
     index: Arc<Index>,
     registry: &'a Registry,
     view: &'a DatabaseView<'a>,
+    /// How long the calls of the index's functions took so far.
+    called: Cell<Duration>,
 }
 
 impl SnapshotIndex<'_> {
+    /// Makes one call of a function of the index, within the time that all calls of a query have together.
+    fn call<T>(
+        &self,
+        function: &'static str,
+        key: &[Json],
+        call: impl FnOnce() -> Result<T, CallError>,
+    ) -> Result<T, QueryError> {
+        if self.called.get() >= Duration::from_millis(limits::REDUCE_MS_MAX) {
+            return Err(QueryError::LimitReached {
+                name: "reduce_ms_max",
+                limit: usize::try_from(limits::REDUCE_MS_MAX).unwrap_or(usize::MAX),
+                unit: "milliseconds in the functions of the index",
+                advice: "filter more, or make reduce do less",
+            });
+        }
+        let started = Instant::now();
+        let outcome = call();
+        self.called.set(self.called.get().saturating_add(started.elapsed()));
+        outcome.map_err(|cause| QueryError::Call {
+            function,
+            index: self.index.name(),
+            key: describe_key(self.index.shape().group_by.as_deref().unwrap_or_default(), key),
+            cause,
+        })
+    }
+
     fn option(
         &self,
         field: &str,
@@ -176,6 +216,36 @@ impl SourceIndex for SnapshotIndex<'_> {
             return Ok(Box::new(std::iter::empty()));
         }
         Ok(Box::new(self.index.results(self.view).map(|result| Ok(object(result?)))))
+    }
+
+    fn group_by(&self) -> Vec<String> {
+        self.index.shape().group_by.clone().unwrap_or_default()
+    }
+
+    fn reduced_results(&self, range: &KeyRange) -> Result<ReducedResults<'_>, QueryError> {
+        if !self.index.is_map_reduce() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let failing = self.index.statistics(self.view)?.progress.failing_keys;
+        if failing > 0 {
+            return Err(QueryError::KeysFail { index: self.index.name(), count: failing });
+        }
+        let results = self.index.reduced_results_between(self.view, &range.from, range.to.as_deref());
+        Ok(Box::new(results.map(|result| {
+            let result = result?;
+            Ok(ReducedResult { key: result.key, reduced: result.reduced, result: object(result.result) })
+        })))
+    }
+
+    fn reduce(&self, key: &[Json], values: Vec<Json>) -> Result<Json, QueryError> {
+        self.call("reduce", key, || self.index.calls().reduce(key.to_vec(), values))
+    }
+
+    fn finalize(&self, key: &[Json], reduced: Json) -> Result<Option<Json>, QueryError> {
+        if !self.index.shape().finalizes {
+            return Ok(Some(reduced));
+        }
+        self.call("finalize", key, || self.index.calls().finalize(reduced))
     }
 
     fn entries(&self) -> Result<Entries<'_>, QueryError> {

@@ -2,8 +2,11 @@
 
 use crate::auto_index::AutoFields;
 use crate::error::QueryError;
+use crate::fold::Fold;
+use crate::limits;
 use magpie_store::json::{Json, Object};
-use magpie_store::{Document, DocumentId, Etag};
+use magpie_store::{Document, DocumentId, Etag, ordered};
+use std::cmp::Ordering;
 
 /// Which documents a dynamic query is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum SourceCollection<'a> {
 pub type Documents<'s> = Box<dyn Iterator<Item = Result<Document, QueryError>> + 's>;
 /// Results of a map-reduce index one after the other.
 pub type Results<'s> = Box<dyn Iterator<Item = Result<Object, QueryError>> + 's>;
+/// Results of a map-reduce index with what they were made of, one after the other.
+pub type ReducedResults<'s> = Box<dyn Iterator<Item = Result<ReducedResult, QueryError>> + 's>;
 /// Entries of a map-only index one after the other.
 pub type Entries<'s> = Box<dyn Iterator<Item = Result<(DocumentId, Object), QueryError>> + 's>;
 
@@ -65,6 +70,54 @@ pub trait Source {
     fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
         fields.index_name(collection)
     }
+}
+
+/// A result with what it was made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReducedResult {
+    /// The values of the group-by fields in order.
+    pub key: Vec<Json>,
+    /// The reduced value, before finalize.
+    pub reduced: Json,
+    /// The result as everybody sees it.
+    pub result: Object,
+}
+
+/// Reduce keys that follow each other, in the order of results. A bound may be the first values of a key alone; it
+/// stands before all keys that start with it. The default range has every key.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KeyRange {
+    /// The bound that no key is before.
+    pub from: Vec<Json>,
+    /// The bound that every key is before; `None` when there is none.
+    pub to: Option<Vec<Json>>,
+}
+
+impl KeyRange {
+    /// Whether a key is in the range.
+    #[must_use]
+    pub fn contains(&self, key: &[Json]) -> bool {
+        let is_before = |bound: &[Json]| {
+            key.iter().zip(bound).map(|(value, end)| ordered::compare(value, end)).find(|o| o.is_ne())
+                == Some(Ordering::Less)
+        };
+        !is_before(&self.from) && self.to.as_ref().is_none_or(|to| is_before(to))
+    }
+}
+
+/// Results up to [`limits::REDUCE_RESULTS_MAX`], then an error.
+pub(crate) fn bounded(results: ReducedResults<'_>) -> ReducedResults<'_> {
+    Box::new(results.enumerate().map(|(number, result)| {
+        if number < limits::REDUCE_RESULTS_MAX {
+            return result;
+        }
+        Err(QueryError::LimitReached {
+            name: "reduce_results_max",
+            limit: limits::REDUCE_RESULTS_MAX,
+            unit: "results read by REDUCE BY",
+            advice: "make an index that groups by fewer fields",
+        })
+    }))
 }
 
 /// How the values of an index field are compared.
@@ -137,10 +190,67 @@ pub trait SourceIndex {
         Ok(None)
     }
 
+    /// The names of the group-by fields of a map-reduce index in the order of its keys; none for a map-only index.
+    fn group_by(&self) -> Vec<String>;
+
+    /// The results whose keys are in `range`, in the order of their keys; none for a map-only index.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn reduced_results(&self, range: &KeyRange) -> Result<ReducedResults<'_>, QueryError>;
+
+    /// Folds reduced values to one with the index's reduce. `key` has a value for each group-by field, null where the
+    /// values come from several; `values` are not empty, and in the order of the keys they come from.
+    ///
+    /// # Errors
+    /// [`QueryError::Call`] when the function gives no value.
+    fn reduce(&self, key: &[Json], values: Vec<Json>) -> Result<Json, QueryError>;
+
+    /// What the index's finalize makes of a reduced value, if it has one; `None` when it drops it.
+    ///
+    /// # Errors
+    /// [`QueryError::Call`] when the function fails.
+    fn finalize(&self, _key: &[Json], reduced: Json) -> Result<Option<Json>, QueryError> {
+        Ok(Some(reduced))
+    }
+
+    /// The reduced value of all results whose keys are in `range`, as the value of `key`; `None` when there are none.
+    /// This reads and folds them; an index that keeps partial values of key ranges can do with less.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or holds more results than [`limits::REDUCE_RESULTS_MAX`], or reduce fails.
+    fn reduce_range(&self, range: &KeyRange, key: &[Json]) -> Result<Option<Json>, QueryError> {
+        let mut fold = Fold::default();
+        let mut reduce = |values| self.reduce(key, values);
+        for result in bounded(self.reduced_results(range)?) {
+            fold.push(result?.reduced, &mut reduce)?;
+        }
+        fold.finish(&mut reduce)
+    }
+
     /// The entries of a map-only index: document (its id may be lower-cased) and map output, in a fixed
     /// order with those of one document together; none for a map-reduce index.
     ///
     /// # Errors
     /// When the index cannot be read.
     fn entries(&self) -> Result<Entries<'_>, QueryError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ReducedResult, bounded};
+    use crate::error::QueryError;
+    use crate::limits::REDUCE_RESULTS_MAX;
+    use magpie_store::json::{Json, Object};
+
+    #[test]
+    fn results_that_are_read_have_a_limit() {
+        let one = || Ok(ReducedResult { key: Vec::new(), reduced: Json::Null, result: Object::new() });
+        let mut results = bounded(Box::new(std::iter::repeat_with(one)));
+        assert!(results.nth(REDUCE_RESULTS_MAX - 1).is_some_and(|result| result.is_ok()));
+        assert!(matches!(
+            results.next(),
+            Some(Err(QueryError::LimitReached { name: "reduce_results_max", .. }))
+        ));
+    }
 }

@@ -1,9 +1,9 @@
 //! The language: printing and parsing are inverse, no text makes the parser panic, wrong text is refused with its place.
 
 use magpie_query::ast::{
-    Argument, Call, Condition, FieldPath, From, FromSource, GroupItem, Include, Left, Limit, LoadItem,
-    Operator, OrderItem, Ordering, PathIndex, PathPart, Position, Query, Right, Select, SelectItem,
-    Selection, Value,
+    Argument, ArithmeticFunction, ArithmeticOperator, Call, Clause, Condition, Expression, FieldPath, From,
+    FromSource, GroupItem, Include, Left, Limit, LoadItem, Operation, Operator, OrderItem, Ordering,
+    PathIndex, PathPart, Position, Query, Right, Select, SelectItem, Selected, Selection, Value,
 };
 use magpie_query::{QueryError, parse};
 use magpie_store::json::Number;
@@ -148,12 +148,57 @@ fn condition() -> impl Strategy<Value = Condition> {
     })
 }
 
+/// Something calculated: no value or field alone, and nothing that the parser would have read in another way.
+fn expression() -> impl Strategy<Value = Expression> {
+    let leaf =
+        prop_oneof![value().prop_map(Expression::Value), path_of(word()).prop_map(Expression::Field)].boxed();
+    let operator = |is_sum| {
+        if is_sum {
+            prop_oneof![Just(ArithmeticOperator::Add), Just(ArithmeticOperator::Subtract)].boxed()
+        } else {
+            Just(ArithmeticOperator::Multiply).boxed()
+        }
+    };
+    let inner = leaf.prop_recursive(4, 24, 3, move |inner| {
+        let chain = any::<bool>().prop_flat_map({
+            let inner = inner.clone();
+            move |is_sum| (inner.clone(), vec((operator(is_sum), inner.clone()), 1..4))
+        });
+        prop_oneof![
+            chain.prop_map(|(first, rest)| {
+                let operation = |(operator, right)| Operation { operator, right, position: place() };
+                // A chain at the start of a chain of its own kind is the same chain, which prints in parentheses.
+                Expression::Chain { first: Box::new(first), rest: rest.into_iter().map(operation).collect() }
+            }),
+            inner.clone().prop_map(|inner| match inner {
+                // A minus before a literal belongs to the literal.
+                Expression::Value(Value::Number(_)) => inner,
+                other => Expression::Negative(Box::new(other)),
+            }),
+            inner.clone().prop_map(|argument| Expression::Call {
+                function: ArithmeticFunction::BigInt,
+                arguments: vec![argument],
+                position: place(),
+            }),
+            vec(inner, 3).prop_map(|arguments| Expression::Call {
+                function: ArithmeticFunction::Divide,
+                arguments,
+                position: place(),
+            }),
+        ]
+    });
+    inner.prop_filter("a value or field alone is plain", |expression| {
+        !matches!(expression, Expression::Value(_) | Expression::Field(_))
+    })
+}
+
 fn select() -> impl Strategy<Value = Select> {
     let item = (
         prop_oneof![
-            value().prop_map(Argument::Value),
-            path_of(word()).prop_map(Argument::Field),
-            call().prop_map(Argument::Call)
+            value().prop_map(|value| Selected::Plain(Argument::Value(value))),
+            path_of(word()).prop_map(|path| Selected::Plain(Argument::Field(path))),
+            call().prop_map(|call| Selected::Plain(Argument::Call(call))),
+            expression().prop_map(Selected::Arithmetic),
         ],
         option::of(any_name()),
     )
@@ -188,6 +233,7 @@ prop_compose! {
         alias in word(),
         group in vec((path_of(any_name()), option::of(word())), 0..2),
         condition in option::of(condition()),
+        reduce in option::of(vec(path_of(any_name()), 0..3)),
         order_by in vec(order_item(), 0..3),
         load in vec((path_of(any_name()), option::of(word())), 0..2),
         select in option::of(select()),
@@ -203,6 +249,7 @@ prop_compose! {
             from: From { source, alias: Some(alias) },
             group_by: group.into_iter().map(|(path, alias)| GroupItem { key: Argument::Field(path), alias, position: place() }).collect(),
             condition,
+            reduce: reduce.map(|content| Clause { position: place(), content }),
             order_by,
             load: load.into_iter().map(|(path, alias)| LoadItem { path, each: alias.is_some(), alias, position: place() }).collect(),
             filter: None,
@@ -211,13 +258,15 @@ prop_compose! {
             include,
             limit: limit.map(|(first, second)| Limit { first, second }),
             offset,
-            filter_limit: filter_limit.map(|content| magpie_query::ast::Clause { position: place(), content }),
+            filter_limit: filter_limit.map(|content| Clause { position: place(), content }),
         }
     }
 }
 
 /// Valid queries to be damaged.
-const QUERIES: [&str; 8] = [
+const QUERIES: [&str; 10] = [
+    "from index 'X' as x where t < $T and a.b = 1 reduce by x.user, 'org' order by n as long select user, bigint(a) * $T + -bigint(b) as n",
+    "from index X reduce select divide((bigint('1') - 5 -3) * -(a + 2), 3600, $d) as q, -a, - -5 limit 3",
     "from Users where name = 'Ann' and (age >= 18 or tags all in ('x', \"y\")) order by name, age as long desc limit 5, 10",
     "from index 'Jobs/Totals' as j where j.job = $job and not exact(startsWith(j.file, 'A')) select j.job as job, id()",
     "declare function f(u) { return { n: u.name, r: /[}]/.test('}') } } from Users as u select f(u)",
@@ -277,6 +326,15 @@ fn deep_and_long_texts_are_refused_or_read_without_overflow() {
 }
 
 fn read_deep_and_long_texts() {
+    for (open, close) in [("(", ")"), ("-", ""), ("bigint(", ")"), ("(1 + ", ")")] {
+        for depth in [100, 200, 100_000] {
+            let text = format!("from X select {}a{} as x", open.repeat(depth), close.repeat(depth));
+            let result = parse(&text);
+            let is_too_deep =
+                matches!(&result, Err(QueryError::Syntax { message, .. }) if message.contains("too complex"));
+            assert!(if depth == 100 { result.is_ok() } else { is_too_deep }, "{open}: {depth}");
+        }
+    }
     for (open, close) in [("(", ")"), ("exact(", ")"), ("not ", ""), ("true or (", ")")] {
         for depth in [100, 200, 100_000] {
             let text = format!("from X where true and {}a = 1{}", open.repeat(depth), close.repeat(depth));
@@ -330,6 +388,49 @@ fn precedence_is_and_before_or() {
 }
 
 #[test]
+fn reduce_is_a_name_wherever_it_was_one() {
+    for (text, alias, is_reduced) in [
+        ("from X reduce", Some("reduce"), false),
+        ("from X reduce where reduce.a = 1", Some("reduce"), false),
+        ("from X as reduce reduce by a", Some("reduce"), true),
+        ("from X reduce by a", None, true),
+        ("from index X reduce", None, true),
+        ("from index X as x reduce", Some("x"), true),
+        ("from index X x reduce by ()", Some("x"), true),
+        ("from index X where reduce = 1 order by reduce select reduce", None, false),
+        ("from reduce", None, false),
+    ] {
+        let query = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((query.from.alias.as_deref(), query.reduce.is_some()), (alias, is_reduced), "{text}");
+    }
+}
+
+#[test]
+fn arithmetic_is_read_by_precedence() {
+    for (text, same) in [
+        ("a + b * c", "a + (b * c)"),
+        ("a - b - c", "(a) - b - c"),
+        ("5 -3", "5 - 3"),
+        ("a *-5", "a * (-5)"),
+        ("-(5)", "-5 + 0"),
+        ("((a))", "a"),
+        ("-_0", "- _0"),
+    ] {
+        let read = |text: &str| parse(&format!("from X select {text}")).unwrap().select.unwrap().what;
+        if same.ends_with("+ 0") {
+            assert!(
+                matches!(read(text), Selection::Items(items) if matches!(items[0].what, Selected::Plain(_)))
+            );
+        } else {
+            assert_eq!(read(text), read(same), "{text}");
+        }
+    }
+    assert_ne!(parse("from X select a - (b - c)").unwrap(), parse("from X select a - b - c").unwrap());
+    let word = parse("from X select a-b").unwrap();
+    assert_eq!(word.to_string(), "from X select a-b", "a name may hold a minus");
+}
+
+#[test]
 fn errors_name_line_column_and_token() {
     for (text, line, column, message, found) in [
         ("from X\nwhere a =\n  , 5", 3, 3, "Unable to parse WHERE clause", Some(",")),
@@ -339,6 +440,34 @@ fn errors_name_line_column_and_token() {
         ("from X where é = 'ü' limit", 1, 27, "Limit must contain a value", None),
         ("from where", 1, 6, "Unable to parse identifier in FROM clause", Some("where")),
         ("from X where a in (1 2)", 1, 22, "parsing In expression, expected ','", Some("2")),
+        ("from index X reduce by", 1, 23, "Expected a field after REDUCE BY", None),
+        ("from index X reduce by order by a", 1, 24, "Expected a field after REDUCE BY", Some("order")),
+        ("from index X reduce by a,\n  f(b)", 2, 3, "Expected a field after REDUCE BY", Some("f")),
+        ("from index X reduce by a where b = 1", 1, 26, "WHERE must stand before REDUCE BY", Some("where")),
+        (
+            "from index X where a = 1 order by a reduce by a",
+            1,
+            37,
+            "REDUCE BY must stand behind WHERE and before ORDER BY",
+            Some("reduce"),
+        ),
+        (
+            "from X select a + ",
+            1,
+            19,
+            "Expected a field, number, parameter or parenthesis in the arithmetic of SELECT",
+            None,
+        ),
+        ("from X select (a + b", 1, 21, "Unmatched parenthesis, expected ')'", None),
+        (
+            "from X select a * f(b)",
+            1,
+            19,
+            "Only bigint() and divide() can be part of arithmetic in SELECT",
+            Some("f"),
+        ),
+        ("from X select divide(a, b)", 1, 26, "divide() takes 3 arguments: expected ','", Some(")")),
+        ("from X select bigint(a, b)", 1, 23, "bigint() takes 1 argument: expected ')'", Some(",")),
     ] {
         match parse(text) {
             Err(QueryError::Syntax { line: l, column: c, message: m, found: f, .. }) => {

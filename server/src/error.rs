@@ -445,6 +445,7 @@ fn query_class(error: &QueryError) -> Class {
         | QueryError::Unsupported { .. }
         | QueryError::NotSupported { .. }
         | QueryError::Pattern { .. }
+        | QueryError::Arithmetic { .. }
         | QueryError::LimitReached { .. } => S::BAD_REQUEST,
         // Clients take 404 without a body for an index that does not exist.
         QueryError::IndexMissing { .. } => {
@@ -452,7 +453,10 @@ fn query_class(error: &QueryError) -> Class {
         }
         QueryError::Store(error) => return store_class(error),
         QueryError::Index(error) => return index_class(error),
-        QueryError::IndexFailed { .. } => S::INTERNAL_SERVER_ERROR,
+        QueryError::Call { cause: CallError::Busy { .. }, .. } => S::SERVICE_UNAVAILABLE,
+        QueryError::IndexFailed { .. } | QueryError::KeysFail { .. } | QueryError::Call { .. } => {
+            S::INTERNAL_SERVER_ERROR
+        }
     };
     Class::new(status, error.wire_type())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Argument, Call, Condition, FieldPath, From, FromSource, GroupItem, Include, Left, Limit, LoadItem,
-    Operator, OrderItem, Ordering, PathIndex, Query, Right, Select, SelectItem, Selection, Value,
+    Operator, OrderItem, Ordering, PathIndex, Query, Right, Select, SelectItem, Selected, Selection, Value,
 };
 use crate::lexer;
 use std::fmt::{self, Display, Formatter, Write};
@@ -16,6 +16,11 @@ impl Display for Query {
         list(f, " group by ", &self.group_by)?;
         if let Some(condition) = &self.condition {
             write!(f, " where {condition}")?;
+        }
+        if let Some(reduce) = &self.reduce {
+            // Without `by`, the word behind a collection would be its alias.
+            f.write_str(if reduce.content.is_empty() { " reduce by ()" } else { "" })?;
+            list(f, " reduce by ", &reduce.content)?;
         }
         list(f, " order by ", &self.order_by)?;
         list(f, " load ", &self.load)?;
@@ -142,6 +147,15 @@ impl Display for SelectItem {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.what)?;
         alias(f, self.alias.as_deref())
+    }
+}
+
+impl Display for Selected {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(argument) => write!(f, "{argument}"),
+            Self::Arithmetic(expression) => write!(f, "{expression}"),
+        }
     }
 }
 

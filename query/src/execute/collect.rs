@@ -125,7 +125,7 @@ impl Collector<'_> {
 
     /// The total, when nothing is filtered and the source knows it.
     fn known_total(&self) -> Result<Option<u64>, QueryError> {
-        if !self.plan.filter.is_all() {
+        if !self.plan.filter.is_all() || self.plan.reduce.is_some() {
             return Ok(None);
         }
         match (&self.plan.access, self.index) {
@@ -149,6 +149,13 @@ impl Collector<'_> {
             Some(rank) => visit(row, rank),
             None => Ok(ControlFlow::Continue(())),
         };
+        if let (Some(reduce), Some(index)) = (&self.plan.reduce, self.index) {
+            return reduce.rows(index, &mut |row| {
+                number += 1;
+                let test = |row: &Row| self.rank(row, number);
+                show(Row::Result(row), &test)
+            });
+        }
         match (&self.plan.access, self.index) {
             (Access::Index(equals), Some(index)) if index.is_map_reduce() => {
                 let results = match index.candidates(equals)? {

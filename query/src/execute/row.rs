@@ -98,14 +98,17 @@ impl Row {
         Ok(match self {
             Self::Document { document, fields } => {
                 let fields = fields.unwrap_or_else(|| document.body_json());
-                Some(from_document(&document, fields, None, plan, source, metadata_only))
+                Some(from_document(&document, fields, None, plan, source, metadata_only)?)
             }
             // The document also knows how its id is spelt.
-            Self::Entry { id, entry } => source.document(id.as_str())?.map(|document| {
-                let fields = document.body_json();
-                from_document(&document, fields, Some(&entry), plan, source, metadata_only)
-            }),
-            Self::Result(result) => Some(from_result(result, plan, metadata_only)),
+            Self::Entry { id, entry } => match source.document(id.as_str())? {
+                Some(document) => {
+                    let fields = document.body_json();
+                    Some(from_document(&document, fields, Some(&entry), plan, source, metadata_only)?)
+                }
+                None => None,
+            },
+            Self::Result(result) => Some(from_result(result, plan, metadata_only)?),
         })
     }
 }
@@ -117,18 +120,18 @@ fn from_document(
     plan: &Plan,
     source: &dyn Source,
     metadata_only: bool,
-) -> Shaped {
+) -> Result<Shaped, QueryError> {
     let id = document.id.as_str();
     let Projection::Fields(items) = &plan.projection else {
         let metadata = document.wire_metadata(source.database_id());
         // Only `include` needs the fields once more.
         let origin = if plan.include.is_empty() { Object::new() } else { fields.clone() };
         let row = finished(fields, metadata, metadata_only);
-        return Shaped { row, id: Some(id.to_owned()), is_whole: true, origin };
+        return Ok(Shaped { row, id: Some(id.to_owned()), is_whole: true, origin });
     };
     let stored_metadata = document.metadata_json();
     let origin = Origin { id: Some(id), fields: &fields, metadata: Some(&stored_metadata), entry };
-    let (row, all_stored) = projection::row(items, &origin);
+    let (row, all_stored) = projection::row(items, &origin)?;
     let mut metadata = Object::new();
     metadata.insert("@projection", true);
     if all_stored {
@@ -145,10 +148,10 @@ fn from_document(
         metadata.insert("@last-modified", document.last_modified.to_string());
     }
     let row = finished(row, metadata, metadata_only);
-    Shaped { row, id: Some(id.to_owned()), is_whole: false, origin: fields }
+    Ok(Shaped { row, id: Some(id.to_owned()), is_whole: false, origin: fields })
 }
 
-fn from_result(result: Object, plan: &Plan, metadata_only: bool) -> Shaped {
+fn from_result(result: Object, plan: &Plan, metadata_only: bool) -> Result<Shaped, QueryError> {
     let mut metadata = Object::new();
     let (row, origin) = match &plan.projection {
         Projection::Whole if plan.include.is_empty() => (result, Object::new()),
@@ -156,11 +159,11 @@ fn from_result(result: Object, plan: &Plan, metadata_only: bool) -> Shaped {
         Projection::Fields(items) => {
             metadata.insert("@projection", true);
             let origin = Origin { id: None, fields: &result, metadata: None, entry: None };
-            (projection::row(items, &origin).0, result)
+            (projection::row(items, &origin)?.0, result)
         }
     };
     metadata.insert("@change-vector", Json::Null);
-    Shaped { row: finished(row, metadata, metadata_only), id: None, is_whole: false, origin }
+    Ok(Shaped { row: finished(row, metadata, metadata_only), id: None, is_whole: false, origin })
 }
 
 fn finished(row: Object, metadata: Object, metadata_only: bool) -> Json {

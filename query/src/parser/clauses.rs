@@ -1,10 +1,13 @@
-//! The clauses of a query in their order: declare, from, group by, where, order by, load, filter, select or update,
-//! include, limit, offset, filter_limit.
+//! The clauses of a query in their order: declare, from, group by, where, reduce by, order by, load, filter, select or
+//! update, include, limit, offset, filter_limit.
+//!
+//! The word `reduce` starts a clause, but people may have fields, collections and aliases of that name: it is no keyword
+//! behind a collection or grouped field, unless `by` follows it.
 
 use super::Parser;
 use crate::ast::{
-    Argument, Clause, Declaration, From, FromSource, GroupItem, Include, Left, Limit, LoadItem, OrderItem,
-    Ordering, PathIndex, Query, Select, SelectItem, Selection, Value,
+    Argument, Clause, Declaration, FieldPath, From, FromSource, GroupItem, Include, Left, Limit, LoadItem,
+    OrderItem, Ordering, PathIndex, Position, Query, Select, SelectItem, Selected, Selection, Value,
 };
 use crate::error::QueryError;
 use crate::lexer::Token;
@@ -32,9 +35,16 @@ impl Parser<'_> {
         if !self.take_word("from") {
             return Err(self.syntax("Expected FROM clause"));
         }
-        let from = self.from()?;
-        let group_by = if self.take_word("group") { self.group_by()? } else { Vec::new() };
-        let condition = if self.take_word("where") { Some(self.condition()?) } else { None };
+        let mut reduce = None;
+        let from = self.from(&mut reduce)?;
+        let group_by = if reduce.is_none() && self.take_word("group") {
+            self.group_by(&mut reduce)?
+        } else {
+            Vec::new()
+        };
+        let condition =
+            if reduce.is_none() && self.take_word("where") { Some(self.condition()?) } else { None };
+        let reduce = self.reduce(reduce)?;
         let order_by = if self.take_word("order") { self.order_by()? } else { Vec::new() };
         let load = if self.take_word("load") { self.load()? } else { Vec::new() };
         let filter = self.clause("filter", Self::condition)?;
@@ -53,13 +63,23 @@ impl Parser<'_> {
         let filter_limit =
             self.clause("filter_limit", |parser| parser.required_value("Filter limit must contain a value"))?;
         if *self.token() != Token::End {
-            return Err(self.syntax("Expected end of query"));
+            let message = match self.token() {
+                Token::Word(word) if word.eq_ignore_ascii_case("reduce") => {
+                    "REDUCE BY must stand behind WHERE and before ORDER BY"
+                }
+                Token::Word(word) if word.eq_ignore_ascii_case("where") && reduce.is_some() => {
+                    "WHERE must stand before REDUCE BY"
+                }
+                _ => "Expected end of query",
+            };
+            return Err(self.syntax(message));
         }
         Ok(Query {
             declarations,
             from,
             group_by,
             condition,
+            reduce,
             order_by,
             load,
             filter,
@@ -132,7 +152,8 @@ impl Parser<'_> {
         Err(self.syntax("Expected a script in braces"))
     }
 
-    fn from(&mut self) -> Result<From, QueryError> {
+    /// The source and its alias. When the alias turns out to be the word of `reduce by`, its place is left in `reduce`.
+    fn from(&mut self, reduce: &mut Option<Position>) -> Result<From, QueryError> {
         const MISSING: &str = "Unable to parse identifier in FROM clause";
         let is_index = self.take_word("index");
         let reserved = matches!(self.token(), Token::Word(word) if is_clause_word(word));
@@ -154,7 +175,60 @@ impl Parser<'_> {
             _ => return Err(self.syntax(MISSING)),
         };
         let source = if is_index { FromSource::Index(name) } else { FromSource::Collection(name) };
-        Ok(From { source, alias: self.alias("Expected alias after AS in FROM", true)? })
+        let alias = if is_index && self.at_word("reduce") {
+            None
+        } else {
+            self.alias_or_reduce("Expected alias after AS in FROM", reduce)?
+        };
+        Ok(From { source, alias })
+    }
+
+    /// An alias with or without `as`, unless it is the word of `reduce by`.
+    fn alias_or_reduce(
+        &mut self,
+        missing: &str,
+        reduce: &mut Option<Position>,
+    ) -> Result<Option<String>, QueryError> {
+        let position = self.position();
+        let bare = self.at_word("reduce");
+        let alias = self.alias(missing, true)?;
+        if bare && self.at_word("by") {
+            *reduce = Some(position);
+            return Ok(None);
+        }
+        Ok(alias)
+    }
+
+    /// `reduce`, `reduce by ()`, `reduce by a, b`. `taken` is where the first word stands if it has been read.
+    fn reduce(&mut self, taken: Option<Position>) -> Result<Option<Clause<Vec<FieldPath>>>, QueryError> {
+        const MISSING: &str = "Expected a field after REDUCE BY";
+        let position = taken.unwrap_or(self.position());
+        if taken.is_none() && !self.take_word("reduce") {
+            return Ok(None);
+        }
+        let mut fields = Vec::new();
+        if !self.take_word("by") {
+            return Ok(Some(Clause { position, content: fields }));
+        }
+        if self.take_symbol("(") {
+            return if self.take_symbol(")") {
+                Ok(Some(Clause { position, content: fields }))
+            } else {
+                Err(self
+                    .syntax("Expected ')': REDUCE BY () has no fields, and others stand without parentheses"))
+            };
+        }
+        loop {
+            let start = self.scanner.peek().clone();
+            fields.push(self.field(MISSING)?);
+            if self.at_word("by") {
+                // The word before it starts the next clause.
+                return Err(self.syntax_at(&start, MISSING));
+            }
+            if !self.take_symbol(",") {
+                return Ok(Some(Clause { position, content: fields }));
+            }
+        }
     }
 
     /// `as name`, or a name alone where that is allowed.
@@ -177,7 +251,7 @@ impl Parser<'_> {
         if self.take_word("by") { Ok(()) } else { Err(self.syntax(format!("Expected BY after {clause}"))) }
     }
 
-    fn group_by(&mut self) -> Result<Vec<GroupItem>, QueryError> {
+    fn group_by(&mut self, reduce: &mut Option<Position>) -> Result<Vec<GroupItem>, QueryError> {
         self.by("GROUP")?;
         let mut items = Vec::new();
         loop {
@@ -187,9 +261,9 @@ impl Parser<'_> {
                 Some(Left::Call(call)) => Argument::Call(call),
                 None => Argument::Value(self.required_value("Unable to get field for GROUP BY")?),
             };
-            let alias = self.alias("Expected alias after AS in GROUP BY", true)?;
+            let alias = self.alias_or_reduce("Expected alias after AS in GROUP BY", reduce)?;
             items.push(GroupItem { key, alias, position });
-            if !self.take_symbol(",") {
+            if reduce.is_some() || !self.take_symbol(",") {
                 return Ok(items);
             }
         }
@@ -285,7 +359,7 @@ impl Parser<'_> {
         }
     }
 
-    fn selected(&mut self) -> Result<Argument, QueryError> {
+    fn selected(&mut self) -> Result<Selected, QueryError> {
         const MISSING: &str = "Unable to get field for SELECT";
         let position = self.position();
         if self.at_word("timeseries") {
@@ -295,23 +369,25 @@ impl Parser<'_> {
                 column: position.column,
             });
         }
-        if !matches!(self.token(), Token::Quoted(_))
-            && let Some(value) = self.value()
-        {
-            return Ok(Argument::Value(value));
-        }
         let quoted = matches!(self.token(), Token::Quoted(_));
-        match self.head()? {
-            Some(Left::Call(call)) => Ok(Argument::Call(call)),
-            Some(Left::Field(path)) => Ok(match path.parts.as_slice() {
+        if !quoted && let Some(value) = self.value() {
+            return self.continued(Argument::Value(value));
+        }
+        if let Some(calculated) = self.arithmetic()? {
+            return Ok(calculated);
+        }
+        let first = match self.head()? {
+            Some(Left::Call(call)) => Argument::Call(call),
+            Some(Left::Field(path)) => match path.parts.as_slice() {
                 // A quoted word alone is a string here, unlike in a condition.
                 [only] if quoted && only.index == PathIndex::None => {
                     Argument::Value(Value::Text(only.name.clone()))
                 }
                 _ => Argument::Field(path),
-            }),
-            None => Err(self.syntax(MISSING)),
-        }
+            },
+            None => return Err(self.syntax(MISSING)),
+        };
+        self.continued(first)
     }
 
     fn include(&mut self) -> Result<Vec<Include>, QueryError> {

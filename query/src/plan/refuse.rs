@@ -2,7 +2,7 @@
 //! does not answer, by name and place.
 
 use super::Context;
-use crate::ast::{Argument, Call, Include, Left, Query, Selection};
+use crate::ast::{Argument, Call, Include, Left, Query, Selected, Selection};
 use crate::error::QueryError;
 
 /// Refuses clauses that contradict themselves or each other.
@@ -42,7 +42,7 @@ pub(super) fn meaningless(query: &Query, context: Context<'_>, from_index: bool)
         && let Selection::Items(items) = &select.what
     {
         for item in items {
-            if let Argument::Call(call) = &item.what {
+            if let Selected::Plain(Argument::Call(call)) = &item.what {
                 selected_call(call, query, context, grouped)?;
             }
         }

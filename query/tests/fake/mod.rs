@@ -2,8 +2,8 @@
 //! contents are given.
 
 use magpie_query::{
-    AutoFields, AutoIndexNames, Documents, Entries, QueryError, Results, Source, SourceCollection,
-    SourceIndex,
+    AutoFields, AutoIndexNames, Documents, Entries, KeyRange, QueryError, ReducedResult, ReducedResults,
+    Results, Source, SourceCollection, SourceIndex,
 };
 use magpie_store::json::{Json, Object, parse};
 use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
@@ -23,6 +23,8 @@ pub struct FakeIndex {
     pub fields: Vec<String>,
     pub entries: Vec<(String, Object)>,
     pub results: Vec<Object>,
+    /// The group-by fields; the values of the others are sums.
+    pub group_by: Vec<String>,
     pub is_map_reduce: bool,
 }
 
@@ -139,6 +141,32 @@ impl SourceIndex for FakeIndex {
 
     fn results(&self) -> Result<Results<'_>, QueryError> {
         Ok(Box::new(self.results.iter().map(|result| Ok(result.clone()))))
+    }
+
+    fn group_by(&self) -> Vec<String> {
+        self.group_by.clone()
+    }
+
+    fn reduced_results(&self, range: &KeyRange) -> Result<ReducedResults<'_>, QueryError> {
+        let range = range.clone();
+        let reduced = self.results.iter().map(|result| ReducedResult {
+            key: self.group_by.iter().map(|field| result.get(field).cloned().unwrap_or_default()).collect(),
+            reduced: Json::Object(result.clone()),
+            result: result.clone(),
+        });
+        Ok(Box::new(reduced.filter(move |result| range.contains(&result.key)).map(Ok)))
+    }
+
+    fn reduce(&self, key: &[Json], values: Vec<Json>) -> Result<Json, QueryError> {
+        let mut row = Object::new();
+        for (field, value) in self.group_by.iter().zip(key) {
+            row.insert(field.as_str(), value.clone());
+        }
+        for field in self.fields.iter().filter(|field| !self.group_by.contains(field)) {
+            let sum: i64 = values.iter().filter_map(|value| value.get(field)?.as_i64()).sum();
+            row.insert(field.as_str(), sum);
+        }
+        Ok(Json::Object(row))
     }
 
     fn entries(&self) -> Result<Entries<'_>, QueryError> {

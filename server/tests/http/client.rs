@@ -1,5 +1,6 @@
 //! A server in this process on a free port, and a small HTTP client that can also misbehave.
 
+use magpie_indexes::NativeIndex;
 use magpie_server::{Config, Server};
 use magpie_store::json::{Json, parse};
 use std::io::{Read, Write};
@@ -31,10 +32,19 @@ pub fn start_with(adjust: impl FnOnce(&mut Config)) -> TestServer {
 }
 
 pub fn start_in(folder: TempDir, adjust: impl FnOnce(&mut Config)) -> TestServer {
+    start_all(folder, adjust, Vec::new())
+}
+
+/// A server with indexes written in Rust.
+pub fn start_natives(natives: Vec<NativeIndex>) -> TestServer {
+    start_all(tempfile::tempdir().unwrap(), |_| {}, natives)
+}
+
+fn start_all(folder: TempDir, adjust: impl FnOnce(&mut Config), natives: Vec<NativeIndex>) -> TestServer {
     let mut config = Config::new(([127, 0, 0, 1], 0).into(), folder.path());
     config.databases.push("db".to_owned());
     adjust(&mut config);
-    let server = Server::start(config, Vec::new()).unwrap();
+    let server = Server::start(config, natives).unwrap();
     TestServer { address: server.address(), server: Some(server), folder }
 }
 

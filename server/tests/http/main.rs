@@ -15,4 +15,6 @@ mod ids;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod reduce_by;
+#[cfg(test)]
 mod uploads;
