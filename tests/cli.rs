@@ -56,6 +56,23 @@ fn load_index_put_and_query_work_together() {
 }
 
 #[test]
+fn a_broken_law_is_told_when_the_index_is_put() {
+    let (folder, server) = server();
+    let script = folder.path().join("Lengths.js");
+    let text = "map('AddItemToCart', e => ({ cart: e.cart, n: 1 }))\ngroupBy(x => x.cart).aggregate(g => ({ cart: g.key, n: g.values.length }))";
+    std::fs::write(&script, text).unwrap();
+    assert!(magpie(&server, &["load", &sample("events.ndjson")]).success);
+    let put = magpie(&server, &["index", "put", &script.display().to_string()]);
+    assert_eq!((put.success, put.out.trim()), (true, "Lengths"), "{}", put.err);
+    assert!(put.err.starts_with("Laws: Broken: "), "{}", put.err);
+    assert!(
+        put.err.contains("  reduce(reduce(1, 2), reduce(3)) = ") && put.err.contains("  Hint: "),
+        "{}",
+        put.err
+    );
+}
+
+#[test]
 fn refusals_say_what_is_wrong_and_end_with_a_failure() {
     let (folder, server) = server();
     let bad = folder.path().join("bad.ndjson");

@@ -281,6 +281,10 @@ fn a_real_log_gives_its_known_totals_to_the_second() {
 
     let script = fixture.results(sample.name);
     assert!(script == fixture.results(&twin(&sample)), "JavaScript and Rust differ on the real log");
+    for name in [sample.name.to_owned(), twin(&sample)] {
+        let laws = fixture.registry.check_laws(&name).unwrap();
+        assert!(laws.documents > 100 && laws.broken.is_empty() && laws.inexact.is_empty(), "{laws}");
+    }
     let rows = fixture.ask("from index 'RuntimeByUser' order by seconds as long desc", None);
     let number = |row: &Json, field: &str| row.get(field).and_then(Json::as_i64).unwrap();
     let total = |field: &str| rows.iter().map(|row| number(row, field)).sum::<i64>();

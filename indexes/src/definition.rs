@@ -3,6 +3,7 @@
 //! The only type below the server with serde derives: it is both the wire form and the stored form.
 
 use crate::error::IndexError;
+use crate::laws::LAWS;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -227,6 +228,7 @@ impl IndexDefinition {
         }
         self.map_batch_size()?;
         self.numbers()?;
+        self.law_mode()?;
         if self.finalize_script().is_some() && !self.is_map_reduce() {
             return invalid("it has a Finalize but no Reduce whose results it could finalize");
         }
@@ -264,7 +266,8 @@ impl IndexDefinition {
         for (name, options) in &self.fields {
             parts.push(format!("field {name} {options:?}"));
         }
-        for (key, value) in &self.configuration {
+        // How an index is checked before it is built changes nothing in what is built.
+        for (key, value) in self.configuration.iter().filter(|(key, _)| *key != LAWS) {
             parts.push(format!("configuration {key} {value:?}"));
         }
         parts.push(format!("output {:?}", self.output_collection()));

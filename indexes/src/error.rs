@@ -2,6 +2,7 @@
 
 use crate::calls::CallError;
 use crate::function::FunctionError;
+use crate::laws::BrokenLaw;
 use crate::output::pattern::PatternError;
 use magpie_store::StoreError;
 use magpie_store::kv::KvError;
@@ -44,6 +45,28 @@ pub enum IndexError {
         name: String,
         /// Why not, and what to do.
         reason: String,
+    },
+    /// The functions break a law, and the definition asks for strictness.
+    #[error(
+        "index '{name}' cannot be created: it breaks a law of map/reduce.\n{law}\nMend it, or set its configuration \
+         Magpie.Laws to warn"
+    )]
+    LawBroken {
+        /// The index.
+        name: String,
+        /// Which law, on what, and what to do.
+        law: Box<BrokenLaw>,
+    },
+    /// A call of the law check did not come back, and the definition asks for strictness.
+    #[error(
+        "index '{name}' cannot be created: a call of its functions did not come back within {ms_max} ms \
+         (law_wait_ms_max) in the law check; make it do less for one call"
+    )]
+    LawsHang {
+        /// The index.
+        name: String,
+        /// How long was waited, in milliseconds.
+        ms_max: u64,
     },
     /// The index is locked against changes.
     #[error("Cannot change index '{name}': its lock mode is LockedError; set it to Unlock first")]

@@ -8,6 +8,7 @@ use crate::faults::{Fault, read_faults};
 use crate::function::{FunctionShape, SharedSource};
 use crate::indexer::{feed_of, filter_of, target_etag};
 use crate::keys::Slot;
+use crate::laws::LawReport;
 use crate::limits;
 use crate::losses::{Loss, read_losses};
 use crate::output::OutputCollection;
@@ -78,6 +79,7 @@ pub struct Index {
     reached: watch::Sender<Reached>,
     worker: Mutex<Option<JoinHandle<()>>>,
     calls: Calls,
+    laws: Mutex<Option<Arc<LawReport>>>,
 }
 
 /// The counters of an index as of a snapshot.
@@ -124,6 +126,7 @@ impl Index {
             failure: Mutex::default(),
             reached: watch::Sender::new(Reached { etag: Etag(0), outputs: None, ended: false }),
             worker: Mutex::default(),
+            laws: Mutex::default(),
         })
     }
 
@@ -179,6 +182,16 @@ impl Index {
     #[must_use]
     pub fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    /// What the last law check found, if there was one since the server started.
+    #[must_use]
+    pub fn laws(&self) -> Option<Arc<LawReport>> {
+        lock(&self.laws).clone()
+    }
+
+    pub(crate) fn set_laws(&self, report: Arc<LawReport>) {
+        *lock(&self.laws) = Some(report);
     }
 
     /// The documents that it maps.

@@ -52,6 +52,7 @@ pub mod function;
 pub mod index;
 pub mod indexer;
 pub mod keys;
+pub mod laws;
 pub mod limits;
 pub mod losses;
 mod output;
@@ -75,7 +76,8 @@ pub use function::{
     MappedCollections, NoLoads,
 };
 pub use index::{Index, IndexStatistics, IndexStatus};
+pub use laws::LawMode;
 pub use output::pattern::PatternError;
-pub use registry::{NativeIndex, Registry, Verified};
+pub use registry::{CheckedPut, NativeIndex, Registry, Verified};
 pub use results::ReducedResult;
 pub use worker::Clock;

@@ -74,3 +74,23 @@ pub const REPAIR_ROUNDS_MAX: usize = 8;
 pub const REPAIR_WAIT_MS_MAX: u64 = 600_000;
 /// Most damages that one verification lists; all are counted.
 pub const VERIFY_DAMAGES_LISTED_MAX: usize = 1000;
+/// Most documents that one law check maps.
+pub const LAW_DOCUMENTS_MAX: usize = 192;
+/// Most bytes of their bodies.
+pub const LAW_DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most reduce keys that one law check tests.
+pub const LAW_KEYS_MAX: usize = 24;
+/// Most map outputs of one key that a law check uses.
+pub const LAW_VALUES_PER_KEY_MAX: usize = 48;
+/// Most calls and compilations of an index's functions in one law check.
+pub const LAW_CALLS_MAX: u64 = 20_000;
+/// Longest time between the first call and the last of one law check, in milliseconds.
+pub const LAW_MS_MAX: u64 = 1_500;
+/// Longest wait for a law check, in milliseconds; what runs longer is left behind.
+pub const LAW_WAIT_MS_MAX: u64 = 2_000;
+/// Most law checks of one database at work, those counted that did not come back.
+pub const LAW_CHECKS_RUNNING_MAX: usize = 4;
+/// Most smaller counterexamples that are tried in place of one that was found.
+pub const LAW_SHRINK_TRIALS_MAX: usize = 600;
+/// Most documents and keys of one law check at which the functions fail that are listed.
+pub const LAW_FAILURES_LISTED_MAX: usize = 5;

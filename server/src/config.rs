@@ -2,6 +2,7 @@
 
 use crate::databases::Storage;
 use crate::limits::Limits;
+use magpie_indexes::LawMode;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Config {
     pub loopback_only: bool,
     /// How long to rest between two verifications of all indexes in the background; `None` verifies on demand only.
     pub verify_every: Option<Duration>,
+    /// What a law check does to definitions whose configuration says nothing.
+    pub laws: LawMode,
     /// Sizes and counts.
     pub limits: Limits,
 }
@@ -54,6 +57,7 @@ impl Config {
             allowed_hosts: Vec::new(),
             loopback_only: listen.ip().to_canonical().is_loopback(),
             verify_every: None,
+            laws: LawMode::default(),
             limits: Limits::default(),
         }
     }

@@ -415,7 +415,9 @@ fn index_class(error: &IndexError) -> Class {
         IndexError::InvalidDefinition { .. } | IndexError::Locked { .. } => {
             Class::new(S::BAD_REQUEST, CREATION)
         }
-        IndexError::Pattern { .. } => Class::new(S::BAD_REQUEST, INVALID_INDEX),
+        IndexError::Pattern { .. } | IndexError::LawBroken { .. } | IndexError::LawsHang { .. } => {
+            Class::new(S::BAD_REQUEST, INVALID_INDEX)
+        }
         IndexError::OutputRefused { .. } => Class::new(S::BAD_REQUEST, "System.AggregateException"),
         IndexError::Script { error, .. } => Class::new(
             S::BAD_REQUEST,

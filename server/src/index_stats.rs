@@ -153,6 +153,9 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
     if !losses.is_empty() {
         own.insert("Losses", losses.iter().map(|loss| loss_json(loss).into()).collect::<Vec<Json>>());
     }
+    if let Some(laws) = index.laws() {
+        own.insert("Laws", laws.to_json());
+    }
     if !own.is_empty() {
         body.insert("Magpie", own);
     }

@@ -34,16 +34,21 @@ pub(crate) async fn dispatch(request: DatabaseRequest, body: Body) -> Result<Res
 pub(crate) async fn put(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
     let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
     let database = request.database.clone();
-    let names = blocking(move || {
+    let default = request.app.config().laws;
+    let puts = blocking(move || {
         let Some(Json::Array(items)) = body::parse_object(&text)?.remove("Indexes") else {
             return Err(ServerError::PropertyMissing { name: "Indexes" });
         };
         let definitions = items.iter().map(read_definition).collect::<Result<Vec<_>, _>>()?;
-        Ok(database.indexes().put(definitions)?)
+        Ok(database.indexes().put_checked(definitions, default)?)
     })
     .await?;
-    let results = names.into_iter().map(|name| {
-        Json::from(Object::from_iter([("Index", Json::from(name)), ("RaftCommandIndex", 1_i64.into())]))
+    let results = puts.into_iter().map(|(name, laws)| {
+        let mut result = Object::from_iter([("Index", Json::from(name)), ("RaftCommandIndex", 1_i64.into())]);
+        if let Some(laws) = laws {
+            result.insert("Magpie", Object::from_iter([("Laws", Json::from(laws.to_json()))]));
+        }
+        result.into()
     });
     let answer = Object::from_iter([("Results", Json::Array(results.collect()))]);
     Ok(answer::json(StatusCode::CREATED, answer))

@@ -42,6 +42,7 @@ mod identities;
 mod includes;
 mod index_admin;
 mod index_explain;
+mod index_laws;
 mod index_stats;
 mod index_terms;
 mod index_verify;
@@ -133,6 +134,7 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/debug/identities"), get(identities::list))
         .route(&of_db("/indexes/explain"), get(index_explain::get))
         .route(&of_db("/indexes/verify"), get(index_verify::verify).post(index_verify::verify))
+        .route(&of_db("/indexes/laws"), get(index_laws::get))
         .route(&of_db("/indexes/terms"), get(index_terms::get))
         .route(&of_db("/indexes/set-priority"), post(index_admin::set_priority))
         .route(&of_db("/indexes/set-lock"), post(index_admin::set_lock))

@@ -5,10 +5,12 @@
 //! the map of names; only changes take the lock.
 
 mod chains;
+mod laws;
 mod put;
 mod records;
 mod verify;
 
+pub use laws::CheckedPut;
 pub use verify::Verified;
 
 use crate::definition::{IndexDefinition, LockMode, Priority, REPLACEMENT_PREFIX};
@@ -16,6 +18,7 @@ use crate::error::IndexError;
 use crate::function::SharedSource;
 use crate::index::{Index, lock};
 use crate::keys::{Slot, meta};
+use crate::laws::LawChecks;
 use crate::output::cleanup;
 use crate::progress::Progress;
 use crate::worker::{self, Clock};
@@ -45,6 +48,7 @@ pub struct Registry {
     indexes: DashMap<String, Arc<Index>>,
     /// Held by whoever changes definitions.
     changes: Mutex<()>,
+    laws: LawChecks,
     /// Set when the database closes.
     stopped: AtomicBool,
     this: Weak<Self>,
@@ -67,6 +71,7 @@ impl Registry {
             natives: natives.iter().map(|native| (native.name.to_lowercase(), native.clone())).collect(),
             indexes: DashMap::new(),
             changes: Mutex::new(()),
+            laws: LawChecks::default(),
             stopped: AtomicBool::new(false),
             this: this.clone(),
         });

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What a put of one definition comes to.
-enum Plan {
+pub(super) enum Plan {
     /// Nothing changes.
     Keep,
     /// Only the text changes: formatting, priority, lock mode, state.
@@ -103,7 +103,7 @@ impl Registry {
         Ok(!matches!(plan, Plan::Keep))
     }
 
-    fn plan(&self, definition: &IndexDefinition) -> Result<Plan, IndexError> {
+    pub(super) fn plan(&self, definition: &IndexDefinition) -> Result<Plan, IndexError> {
         definition.validate()?;
         let source = self.source(definition)?;
         let Some(live) = self.get(&definition.name) else { return Ok(Plan::Create(source)) };

@@ -26,6 +26,7 @@ use magpie_store::json::Json;
 use magpie_store::kv::{Direction, Space};
 use magpie_store::{DatabaseView, Etag};
 pub use nearly::nearly_equal;
+pub(crate) use nearly::nearly_same;
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq)]

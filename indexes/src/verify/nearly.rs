@@ -9,10 +9,7 @@ const RELATIVE: f64 = 1e-9;
 #[must_use]
 pub fn nearly_equal(left: &Json, right: &Json) -> bool {
     match (left, right) {
-        (Json::Number(left), Json::Number(right)) => {
-            let (left, right) = (left.as_f64(), right.as_f64());
-            left == right || (left - right).abs() <= RELATIVE * left.abs().max(right.abs())
-        }
+        (Json::Number(left), Json::Number(right)) => nearly_same(left.as_f64(), right.as_f64()),
         (Json::Array(left), Json::Array(right)) => {
             left.len() == right.len() && left.iter().zip(right).all(|(left, right)| nearly_equal(left, right))
         }
@@ -25,6 +22,11 @@ pub fn nearly_equal(left: &Json, right: &Json) -> bool {
         }
         _ => left == right,
     }
+}
+
+/// Whether two numbers are equal but for rounding.
+pub(crate) fn nearly_same(left: f64, right: f64) -> bool {
+    left == right || (left - right).abs() <= RELATIVE * left.abs().max(right.abs())
 }
 
 #[cfg(test)]

@@ -59,6 +59,12 @@ impl Put {
         }
         for put in answer.get("Results").and_then(Json::as_array).unwrap_or_default() {
             println!("{}", put.get("Index").and_then(Json::as_str).unwrap_or_default());
+            let laws = put.get("Magpie").and_then(|own| own.get("Laws"));
+            let said = |name| laws.and_then(|laws| laws.get(name)).and_then(Json::as_str);
+            if let Some(text) = said("Text").filter(|_| said("Outcome") != Some("Passed")) {
+                // It is put all the same: this is for the author.
+                eprint!("Laws: {text}");
+            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `magpie serve`: runs the server until SIGTERM or Ctrl-C.
 
 use clap::{Args, ValueEnum};
+use magpie_indexes::LawMode;
 use magpie_server::databases::Storage;
 use magpie_server::{Config, Server, UnsecuredAccess};
 use std::net::SocketAddr;
@@ -31,6 +32,10 @@ pub struct Serve {
     /// Verify all indexes in the background, with a rest of so many minutes between two times; damages are logged.
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
     verify_every: Option<u32>,
+    /// What becomes of an index definition that breaks a law of map/reduce on a sample of the documents that are there,
+    /// unless its configuration Magpie.Laws says otherwise.
+    #[arg(long, value_enum, default_value = "warn", value_name = "MODE")]
+    laws: Laws,
     /// Largest body of a request that is not streamed, in MiB.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..))]
     limit_request_mib: u16,
@@ -50,6 +55,17 @@ enum Network {
     PrivateNetwork,
     /// Every address.
     PublicNetwork,
+}
+
+/// The modes of `--laws`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Laws {
+    /// It is refused, with a counterexample.
+    Strict,
+    /// It is taken, and the answer and the index's statistics say so.
+    Warn,
+    /// Nothing is checked.
+    Off,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -87,6 +103,11 @@ impl Serve {
         config.databases = self.databases;
         config.allowed_hosts = self.allowed_hosts;
         config.verify_every = self.verify_every.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
+        config.laws = match self.laws {
+            Laws::Strict => LawMode::Strict,
+            Laws::Warn => LawMode::Warn,
+            Laws::Off => LawMode::Off,
+        };
         config.unsecured_access = match self.unsecured_access {
             None => UnsecuredAccess::Local,
             Some(Network::PrivateNetwork) => UnsecuredAccess::PrivateNetwork,
