@@ -126,6 +126,61 @@ groupBy(x => x.day).aggregate(g => ({ day: g.key, n: g.values.reduce((s, v) => s
         "{}",
         verified.out
     );
+    let why = magpie(&server, &["index", "why", "days"]);
+    assert_eq!((why.success, why.out.trim()), (true, "Index Days is up to date."), "{}", why.err);
+    assert!(!magpie(&server, &["index", "why", "Nope"]).success);
+}
+
+/// `magpie index test` on a folder: its exit code and what it printed.
+fn index_test(folder: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let run =
+        Command::new(binary().unwrap()).args(["index", "test"]).arg(folder).args(more).output().unwrap();
+    (run.status.code(), String::from_utf8(run.stdout).unwrap())
+}
+
+#[test]
+fn index_test_runs_a_folder_without_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("Days");
+    std::fs::create_dir(&folder).unwrap();
+    let write = |file: &str, text: &str| std::fs::write(folder.join(file), text).unwrap();
+    write(
+        "index.js",
+        "map('Event', e => ({ day: e.day, n: e.n }));\n\ngroupBy(x => x.day).aggregate(g => ({ day: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }));\n",
+    );
+    assert_eq!(index_test(&folder, &[]).0, Some(2), "there are no fixtures");
+    write(
+        "fixtures.ndjson",
+        "{\"type\":\"Event\",\"day\":\"b\",\"n\":1}\n{\"type\":\"Event\",\"day\":\"a\",\"n\":2}\n\n{\"type\":\"Event\",\"day\":\"b\",\"n\":3}\n",
+    );
+    assert_eq!(index_test(&folder, &[]).0, Some(2), "there is nothing to compare with");
+    let (code, out) = index_test(&folder, &["--update"]);
+    assert_eq!(code, Some(0), "{out}");
+    let expected = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+    assert_eq!(expected, "[\n  {\"day\":\"a\",\"n\":2},\n  {\"day\":\"b\",\"n\":4}\n]\n");
+    let (code, out) = index_test(&folder, &[]);
+    assert!(code == Some(0) && out.starts_with("ok"), "{out}");
+
+    write("expected.json", "[{\"day\":\"a\",\"n\":2},{\"day\":\"b\",\"n\":5}]");
+    let (code, out) = index_test(&folder, &[]);
+    assert_eq!(code, Some(1), "{out}");
+    let difference =
+        "    {\"day\":\"a\",\"n\":2}\n  - {\"day\":\"b\",\"n\":5}\n  + {\"day\":\"b\",\"n\":4}\n";
+    assert!(out.contains(difference), "{out}");
+
+    write("expected.json", &expected);
+    write("index.json", "{\"Nmae\":\"Other\"}");
+    let (code, out) = index_test(&folder, &[]);
+    assert!(code == Some(2) && out.contains("did you mean 'Name'"), "{out}");
+    write("index.json", r#"{"Name":"Other","Maps":["map('Event', e => ({ day: e.day, n: 1 }))"]}"#);
+    let (code, out) = index_test(&folder, &[]);
+    assert!(code == Some(1) && out.contains("+ {\"day\":\"b\",\"n\":2}"), "the map is another: {out}");
+
+    std::fs::remove_file(folder.join("index.json")).unwrap();
+    write("index.js", "map('Event', e => { if (e.n > 2) throw new Error('large'); return { n: e.n }; });\n");
+    write("expected.json", "[{\"n\":1},{\"n\":2}]");
+    let (code, out) = index_test(&folder, &[]);
+    assert!(code == Some(1) && out.contains("large"), "what fails is no success: {out}");
 }
 
 #[test]

@@ -214,3 +214,55 @@ fn sigterm_ends_the_server_cleanly_and_the_data_stays() {
     let server = ServerProcess::start(folder.path(), &[]).unwrap();
     assert_eq!(query(&server, "from Events").len(), 2);
 }
+
+/// The processor time that a process has used so far, in the system's ticks (a hundredth of a second).
+fn processor_ticks(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // Behind the name, which may hold anything: fields 3 and on; user and system time are 14 and 15.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+/// Waits until a server that has nothing else to do is busy with a script.
+fn wait_until_busy(server: &ServerProcess) {
+    let enough = processor_ticks(server.id()) + 50;
+    while processor_ticks(server.id()) < enough {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn killed_twice_while_an_index_hangs_the_third_start_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start(folder.path(), &[]).unwrap();
+    let put = request("events/0/0-0", false);
+    server.client().post(&format!("{DATABASE}/bulk_docs"), &put).unwrap().expect_status(201).unwrap();
+    put_index(&server);
+    query(&server, "from index 'Total'");
+    // Within the limits of steps and lengths, and yet minutes of moving elements.
+    let hangs = r#"{"Indexes":[{"Name":"Hangs","Maps":["map('Events', e => { const a = []; for (let i = 0; i < 900000; i++) { a.unshift(i); } return { n: a.length }; })"]}]}"#;
+    server.client().put(&format!("{DATABASE}/indexes"), hangs).unwrap().expect_status(201).unwrap();
+    for _ in 0..2 {
+        wait_until_busy(&server);
+        server.kill().unwrap();
+        server = ServerProcess::start(folder.path(), &[]).unwrap();
+    }
+    let sums: Vec<i64> = query(&server, "from index 'Total'").iter().map(whole_n).collect();
+    assert_eq!(sums, [2], "everything else is served");
+    let client = server.client();
+    let stats =
+        client.get(&format!("{DATABASE}/indexes/stats?name=Hangs")).unwrap().expect_status(200).unwrap();
+    let stats = stats.json().unwrap();
+    let stats = &stats.get("Results").and_then(Json::as_array).unwrap()[0];
+    assert_eq!(text(stats, &["Status"]), "Failed");
+    let cause = text(stats, &["Magpie", "Failure"]);
+    assert!(cause.contains("was not started") && cause.contains("events/0/0-0-"), "{cause}");
+    let refused = client.post(&format!("{DATABASE}/queries"), r#"{"Query":"from index 'Hangs'"}"#).unwrap();
+    assert_ne!(refused.status, 200, "{}", refused.text());
+    assert!(refused.text().contains("was not started"), "{}", refused.text());
+    assert_eq!(query(&server, "from Events").len(), 2);
+    let put = request("events/0/0-1", false);
+    client.post(&format!("{DATABASE}/bulk_docs"), &put).unwrap().expect_status(201).unwrap();
+    let sums: Vec<i64> = query(&server, "from index 'Total'").iter().map(whole_n).collect();
+    assert_eq!(sums, [4], "writes are folded");
+}

@@ -26,8 +26,9 @@ pub enum Numbers {
     Exact,
 }
 
-/// An index: maps, an optional reduce, and options. Absent and null keys have their defaults; unknown keys are left
-/// out. On the wire it is a JSON object with PascalCase keys.
+/// An index: maps, an optional reduce, and options. Absent and null keys have their defaults. Unknown keys are left
+/// out here, so that what was stored once opens; those from outside are refused by [`crate::known_keys`]. On the wire
+/// it is a JSON object with PascalCase keys.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct IndexDefinition {
@@ -302,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_nulls_and_unknown_keys() {
+    fn takes_nulls_and_what_older_versions_stored() {
         let text = r#"{"Name":"A/B","Maps":["map('X', x => x)"],"Reduce":null,"Fields":null,"Priority":null,"Nope":[1]}"#;
         let definition: IndexDefinition = serde_json::from_str(text).unwrap();
         assert_eq!(definition.name, "A/B");

@@ -12,10 +12,12 @@ use crate::laws::LawReport;
 use crate::limits;
 use crate::losses::{Loss, read_losses};
 use crate::output::OutputCollection;
+use crate::pace::Pace;
 use crate::progress::{OutputPhase, Progress};
 use crate::signature::{Signature, canonical_definition};
+use crate::starts::Start;
 use crate::verify::Repair;
-use magpie_store::{Collection, CollectionFilter, DatabaseView, Etag};
+use magpie_store::{Collection, CollectionFilter, Database, DatabaseView, Etag, Timestamp};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -69,12 +71,14 @@ pub struct Index {
     /// Held by the worker while it commits a batch; `false` once the index has been told to stop. So nothing of a
     /// worker that is still busy with a script can reach the store after its rows were removed.
     pub(crate) may_commit: Mutex<bool>,
+    pub(crate) start: Start,
     name: RwLock<String>,
     definition: RwLock<Arc<IndexDefinition>>,
     output: Option<OutputCollection>,
     mapped: CollectionFilter,
     feed: CollectionFilter,
     progress: Mutex<Progress>,
+    pace: Mutex<Pace>,
     failure: Mutex<Option<String>>,
     reached: watch::Sender<Reached>,
     worker: Mutex<Option<JoinHandle<()>>>,
@@ -120,9 +124,11 @@ impl Index {
             control: Mutex::new(Control { paused, ..Control::default() }),
             wake: Condvar::new(),
             may_commit: Mutex::new(true),
+            start: Start::new(slot),
             name: RwLock::new(name),
             definition: RwLock::new(Arc::new(definition)),
             progress: Mutex::default(),
+            pace: Mutex::default(),
             failure: Mutex::default(),
             reached: watch::Sender::new(Reached { etag: Etag(0), outputs: None, ended: false }),
             worker: Mutex::default(),
@@ -372,6 +378,16 @@ impl Index {
         *lock(&self.progress)
     }
 
+    /// Publishes how long a committed batch took.
+    pub(crate) fn publish_pace(&self, documents: u64, began: Timestamp, ended: Timestamp) {
+        lock(&self.pace).note(documents, began, ended);
+    }
+
+    /// How long its worker will take for so many documents; `None` when it has not worked since it was started.
+    pub(crate) fn time_for(&self, documents: u64) -> Option<Duration> {
+        lock(&self.pace).time_for(documents)
+    }
+
     /// Publishes counters that are committed; `newest` is an etag that the commit's documents do not exceed.
     pub(crate) fn publish(&self, progress: Progress, newest: Etag) {
         *lock(&self.progress) = progress;
@@ -384,6 +400,13 @@ impl Index {
         let control = lock(&self.control);
         self.wake.notify_all();
         drop(control);
+    }
+
+    /// Publishes the counters of an index that has no worker.
+    pub(crate) fn publish_progress(&self, database: &Database) -> Result<(), IndexError> {
+        let view = database.view();
+        self.publish(Progress::read(view.kv(), self.slot)?, view.last_etag());
+        Ok(())
     }
 
     pub(crate) fn publish_end(&self, failure: Option<String>) {
@@ -425,6 +448,11 @@ impl Index {
     pub(crate) fn set_paused(&self, paused: bool) {
         lock(&self.control).paused = paused;
         self.wake.notify_all();
+    }
+
+    /// Whether it was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        lock(&self.control).stop
     }
 
     pub(crate) fn is_paused(&self) -> bool {

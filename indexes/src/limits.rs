@@ -52,6 +52,14 @@ pub const QUERY_CALLS_THREADS_MAX: usize = 2;
 pub const QUERY_CALLS_ABANDONED_MAX: usize = 4;
 /// How long such a thread stays without work, in milliseconds.
 pub const QUERY_CALLS_IDLE_MS_MAX: u64 = 30_000;
+/// Most batches that tell how fast an index goes.
+pub const PACE_BATCHES_MAX: usize = 16;
+/// Most changes that are counted to tell how far an index is behind; more are estimated.
+pub const BEHIND_COUNTED_MAX: usize = 1024;
+/// Starts of an index in a row that may end with the process before anything is committed; then it is left out.
+pub const FAILED_STARTS_MAX: u32 = 2;
+/// Longest wait of an index for its turn to start carefully, in milliseconds.
+pub const CAREFUL_TURN_MS_MAX: u64 = 10_000;
 /// Most documents that mapping one document may load.
 pub const LOADS_PER_DOCUMENT_MAX: usize = 1024;
 /// Most bytes of loaded documents that one batch keeps at hand.

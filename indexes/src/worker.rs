@@ -6,9 +6,10 @@
 
 use crate::error::IndexError;
 use crate::index::{Index, lock};
-use crate::indexer::Indexer;
+use crate::indexer::{Indexer, target_etag};
 use crate::limits;
 use crate::progress::{OutputPhase, Progress};
+use crate::starts::{Taken, Turn, failed_starts};
 use magpie_store::kv::Batch;
 use magpie_store::{Command, Database, DatabaseView, Etag, StoreError, Timestamp};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +30,7 @@ pub(crate) fn start(
     index: &Arc<Index>,
     database: Arc<Database>,
     clock: Clock,
+    turn: Arc<Turn>,
     caught_up: CaughtUp,
 ) -> Result<(), IndexError> {
     let owned = Arc::clone(index);
@@ -38,7 +40,7 @@ pub(crate) fn start(
         .name(format!("index {name}"))
         .stack_size(limits::SCRIPT_STACK_BYTES)
         .spawn(move || {
-            let work = || Worker::new(&owned, &database, &clock)?.run(&caught_up);
+            let work = || Worker::new(&owned, &database, &clock)?.run(&turn, &caught_up);
             let failure = match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(format!("Index {} has stopped: {error}", owned.name())),
@@ -46,6 +48,7 @@ pub(crate) fn start(
                     Some(format!("Index {} has stopped: {}", owned.name(), panic_text(panic.as_ref())))
                 }
             };
+            owned.start.take_back(&database);
             owned.publish_end(failure);
             owned.set_running(false);
         })
@@ -72,6 +75,17 @@ struct Worker<'w> {
     progress: Progress,
     /// The newest etag when the worker began: what a build must reach before its documents are written.
     start: Etag,
+    careful: Option<Careful>,
+}
+
+/// A start after one that ended with the process: one document a batch.
+struct Careful {
+    /// How many documents a batch has otherwise.
+    documents_max: usize,
+    /// How many batches of one document are to come.
+    left: usize,
+    /// The turn, until something is committed.
+    turn: Option<Taken>,
 }
 
 /// What became of a commit.
@@ -98,10 +112,10 @@ impl<'w> Worker<'w> {
         let progress = Progress::read(view.kv(), index.slot)?;
         let start = view.last_etag();
         index.publish(progress, start);
-        Ok(Self { index, database, clock, indexer, progress, start })
+        Ok(Self { index, database, clock, indexer, progress, start, careful: None })
     }
 
-    fn run(mut self, caught_up: &CaughtUp) -> Result<(), IndexError> {
+    fn run(mut self, turn: &Arc<Turn>, caught_up: &CaughtUp) -> Result<(), IndexError> {
         let mut due = Due::Now;
         while wait_for_work(self.index, self.progress.etag, due) {
             match self.mend()? {
@@ -109,6 +123,9 @@ impl<'w> Worker<'w> {
                 Some(Commit::Forbidden) => return Ok(()),
                 // A paused index is mended, but does not go on.
                 Some(_) => continue,
+            }
+            if self.index.start.is_waiting() && self.begin(turn)? == Commit::Forbidden {
+                return Ok(());
             }
             let view = self.database.view();
             let newest = view.last_etag();
@@ -118,6 +135,7 @@ impl<'w> Worker<'w> {
                 Commit::Forbidden => return Ok(()),
             }
             drop(view);
+            self.end_of_care(newest)?;
             if self.follow_results()? == Commit::Forbidden {
                 return Ok(());
             }
@@ -171,9 +189,50 @@ impl<'w> Worker<'w> {
         Ok(Some(Commit::Done))
     }
 
+    /// Counts this start on disk if there is work to do: whatever happens before the first commit will be known.
+    fn begin(&mut self, turn: &Arc<Turn>) -> Result<Commit, IndexError> {
+        let index = self.index;
+        let view = self.database.view();
+        let has_work = target_etag(&view, index.feed())? > self.progress.etag || self.has_to_follow();
+        let failed = failed_starts(view.kv(), index.slot)?;
+        drop(view);
+        if failed > 0 && has_work {
+            let turn = turn.take(|| index.is_stopping());
+            let documents_max = self.indexer.set_documents_max(1);
+            self.careful = Some(Careful { documents_max, left: documents_max, turn });
+        }
+        let may_commit = lock(&index.may_commit);
+        if !*may_commit {
+            return Ok(Commit::Forbidden);
+        }
+        if has_work {
+            index.start.raise(self.database, failed)?;
+        } else {
+            index.start.settle(self.database)?;
+        }
+        Ok(Commit::Done)
+    }
+
+    /// After a batch of a careful start: when enough documents are through, or there are no more, the start has
+    /// succeeded and the batches have their usual size again.
+    fn end_of_care(&mut self, newest: Etag) -> Result<(), IndexError> {
+        let Some(careful) = &mut self.careful else { return Ok(()) };
+        careful.left = careful.left.saturating_sub(1);
+        if careful.left == 0 || self.progress.etag >= newest {
+            self.indexer.set_documents_max(careful.documents_max);
+            self.careful = None;
+            let may_commit = lock(&self.index.may_commit);
+            if *may_commit {
+                self.index.start.settle(self.database)?;
+            }
+        }
+        Ok(())
+    }
+
     /// One indexing batch.
     fn batch(&mut self, view: &DatabaseView<'_>) -> Result<Commit, IndexError> {
-        let indexed = self.indexer.run_batch(view, self.progress, (self.clock)())?;
+        let began = (self.clock)();
+        let indexed = self.indexer.run_batch(view, self.progress, began)?;
         let mut newest = view.last_etag();
         if let Some(batch) = indexed.batch {
             match self.commit(batch, indexed.documents)? {
@@ -182,22 +241,31 @@ impl<'w> Worker<'w> {
             }
         }
         self.progress = indexed.progress;
+        self.index.publish_pace(indexed.documents_seen, began, (self.clock)());
         self.index.publish(self.progress, newest);
         Ok(Commit::Done)
     }
 
     /// Commits rows and documents; also gives the newest etag of the documents.
-    fn commit(&self, batch: Batch, documents: Vec<Command>) -> Result<(Commit, Etag), IndexError> {
+    fn commit(&mut self, mut batch: Batch, documents: Vec<Command>) -> Result<(Commit, Etag), IndexError> {
+        let is_careful = self.careful.is_some();
         let may_commit = lock(&self.index.may_commit);
         if !*may_commit {
             return Ok((Commit::Forbidden, Etag(0)));
         }
-        if documents.is_empty() {
-            self.database.commit_derived(batch)?;
-            return Ok((Commit::Done, Etag(0)));
-        }
-        match self.database.commit_derived_with(batch, documents, (self.clock)()) {
-            Ok(newest) => Ok((Commit::Done, newest)),
+        self.index.start.add_to(&mut batch, is_careful);
+        let committed = if documents.is_empty() {
+            self.database.commit_derived(batch).map(|()| Etag(0))
+        } else {
+            self.database.commit_derived_with(batch, documents, (self.clock)())
+        };
+        match committed {
+            Ok(newest) => {
+                self.index.start.committed(is_careful);
+                drop(may_commit);
+                self.careful.iter_mut().for_each(|careful| careful.turn = None);
+                Ok((Commit::Done, newest))
+            }
             Err(StoreError::Conflict { .. } | StoreError::CollectionMismatch { .. }) => {
                 Ok((Commit::Conflict, Etag(0)))
             }

@@ -3,6 +3,7 @@
 use crate::databases::Storage;
 use crate::limits::Limits;
 use magpie_indexes::LawMode;
+use magpie_indexes::definition::Numbers;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub struct Config {
     pub verify_every: Option<Duration>,
     /// What a law check does to definitions whose configuration says nothing.
     pub laws: LawMode,
+    /// What the large whole numbers of documents are in scripts of indexes whose configuration says nothing.
+    pub numbers: Numbers,
     /// Sizes and counts.
     pub limits: Limits,
 }
@@ -58,6 +61,7 @@ impl Config {
             loopback_only: listen.ip().to_canonical().is_loopback(),
             verify_every: None,
             laws: LawMode::default(),
+            numbers: Numbers::default(),
             limits: Limits::default(),
         }
     }

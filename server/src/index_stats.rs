@@ -1,8 +1,9 @@
-//! What indexes do and how far they are: statistics, status, staleness, progress, errors.
+//! What indexes do and how far they are: statistics, status, progress, errors.
 
 use crate::answer;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
+use crate::index_staleness;
 use crate::indexes::metadata;
 use crate::request::DatabaseRequest;
 use crate::state::blocking;
@@ -36,7 +37,7 @@ fn state_text(status: &IndexStatus) -> &'static str {
     }
 }
 
-fn status_text(status: &IndexStatus) -> &'static str {
+pub(crate) fn status_text(status: &IndexStatus) -> &'static str {
     match status {
         IndexStatus::Running => "Running",
         IndexStatus::Paused => "Paused",
@@ -103,7 +104,8 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
     let failed = matches!(statistics.status, IndexStatus::Failed(_));
     let definition = index.definition();
     let mut output_collections = index.output_collections().map(|written| Json::from(written.as_str()));
-    let mut body = short(index, &statistics, indexes.is_stale(view, index)?);
+    let staleness = indexes.staleness(view, index)?;
+    let mut body = short(index, &statistics, staleness.is_stale);
     let collections = collections_of(index, view)?.into_iter().map(|(name, collection)| {
         let waiting = waiting(view, collection.as_ref(), progress.etag)?;
         let lags = Object::from_iter([
@@ -146,6 +148,9 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
         body.insert(key, value);
     }
     let mut own = Object::new();
+    if staleness.is_stale {
+        own.insert("Stale", index_staleness::to_json(&index.name(), &staleness));
+    }
     if let IndexStatus::Failed(cause) = statistics.status {
         own.insert("Failure", cause);
     }
@@ -187,7 +192,7 @@ fn loss_json(loss: &Loss) -> Object {
 }
 
 /// The mapped collections by name; all documents go by `@all_docs` and have no collection.
-fn collections_of(
+pub(crate) fn collections_of(
     index: &Index,
     view: &DatabaseView<'_>,
 ) -> Result<Vec<(String, Option<Collection>)>, StoreError> {
@@ -203,19 +208,19 @@ fn collections_of(
     Ok(names.iter().map(|name| (spelt(name), Some(name.clone()))).collect())
 }
 
-fn filter_of(collection: Option<&Collection>) -> CollectionFilter {
+pub(crate) fn filter_of(collection: Option<&Collection>) -> CollectionFilter {
     collection.map_or(CollectionFilter::All, |collection| CollectionFilter::Named(vec![collection.clone()]))
 }
 
 /// What an index still has to take in of a collection.
-struct Waiting {
+pub(crate) struct Waiting {
     /// The newest etag of the collection that is taken in.
-    processed: Etag,
+    pub processed: Etag,
     documents: u64,
     tombstones: u64,
 }
 
-fn waiting(
+pub(crate) fn waiting(
     view: &DatabaseView<'_>,
     collection: Option<&Collection>,
     reached: Etag,
@@ -267,65 +272,6 @@ pub(crate) async fn status(request: DatabaseRequest) -> Result<Response, ServerE
         ("Indexes", Json::Array(indexes.collect())),
     ]);
     Ok(answer::json(StatusCode::OK, body))
-}
-
-/// `GET indexes/staleness?name=`
-pub(crate) async fn staleness(request: DatabaseRequest) -> Result<Response, ServerError> {
-    let name = request.query.required("name")?.to_owned();
-    let database = request.database;
-    let reasons = blocking(move || {
-        let index = database.indexes().get(&name).ok_or(IndexError::NotFound { name })?;
-        let view = database.documents().view();
-        let reached = index.statistics(&view)?.progress.etag;
-        let mut reasons = Vec::new();
-        for (name, collection) in collections_of(&index, &view)? {
-            reasons.extend(reason(&view, &name, collection.as_ref(), reached)?);
-        }
-        Ok(reasons)
-    })
-    .await?;
-    let body = Object::from_iter([
-        ("IsStale", Json::from(!reasons.is_empty())),
-        ("StalenessReasons", Json::Array(reasons.into_iter().map(Json::from).collect())),
-    ]);
-    Ok(answer::json(StatusCode::OK, body))
-}
-
-/// Why an index is stale as to one collection, if it is.
-fn reason(
-    view: &DatabaseView<'_>,
-    name: &str,
-    collection: Option<&Collection>,
-    reached: Etag,
-) -> Result<Option<String>, StoreError> {
-    let filter = filter_of(collection);
-    let newest = view.last_etag_of(&filter)?;
-    if newest <= reached {
-        return Ok(None);
-    }
-    let before = waiting(view, collection, reached)?.processed;
-    let last = view.documents_newest_first(&filter)?.next().transpose()?;
-    Ok(Some(match last.filter(|last| last.etag > reached) {
-        Some(last) => format!(
-            "There are still some documents to process from collection '{name}'. The last Document etag in that \
-             collection is '{}' (@id: '{}', @last-modified: '{}'), but last committed document etag for that \
-             collection is '{before}'",
-            last.etag,
-            last.id,
-            american(last.last_modified)
-        ),
-        None => format!(
-            "There are still some tombstones to process from collection '{name}'. The last tombstone etag in that \
-             collection is '{newest}', but last committed tombstone etag for that collection is '{before}'"
-        ),
-    }))
-}
-
-/// `11/22/2026 07:01:25`, as the original server writes times in this one sentence.
-fn american(time: Timestamp) -> String {
-    let text = time.to_string();
-    let part = |from: usize, to: usize| text.get(from..to).unwrap_or("");
-    format!("{}/{}/{} {}", part(5, 7), part(8, 10), part(0, 4), part(11, 19))
 }
 
 /// `GET indexes/progress`: the stale indexes and what they have before them.
@@ -403,7 +349,7 @@ pub(crate) async fn errors(request: DatabaseRequest) -> Result<Response, ServerE
     Ok(answer::json(StatusCode::OK, Object::from_iter([("Results", Json::Array(results))])))
 }
 
-fn fault_json(index: &str, fault: &Fault) -> Object {
+pub(crate) fn fault_json(index: &str, fault: &Fault) -> Object {
     let at = fault.position.map_or_else(String::new, |p| format!(" (line {}, column {})", p.line, p.column));
     let Fault { subject, message, .. } = fault;
     let (action, error) = match fault.action {

@@ -14,8 +14,8 @@ use crate::version::NODE_TAG;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
-use magpie_indexes::definition::FieldOptions;
-use magpie_indexes::{Index, IndexDefinition, Registry};
+use magpie_indexes::definition::{FieldOptions, NUMBERS, Numbers};
+use magpie_indexes::{Index, IndexDefinition, Registry, known_keys};
 use magpie_store::json::{Json, Object};
 use std::sync::Arc;
 
@@ -34,12 +34,13 @@ pub(crate) async fn dispatch(request: DatabaseRequest, body: Body) -> Result<Res
 pub(crate) async fn put(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
     let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
     let database = request.database.clone();
-    let default = request.app.config().laws;
+    let (default, numbers) = (request.app.config().laws, request.app.config().numbers);
     let puts = blocking(move || {
         let Some(Json::Array(items)) = body::parse_object(&text)?.remove("Indexes") else {
             return Err(ServerError::PropertyMissing { name: "Indexes" });
         };
-        let definitions = items.iter().map(read_definition).collect::<Result<Vec<_>, _>>()?;
+        let definitions =
+            items.iter().map(|item| read_definition(item, numbers)).collect::<Result<Vec<_>, _>>()?;
         Ok(database.indexes().put_checked(definitions, default)?)
     })
     .await?;
@@ -54,22 +55,28 @@ pub(crate) async fn put(request: DatabaseRequest, body: Body) -> Result<Response
     Ok(answer::json(StatusCode::CREATED, answer))
 }
 
-/// A definition from the wire.
+/// A definition from the wire. What the server's `numbers` are is written into definitions that do not say it, so that an
+/// index keeps its numbers when the server is started in another way.
 ///
 /// # Errors
-/// When it has no maps, or a value of another type than it must have.
-pub(crate) fn read_definition(json: &Json) -> Result<IndexDefinition, ServerError> {
+/// When it has no maps, a key that is not known, or a value of another type than it must have.
+pub(crate) fn read_definition(json: &Json, numbers: Numbers) -> Result<IndexDefinition, ServerError> {
     let has_maps = json.get("Maps").and_then(Json::as_array).is_some_and(|maps| !maps.is_empty());
     if !has_maps {
         return Err(ServerError::MapsMissing);
     }
+    known_keys::check(json)?;
     check_field_options(json)?;
-    serde_json::from_str(&json.to_string()).map_err(|error| {
+    let mut definition: IndexDefinition = serde_json::from_str(&json.to_string()).map_err(|error| {
         // The position is that of our own compact text, which the client never saw.
         let text = error.to_string();
         let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
         ServerError::DefinitionMalformed { reason }
-    })
+    })?;
+    if numbers == Numbers::Exact {
+        definition.configuration.entry(NUMBERS.to_owned()).or_insert_with(|| Some("exact".to_owned()));
+    }
+    Ok(definition)
 }
 
 /// The options of fields that have a fixed set of names.
@@ -198,9 +205,10 @@ async fn reset(request: DatabaseRequest) -> Result<Response, ServerError> {
 /// `POST indexes/has-changed` with a definition: whether putting it would change anything.
 pub(crate) async fn has_changed(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
     let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
+    let numbers = request.app.config().numbers;
     let database = request.database;
     let changed = blocking(move || {
-        let definition = read_definition(&Json::Object(body::parse_object(&text)?))?;
+        let definition = read_definition(&Json::Object(body::parse_object(&text)?), numbers)?;
         Ok(database.indexes().has_changed(&definition)?)
     })
     .await?;

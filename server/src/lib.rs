@@ -43,6 +43,7 @@ mod includes;
 mod index_admin;
 mod index_explain;
 mod index_laws;
+mod index_staleness;
 mod index_stats;
 mod index_terms;
 mod index_verify;
@@ -52,7 +53,7 @@ pub mod limits;
 mod line_splitter;
 mod multi_get;
 mod ndjson;
-mod ndjson_line;
+pub mod ndjson_line;
 mod operations;
 mod queries;
 mod query_string;
@@ -119,7 +120,7 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/indexes/has-changed"), post(indexes::has_changed))
         .route(&of_db("/indexes/stats"), get(index_stats::statistics))
         .route(&of_db("/indexes/status"), get(index_stats::status))
-        .route(&of_db("/indexes/staleness"), get(index_stats::staleness))
+        .route(&of_db("/indexes/staleness"), get(index_staleness::get))
         .route(&of_db("/indexes/progress"), get(index_stats::progress))
         .route(&of_db("/indexes/errors"), get(index_stats::errors).delete(index_admin::clear_errors))
         .route(&of_db("/multi_get"), post(multi_get::post))

@@ -8,7 +8,7 @@ use magpie_store::{Command, NewDocument};
 
 /// How lines are read; the same for a whole upload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct LineOptions {
+pub struct LineOptions {
     /// The collection of lines that name none.
     collection: Option<String>,
     /// The field with a line's collection.
@@ -18,6 +18,12 @@ pub(crate) struct LineOptions {
 }
 
 impl LineOptions {
+    /// Lines whose collection is in their metadata or in this field, and whose id is in their metadata or in `id`.
+    #[must_use]
+    pub fn with_collection_from(field: &str) -> Self {
+        Self { collection_from: Some(field.to_owned()), ..Self::default() }
+    }
+
     /// Reads `collection`, `collectionFrom` and `id`.
     ///
     /// # Errors
@@ -44,7 +50,7 @@ impl LineOptions {
 ///
 /// # Errors
 /// What is wrong with it, in one sentence.
-pub(crate) fn read_line(text: &[u8], options: &LineOptions) -> Result<Command, String> {
+pub fn read_line(text: &[u8], options: &LineOptions) -> Result<Command, String> {
     let mut document = match json::parse(text) {
         Ok(Json::Object(document)) => document,
         Ok(_) => return Err("the line is JSON, but not an object".to_owned()),

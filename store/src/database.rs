@@ -116,7 +116,7 @@ impl Database {
     }
 
     /// Commits rows of indexes, in order behind all earlier commits but without waiting for the disk: a crash may
-    /// lose them (and later commits), never an earlier one. Rows of other spaces must not be in it.
+    /// lose them (and later commits), never an earlier one. No rows of this crate must be in it.
     ///
     /// # Errors
     /// [`StoreError::WritesStopped`] when this commit or an earlier one failed.

@@ -36,6 +36,8 @@ pub struct IndexedBatch {
     pub progress: Progress,
     /// The tree work of the batch.
     pub work: TreeWork,
+    /// How many documents it took in.
+    pub documents_seen: u64,
 }
 
 /// Runs the batches of one index build, one after the other.
@@ -125,6 +127,11 @@ impl Indexer {
         self
     }
 
+    /// [`Self::with_documents_max`] between two batches; gives what it was.
+    pub(crate) fn set_documents_max(&mut self, documents_max: usize) -> usize {
+        std::mem::replace(&mut self.documents_max, documents_max.max(1))
+    }
+
     /// Writes the results as documents of a collection, too.
     #[must_use]
     pub(crate) fn with_output(mut self, output: Option<OutputCollection>) -> Self {
@@ -180,6 +187,7 @@ impl Indexer {
                 documents: Vec::new(),
                 progress,
                 work: TreeWork::default(),
+                documents_seen: 0,
             }));
         }
         for change in &changes {
@@ -204,13 +212,13 @@ impl Indexer {
     /// Adds to the rows of a batch what depends on all of them.
     fn finish(&self, gathered: Gathered<'_>, work: TreeWork) -> Result<IndexedBatch, IndexError> {
         let writes = self.writes_documents(&gathered.progress);
-        let Gathered { view, mut batch, mut documents, progress, losses, references, .. } = gathered;
+        let Gathered { view, mut batch, mut documents, progress, losses, references, seen, .. } = gathered;
         losses.finish(view.kv(), self.slot, &mut batch)?;
         if let Some(output) = &self.output {
             documents.extend(output.finish(view, writes, references, &mut batch)?);
         }
         progress.write(self.slot, &mut batch);
-        Ok(IndexedBatch { batch: Some(batch), documents, progress, work })
+        Ok(IndexedBatch { batch: Some(batch), documents, progress, work, documents_seen: seen.len() as u64 })
     }
 
     /// Takes one change of the feed in: the document itself if it is mapped, its users if it is loaded. Gives `false`

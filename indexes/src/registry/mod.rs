@@ -8,9 +8,11 @@ mod chains;
 mod laws;
 mod put;
 mod records;
+mod staleness;
 mod verify;
 
 pub use laws::CheckedPut;
+pub use staleness::{Behind, Staleness};
 pub use verify::Verified;
 
 use crate::definition::{IndexDefinition, LockMode, Priority, REPLACEMENT_PREFIX};
@@ -19,8 +21,10 @@ use crate::function::SharedSource;
 use crate::index::{Index, lock};
 use crate::keys::{Slot, meta};
 use crate::laws::LawChecks;
+use crate::limits;
 use crate::output::cleanup;
 use crate::progress::Progress;
+use crate::starts::{self, Turn};
 use crate::worker::{self, Clock};
 use dashmap::DashMap;
 use magpie_store::kv::{Batch, Space};
@@ -49,6 +53,8 @@ pub struct Registry {
     /// Held by whoever changes definitions.
     changes: Mutex<()>,
     laws: LawChecks,
+    /// Whose turn it is among the indexes that start carefully.
+    turn: Arc<Turn>,
     /// Set when the database closes.
     stopped: AtomicBool,
     this: Weak<Self>,
@@ -72,6 +78,7 @@ impl Registry {
             indexes: DashMap::new(),
             changes: Mutex::new(()),
             laws: LawChecks::default(),
+            turn: Arc::default(),
             stopped: AtomicBool::new(false),
             this: this.clone(),
         });
@@ -104,8 +111,7 @@ impl Registry {
         let mut next_slot = None;
         for build in std::iter::once(&mut record.live).chain(record.replacement.as_mut()) {
             if !build.is_current {
-                let (from, to) = build.slot.range();
-                batch.delete_range(Space::Index, from, to);
+                remove_rows(build.slot, &mut batch);
                 build.slot = self.take_slot(&mut batch, &mut next_slot)?;
                 build.is_current = true;
             }
@@ -117,13 +123,39 @@ impl Registry {
         Ok(record)
     }
 
-    /// Makes the live build of a stored definition and starts its worker.
-    fn start(&self, name: String, build: Build) -> Result<Arc<Index>, IndexError> {
+    /// Makes the live build of a stored definition and starts its worker, unless that has ended the process too often.
+    fn start(&self, name: String, build: Build) -> Result<(), IndexError> {
         let source = self.source_or_broken(&build.definition);
         let index = Arc::new(Index::new(name.clone(), build.definition, source, build.slot)?);
         self.indexes.insert(name.to_lowercase(), Arc::clone(&index));
-        self.launch(&index)?;
-        Ok(index)
+        match self.cause_to_leave_out(&index)? {
+            None => self.launch(&index)?,
+            Some(cause) => {
+                index.start.abandon();
+                index.publish_progress(&self.database)?;
+                index.publish_end(Some(cause));
+            }
+        }
+        Ok(())
+    }
+
+    /// Why an index must not be started, if it must not, and how to go on.
+    fn cause_to_leave_out(&self, index: &Index) -> Result<Option<String>, IndexError> {
+        let view = self.database.view();
+        let failed = starts::failed_starts(view.kv(), index.slot)?;
+        if failed < limits::FAILED_STARTS_MAX {
+            return Ok(None);
+        }
+        let reached = Progress::read(view.kv(), index.slot)?.etag;
+        let next = view.changes_after(index.feed(), reached, 1)?;
+        let place = next.first().map_or_else(String::new, |next| format!(", at document '{}'", next.id));
+        let name = index.name();
+        Ok(Some(format!(
+            "Index {name} was not started: the last {failed} times the server ended while the index worked on its \
+             first documents{place} (the limit failed_starts_max is {}). Its rows are kept as they are. To go on, \
+             reset the index or change its definition, or mend or delete the document and reset it",
+            limits::FAILED_STARTS_MAX
+        )))
     }
 
     /// Starts the worker of an index that is in the list already: from its first batch on it must miss no news.
@@ -131,7 +163,8 @@ impl Registry {
         let this = self.this.clone();
         let caught_up =
             Box::new(move |index: &Index| this.upgrade().is_some_and(|registry| registry.promote(index)));
-        worker::start(index, Arc::clone(&self.database), Arc::clone(&self.clock), caught_up)
+        let (database, clock) = (Arc::clone(&self.database), Arc::clone(&self.clock));
+        worker::start(index, database, clock, Arc::clone(&self.turn), caught_up)
     }
 
     /// The live index of this name; `ReplacementOf/NAME` finds a build in progress. Case-insensitive.
@@ -191,8 +224,8 @@ impl Registry {
     fn end_builds(&self, ended: &[Arc<Index>], mut batch: Batch) -> Result<(), IndexError> {
         for index in ended {
             index.stop();
-            let (from, to) = index.slot.range();
-            batch.delete_range(Space::Index, from, to);
+            index.start.abandon();
+            remove_rows(index.slot, &mut batch);
         }
         self.database.commit_definition(batch)?;
         for index in ended {
@@ -248,8 +281,8 @@ impl Registry {
         }
         record.write(&mut batch);
         old.stop();
-        let (from, to) = old.slot.range();
-        batch.delete_range(Space::Index, from, to);
+        old.start.abandon();
+        remove_rows(old.slot, &mut batch);
         self.database.commit_definition(batch)?;
         let index = Arc::new(Index::new(old.name(), definition, Arc::clone(&old.source), slot)?);
         index.set_paused(was_paused);
@@ -294,8 +327,8 @@ impl Registry {
         let old = self.get(&name);
         if let Some(old) = &old {
             old.stop();
-            let (from, to) = old.slot.range();
-            batch.delete_range(Space::Index, from, to);
+            old.start.abandon();
+            remove_rows(old.slot, &mut batch);
             let kept: Vec<_> = new.output_collections().collect();
             cleanup::retire(old.output_collections().filter(|old| !kept.contains(old)), &mut batch);
         }
@@ -428,9 +461,20 @@ impl Registry {
         let guard = lock(&self.changes);
         let all = self.all();
         all.iter().for_each(|index| index.close());
-        all.iter().for_each(|index| index.stop());
+        for index in &all {
+            index.stop();
+            // Whoever is told to stop does not die of it, also when its script does not come back.
+            index.start.take_back(&self.database);
+        }
         drop(guard);
     }
+}
+
+/// Removes what a build has on disk.
+fn remove_rows(slot: Slot, batch: &mut Batch) {
+    let (from, to) = slot.range();
+    batch.delete_range(Space::Index, from, to);
+    starts::forget(slot, batch);
 }
 
 impl Drop for Registry {

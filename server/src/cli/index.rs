@@ -1,6 +1,7 @@
-//! `magpie index put`: sends index definitions to a running server.
+//! `magpie index`: sends index definitions to a running server, and asks it why an index is stale
 
-use super::client::Target;
+use super::client::{Target, escaped};
+use super::index_test::Test;
 use super::load::{definition, read_text};
 use clap::{Args, Subcommand};
 use magpie_store::json::{self, Json, Object};
@@ -12,6 +13,20 @@ use ureq::SendBody;
 pub enum Index {
     /// Put index definitions: all of them or, on an error, none.
     Put(Put),
+    /// Run folders with an index and its fixtures, without a server, and compare the results.
+    Test(Test),
+    /// Say in a sentence why an index is stale, and when it will have caught up.
+    Why(Why),
+}
+
+/// The options of `index why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The index.
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    target: Target,
 }
 
 /// The options of `index put`.
@@ -32,11 +47,33 @@ impl Index {
     /// Does what the verb says.
     ///
     /// # Errors
-    /// When a file cannot be read or the server refuses a definition.
+    /// When a file cannot be read, the server refuses what is asked, or a test does not give what it is expected to.
     pub fn run(self) -> Result<(), String> {
         match self {
             Self::Put(put) => put.run(),
+            Self::Test(test) => test.run(),
+            Self::Why(why) => why.run(),
         }
+    }
+}
+
+impl Why {
+    fn run(self) -> Result<(), String> {
+        let path = format!("indexes/staleness?name={}", escaped(&self.name));
+        let answer = self.target.send("GET", &path, &[], SendBody::none())?;
+        if self.target.json {
+            println!("{answer}");
+            return Ok(());
+        }
+        let own = answer
+            .get("Magpie")
+            .ok_or("the server does not say why; is it a Magpie server of this version?")?;
+        let text = |json: &Json, key: &str| json.get(key).and_then(Json::as_str).map(str::to_owned);
+        println!("{}", text(own, "Why").unwrap_or_default());
+        if let Some(error) = own.get("LastError").and_then(|error| text(error, "Error")) {
+            println!("Its last error: {error}");
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod client;
 mod explain;
 mod index;
+mod index_test;
 mod load;
 mod query;
 pub mod serve;

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use magpie_indexes::LawMode;
+use magpie_indexes::definition::Numbers;
 use magpie_server::databases::Storage;
 use magpie_server::{Config, Server, UnsecuredAccess};
 use std::net::SocketAddr;
@@ -36,6 +37,10 @@ pub struct Serve {
     /// unless its configuration Magpie.Laws says otherwise.
     #[arg(long, value_enum, default_value = "warn", value_name = "MODE")]
     laws: Laws,
+    /// What whole numbers of documents beyond 2^53 are in the scripts of new indexes, unless their configuration
+    /// Magpie.Numbers says otherwise.
+    #[arg(long, value_enum, default_value = "double", value_name = "NUMBERS")]
+    numbers: DocumentNumbers,
     /// Largest body of a request that is not streamed, in MiB.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..))]
     limit_request_mib: u16,
@@ -66,6 +71,15 @@ enum Laws {
     Warn,
     /// Nothing is checked.
     Off,
+}
+
+/// The numbers of `--numbers`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DocumentNumbers {
+    /// The nearest double, as in RavenDB.
+    Double,
+    /// A BigInt.
+    Exact,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -107,6 +121,10 @@ impl Serve {
             Laws::Strict => LawMode::Strict,
             Laws::Warn => LawMode::Warn,
             Laws::Off => LawMode::Off,
+        };
+        config.numbers = match self.numbers {
+            DocumentNumbers::Double => Numbers::Double,
+            DocumentNumbers::Exact => Numbers::Exact,
         };
         config.unsecured_access = match self.unsecured_access {
             None => UnsecuredAccess::Local,

@@ -13,8 +13,12 @@ mod explain;
 #[cfg(test)]
 mod ids;
 #[cfg(test)]
+mod numbers;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod reduce_by;
+#[cfg(test)]
+mod staleness;
 #[cfg(test)]
 mod uploads;
