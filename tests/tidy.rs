@@ -200,8 +200,18 @@ fn every_sample_is_whole_and_listed() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "src" {
-            for file in ["index.js", "index.rs", "events.ndjson", "queries.json", "README.md"] {
+            for file in ["events.ndjson", "queries.json", "README.md"] {
                 assert!(path.join(file).is_file(), "samples/{name}/{file} is missing");
+            }
+            let inner = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+            let mut indexes: Vec<PathBuf> = inner.filter(|path| path.is_dir()).collect();
+            if indexes.is_empty() {
+                indexes.push(path);
+            }
+            for index in indexes {
+                for file in ["index.js", "index.rs"] {
+                    assert!(index.join(file).is_file(), "{}/{file} is missing", index.display());
+                }
             }
             folders.insert(name);
         }

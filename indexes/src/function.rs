@@ -4,6 +4,7 @@
 //! called again for the same input at any time and must then give the same output. What a map reads besides its
 //! document comes through [`Loads`], which remembers it.
 
+use crate::definition::IndexDefinition;
 use magpie_store::json::Json;
 use magpie_store::{Collection, Document};
 use std::sync::Arc;
@@ -144,6 +145,13 @@ pub trait FunctionSource: Send + Sync {
     /// The canonical text of everything that decides the functions' output: equal text, equal output. It is hashed
     /// into the index's signature. Formatting and comments do not count as far as that can be told safely.
     fn canonical_text(&self) -> &str;
+
+    /// What the definition of a native index ([`crate::NativeIndex`]) says besides its functions, such as the collection
+    /// that its results become documents of. Name, maps and reduce are filled in by the registry; the definition of a
+    /// script says all this itself, and nobody asks its source.
+    fn options(&self) -> IndexDefinition {
+        IndexDefinition::default()
+    }
 
     /// Compiles the functions for the calling thread, whose stack must have [`crate::limits::SCRIPT_STACK_BYTES`].
     ///

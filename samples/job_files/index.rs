@@ -1,7 +1,7 @@
 //! The files linked to each job now, whatever the order of the events: the Rust twin of `index.js`.
 
 use crate::native::{NativeSource, ScriptOrder, object, objects, refuse, text, utc};
-use magpie_indexes::function::{Emitted, FunctionError, SharedSource};
+use magpie_indexes::function::{Emitted, FunctionError, Loads, SharedSource};
 use magpie_store::Document;
 use magpie_store::json::{Json, Object};
 use std::collections::BTreeMap;
@@ -9,13 +9,18 @@ use std::collections::BTreeMap;
 /// The index, ready to be registered.
 #[must_use]
 pub fn source() -> SharedSource {
-    NativeSource::shared(
-        "magpie-samples/job_files/1",
-        &["FileLinked", "FileUnlinked", "AllFilesUnlinked"],
-        "job",
-        &["job", "files", "count", "cleared", "latest"],
-        (map, reduce),
-    )
+    NativeSource {
+        revision: "magpie-samples/job_files/1",
+        collections: &["FileLinked", "FileUnlinked", "AllFilesUnlinked"],
+        loads: &[],
+        group_by: &["job"],
+        fields: &["job", "files", "count", "cleared", "latest"],
+        map,
+        reduce,
+        finalize: None,
+        options: "{}",
+    }
+    .shared()
 }
 
 /// When an event happened. The later one is the greater one; within one instant, the one with the greater id.
@@ -37,7 +42,7 @@ impl<'a> Moment<'a> {
     }
 }
 
-fn map(document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+fn map(document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
     let event = document.body_json();
     let job = text(&event, "job")?;
     let collection = document.collection.key();

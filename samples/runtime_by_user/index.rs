@@ -4,7 +4,7 @@ use crate::native::{
     NativeSource, ScriptOrder, day_text, object, objects, product, refuse, sum, text, utc, whole,
     whole_or_null,
 };
-use magpie_indexes::function::{Emitted, FunctionError, SharedSource};
+use magpie_indexes::function::{Emitted, FunctionError, Loads, SharedSource};
 use magpie_store::Document;
 use magpie_store::json::{Json, Object};
 use std::collections::BTreeMap;
@@ -14,13 +14,18 @@ const DAY_SECONDS: i64 = 86_400;
 /// The index, ready to be registered.
 #[must_use]
 pub fn source() -> SharedSource {
-    NativeSource::shared(
-        "magpie-samples/runtime_by_user/1",
-        &["JobStarted", "JobCompleted"],
-        "user",
-        &["user", "jobs", "seconds", "processorSeconds", "days", "open"],
-        (map, reduce),
-    )
+    NativeSource {
+        revision: "magpie-samples/runtime_by_user/1",
+        collections: &["JobStarted", "JobCompleted"],
+        loads: &[],
+        group_by: &["user"],
+        fields: &["user", "jobs", "seconds", "processorSeconds", "days", "open"],
+        map,
+        reduce,
+        finalize: None,
+        options: "{}",
+    }
+    .shared()
 }
 
 /// What is known of a job: half of it until both its events have met.
@@ -68,7 +73,7 @@ impl Usage {
     }
 }
 
-fn map(document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+fn map(document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
     let event = document.body_json();
     let user = text(&event, "user")?;
     let job = text(&event, "job")?;

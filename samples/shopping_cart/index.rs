@@ -3,7 +3,7 @@
 use crate::native::{
     NativeSource, ScriptOrder, object, objects, product, refuse, sum, text, whole, whole_or_null,
 };
-use magpie_indexes::function::{Emitted, FunctionError, SharedSource};
+use magpie_indexes::function::{Emitted, FunctionError, Loads, SharedSource};
 use magpie_store::Document;
 use magpie_store::json::{Json, Object};
 use std::collections::BTreeMap;
@@ -11,13 +11,18 @@ use std::collections::BTreeMap;
 /// The index, ready to be registered.
 #[must_use]
 pub fn source() -> SharedSource {
-    NativeSource::shared(
-        "magpie-samples/shopping_cart/1",
-        &["AddItemToCart", "RemoveItemFromCart", "PayForCart"],
-        "cart",
-        &["cart", "lines", "due", "paid", "payments", "tally"],
-        (map, reduce),
-    )
+    NativeSource {
+        revision: "magpie-samples/shopping_cart/1",
+        collections: &["AddItemToCart", "RemoveItemFromCart", "PayForCart"],
+        loads: &[],
+        group_by: &["cart"],
+        fields: &["cart", "lines", "due", "paid", "payments", "tally"],
+        map,
+        reduce,
+        finalize: None,
+        options: "{}",
+    }
+    .shared()
 }
 
 /// What the events say of one product so far, also when the cart does not show it.
@@ -43,7 +48,7 @@ impl Tally {
     }
 }
 
-fn map(document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+fn map(document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
     let event = document.body_json();
     let cart = text(&event, "cart")?;
     let empty = || Json::Array(Vec::new());

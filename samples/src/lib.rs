@@ -1,8 +1,9 @@
-//! Magpie's samples: one folder per use case, each with the same index in JavaScript and in Rust.
+//! Magpie's samples: one folder per use case, each with the same indexes in JavaScript and in Rust.
 //!
-//! A folder holds `index.js` (maps and reduce), `index.rs` (the same index as Rust code, same output byte for byte),
-//! `events.ndjson` (a small story with its edge cases), `queries.json` (queries with their expected answers) and a
-//! `README.md`. To make an index of your own in Rust, read [`native`] and one `index.rs`.
+//! A folder holds `events.ndjson` (a small story with its edge cases), `queries.json` (queries with their expected
+//! answers), a `README.md`, and either one index or a folder for each of its indexes: `index.js` (maps and reduce),
+//! `index.rs` (the same index as Rust code, same output byte for byte) and, where there is more to say, `index.json`
+//! (further fields of the definition). To make an index of your own in Rust, read [`native`] and one `index.rs`.
 
 #[path = "../job_files/index.rs"]
 pub mod job_files;
@@ -11,45 +12,123 @@ pub mod native;
 pub mod runtime_by_user;
 #[path = "../shopping_cart/index.rs"]
 pub mod shopping_cart;
+#[path = "../storage_gb_hours/index.rs"]
+pub mod storage_gb_hours;
 
-use magpie_indexes::IndexDefinition;
 use magpie_indexes::function::SharedSource;
+use magpie_indexes::{IndexDefinition, NativeIndex};
 
 /// One use case with all its files.
 #[derive(Clone, Copy)]
 pub struct Sample {
-    /// The index's name.
-    pub name: &'static str,
     /// The folder's name.
     pub folder: &'static str,
-    /// `index.js`.
-    pub script: &'static str,
+    /// Its indexes, each behind those whose documents it maps.
+    pub indexes: &'static [SampleIndex],
     /// `events.ndjson`: one event a line; `id` is the document id, `type` its collection.
     pub events: &'static str,
     /// `queries.json`: an array of `{query, parameters, results}`, results without `@metadata`.
     pub queries: &'static str,
+}
+
+/// One index of a sample.
+#[derive(Clone, Copy)]
+pub struct SampleIndex {
+    /// Its name.
+    pub name: &'static str,
+    /// `index.js`.
+    pub script: &'static str,
+    /// `index.json`: further fields of the definition; `{}` where there is no such file.
+    pub options: &'static str,
     /// The same index as Rust code.
     pub native: fn() -> SharedSource,
 }
 
+impl SampleIndex {
+    /// The index in JavaScript.
+    ///
+    /// # Errors
+    /// When `index.json` does not hold fields of a definition.
+    pub fn definition(&self) -> Result<IndexDefinition, serde_json::Error> {
+        let functions = definition(self.name, self.script);
+        let options: IndexDefinition = serde_json::from_str(self.options)?;
+        Ok(IndexDefinition {
+            name: functions.name,
+            maps: functions.maps,
+            reduce: functions.reduce,
+            ..options
+        })
+    }
+
+    /// The index in Rust, under the same name.
+    #[must_use]
+    pub fn native_index(&self) -> NativeIndex {
+        NativeIndex { name: self.name.to_owned(), source: (self.native)() }
+    }
+}
+
+/// A sample with one index, whose files lie next to the others.
 macro_rules! sample {
     ($name:literal, $folder:literal, $native:path) => {
         Sample {
-            name: $name,
             folder: $folder,
-            script: include_str!(concat!("../", $folder, "/index.js")),
+            indexes: &[SampleIndex {
+                name: $name,
+                script: include_str!(concat!("../", $folder, "/index.js")),
+                options: "{}",
+                native: $native,
+            }],
             events: include_str!(concat!("../", $folder, "/events.ndjson")),
             queries: include_str!(concat!("../", $folder, "/queries.json")),
+        }
+    };
+}
+
+/// An index of a sample that has a folder for each.
+macro_rules! index {
+    ($name:literal, $folder:literal, $options:expr, $native:path) => {
+        SampleIndex {
+            name: $name,
+            script: include_str!(concat!("../", $folder, "/index.js")),
+            options: $options,
             native: $native,
         }
     };
 }
 
+/// Files over time, who shares them, and what that comes to.
+const STORAGE_GB_HOURS: Sample = Sample {
+    folder: "storage_gb_hours",
+    indexes: &[
+        index!(
+            "FileTimelines",
+            "storage_gb_hours/file_timelines",
+            include_str!("../storage_gb_hours/file_timelines/index.json"),
+            storage_gb_hours::file_timelines::source
+        ),
+        index!(
+            "FileShares",
+            "storage_gb_hours/file_shares",
+            include_str!("../storage_gb_hours/file_shares/index.json"),
+            storage_gb_hours::file_shares::source
+        ),
+        index!(
+            "StorageUsage",
+            "storage_gb_hours/storage_usage",
+            "{}",
+            storage_gb_hours::storage_usage::source
+        ),
+    ],
+    events: include_str!("../storage_gb_hours/events.ndjson"),
+    queries: include_str!("../storage_gb_hours/queries.json"),
+};
+
 /// Every sample, in the order of the README.
-pub const SAMPLES: [Sample; 3] = [
+pub const SAMPLES: [Sample; 4] = [
     sample!("ShoppingCart", "shopping_cart", shopping_cart::source),
     sample!("JobFiles", "job_files", job_files::source),
     sample!("RuntimeByUser", "runtime_by_user", runtime_by_user::source),
+    STORAGE_GB_HOURS,
 ];
 
 /// The definition of a script like `index.js`: from the line that starts with `groupBy(` on it is the reduce, all

@@ -3,75 +3,112 @@
 //!
 //! Strings are ordered as scripts order them ([`ScriptOrder`]), so that both twins of a sample sort alike.
 
+use magpie_indexes::IndexDefinition;
 use magpie_indexes::function::{
-    Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, Loads,
-    MappedCollections, SharedSource,
+    Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction,
+    LoadedCollections, Loads, MappedCollections, SharedSource,
 };
-use magpie_store::json::{Json, Object};
+use magpie_store::json::{BigInt, Json, Object};
 use magpie_store::{Collection, Document};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// Maps one document to its outputs.
-pub type Map = fn(&Document) -> Result<Vec<Emitted>, FunctionError>;
+pub type Map = fn(&Document, &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError>;
 /// Folds the values of one key.
 pub type Reduce = fn(key: &[Json], values: &[Json]) -> Result<Json, FunctionError>;
+/// Turns the folded value of a key into its result.
+pub type Finalize = fn(reduced: &Json) -> Result<Json, FunctionError>;
 
-/// A map-reduce index made of two plain functions.
+/// A map-reduce index as plain functions and names.
 pub struct NativeSource {
-    shape: FunctionShape,
-    revision: &'static str,
-    map: Map,
-    reduce: Reduce,
+    /// Names the functions' behaviour: change it with them, and stored results are built anew.
+    pub revision: &'static str,
+    /// The mapped collections.
+    pub collections: &'static [&'static str],
+    /// The collections whose documents the map loads.
+    pub loads: &'static [&'static str],
+    /// The key fields, in the order of [`Emitted::key`].
+    pub group_by: &'static [&'static str],
+    /// All fields of map and reduce outputs, in their order.
+    pub fields: &'static [&'static str],
+    /// The map.
+    pub map: Map,
+    /// The reduce.
+    pub reduce: Reduce,
+    /// The finalize and the fields that it gives, if there is one.
+    pub finalize: Option<(Finalize, &'static [&'static str])>,
+    /// `index.json`, or `{}`: what the definition says besides its functions.
+    pub options: &'static str,
 }
 
 impl NativeSource {
-    /// `revision` names the functions' behaviour: change it with them, and stored results are built anew.
-    /// `collections` are the mapped ones, `group_by` the key fields, `fields` all output fields in their order.
+    /// The index, ready to be registered.
     #[must_use]
-    pub fn shared(
-        revision: &'static str,
-        collections: &[&str],
-        group_by: &str,
-        fields: &[&str],
-        (map, reduce): (Map, Reduce),
-    ) -> SharedSource {
-        let collections = collections.iter().filter_map(|name| Collection::new(name).ok()).collect();
-        let shape = FunctionShape::new(
-            MappedCollections::Named(collections),
-            Some(vec![group_by.to_owned()]),
-            fields.iter().map(|&field| field.to_owned()).collect(),
+    pub fn shared(self) -> SharedSource {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let mut shape = FunctionShape::new(
+            MappedCollections::Named(collections(self.collections)),
+            Some(owned(self.group_by)),
+            owned(self.fields),
         );
-        Arc::new(Self { shape, revision, map, reduce })
+        if !self.loads.is_empty() {
+            shape.loads = LoadedCollections::Named(collections(self.loads));
+        }
+        if let Some((_, fields)) = self.finalize {
+            shape.finalizes = true;
+            shape.finalized_fields = owned(fields);
+        }
+        Arc::new(Registered { shape, source: self })
     }
 }
 
-impl FunctionSource for NativeSource {
+fn collections(names: &[&str]) -> Vec<Collection> {
+    names.iter().filter_map(|name| Collection::new(name).ok()).collect()
+}
+
+struct Registered {
+    shape: FunctionShape,
+    source: NativeSource,
+}
+
+impl FunctionSource for Registered {
     fn shape(&self) -> &FunctionShape {
         &self.shape
     }
 
     fn canonical_text(&self) -> &str {
-        self.revision
+        self.source.revision
+    }
+
+    fn options(&self) -> IndexDefinition {
+        // The text is part of the program, and a test reads it.
+        serde_json::from_str(self.source.options).unwrap_or_default()
     }
 
     fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError> {
-        Ok(Box::new(NativeFunction { map: self.map, reduce: self.reduce }))
+        let NativeSource { map, reduce, finalize, .. } = self.source;
+        Ok(Box::new(NativeFunction { map, reduce, finalize: finalize.map(|(finalize, _)| finalize) }))
     }
 }
 
 struct NativeFunction {
     map: Map,
     reduce: Reduce,
+    finalize: Option<Finalize>,
 }
 
 impl IndexFunction for NativeFunction {
-    fn map(&mut self, document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
-        (self.map)(document)
+    fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
+        (self.map)(document, loads)
     }
 
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
         (self.reduce)(key, values)
+    }
+
+    fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {
+        self.finalize.map_or_else(|| Ok(reduced.clone()), |finalize| finalize(reduced)).map(Some)
     }
 }
 
@@ -112,6 +149,15 @@ pub fn whole_or_null(object: &Object, name: &str) -> Result<Option<i64>, Functio
         None | Some(Json::Null) => Ok(None),
         Some(_) => whole(object, name).map(Some),
     }
+}
+
+/// The BigInt in field `name` of a value that this index made itself.
+///
+/// # Errors
+/// When it is missing or something else.
+pub fn big_int<'a>(value: &'a Json, name: &str) -> Result<&'a BigInt, FunctionError> {
+    let number = value.get(name).and_then(Json::as_big_int);
+    number.ok_or_else(|| refuse(format!("{name} must be a BigInt")))
 }
 
 /// The sum of `a` and `b`.
@@ -157,6 +203,17 @@ pub fn utc(object: &Object) -> Result<(&str, i64), FunctionError> {
     let at = text(object, "at")?;
     let seconds = utc_seconds(at).ok_or_else(|| refuse(format!("at must be a UTC time, but is '{at}'")))?;
     Ok((at, seconds))
+}
+
+/// As [`utc`], in milliseconds since 1970; what is finer is cut off.
+///
+/// # Errors
+/// As [`utc`].
+pub fn utc_milliseconds(object: &Object) -> Result<i64, FunctionError> {
+    let (at, seconds) = utc(object)?;
+    let fraction = at.get(20..).unwrap_or("").trim_end_matches('Z');
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(3);
+    Ok(digits.fold(0, |number, digit| number * 10 + i64::from(digit - b'0')) + seconds * 1000)
 }
 
 fn utc_seconds(at: &str) -> Option<i64> {
@@ -218,7 +275,8 @@ impl PartialOrd for ScriptOrder<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ScriptOrder, day_text, utc_seconds};
+    use super::{ScriptOrder, day_text, object, utc_milliseconds, utc_seconds};
+    use magpie_store::json::Json;
 
     #[test]
     fn times_that_exist_are_read_and_others_refused() {
@@ -240,6 +298,19 @@ mod tests {
             "2024-02-28T23:59:5éZ",
         ] {
             assert_eq!(utc_seconds(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn fractions_count_to_the_millisecond() {
+        for (at, expected) in [
+            ("1970-01-01T00:00:01Z", 1000),
+            ("1970-01-01T00:00:01.5Z", 1500),
+            ("1970-01-01T00:00:01.0019Z", 1001),
+            ("1969-12-31T23:59:59.999Z", -1),
+        ] {
+            let Json::Object(event) = object([("at", at.into())]) else { panic!("an object") };
+            assert_eq!(utc_milliseconds(&event), Ok(expected), "{at}");
         }
     }
 

@@ -37,7 +37,7 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     }
     print_rate("durable load, requests of 1,000, in process", events, start.elapsed());
     let sample = magpie_samples::SAMPLES.iter().find(|sample| sample.folder == "runtime_by_user");
-    let script = sample.ok_or("no such sample")?.script;
+    let script = sample.and_then(|sample| sample.indexes.first()).ok_or("no such sample")?.script;
     let native = NativeIndex { name: "Native".to_owned(), source: runtime_by_user::source() };
     for (what, name) in [("index in Rust", "Native"), ("index in JavaScript (boa)", "Script")] {
         let start = Instant::now();

@@ -47,13 +47,13 @@ impl NativeIndex {
     #[must_use]
     pub fn definition(&self) -> IndexDefinition {
         let native = "native Rust";
-        IndexDefinition {
-            name: self.name.clone(),
-            maps: vec![native.to_owned()],
-            reduce: self.source.shape().group_by.is_some().then(|| native.to_owned()),
-            configuration: std::iter::once((NATIVE.to_owned(), Some("true".to_owned()))).collect(),
-            ..IndexDefinition::default()
-        }
+        let mut definition = self.source.options();
+        definition.name.clone_from(&self.name);
+        definition.maps = vec![native.to_owned()];
+        definition.reduce = self.source.shape().group_by.is_some().then(|| native.to_owned());
+        definition.finalize = None;
+        definition.configuration.insert(NATIVE.to_owned(), Some("true".to_owned()));
+        definition
     }
 }
 
