@@ -1,9 +1,10 @@
 //! The files linked to each job now, whatever the order of the events: the Rust twin of `index.js`.
 
-use crate::native::{NativeSource, ScriptOrder, object, objects, refuse, text, utc};
+use crate::moment::Moment;
+use crate::native::{NativeSource, ScriptOrder, object, objects, refuse, text};
 use magpie_indexes::function::{Emitted, FunctionError, Loads, SharedSource};
 use magpie_store::Document;
-use magpie_store::json::{Json, Object};
+use magpie_store::json::Json;
 use std::collections::BTreeMap;
 
 /// The index, ready to be registered.
@@ -23,31 +24,11 @@ pub fn source() -> SharedSource {
     .shared()
 }
 
-/// When an event happened. The later one is the greater one; within one instant, the one with the greater id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment<'a> {
-    /// The time without its `Z`, so that a fraction of a second sorts after the whole second.
-    instant: &'a str,
-    event: ScriptOrder<'a>,
-}
-
-impl<'a> Moment<'a> {
-    fn read(object: &'a Object) -> Result<Self, FunctionError> {
-        let (at, _) = utc(object)?;
-        Ok(Self { instant: at.trim_end_matches('Z'), event: ScriptOrder(text(object, "event")?) })
-    }
-
-    fn at(self) -> Json {
-        format!("{}Z", self.instant).into()
-    }
-}
-
 fn map(document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
     let event = document.body_json();
     let job = text(&event, "job")?;
     let collection = document.collection.key();
-    let (at, _) = utc(&event)?;
-    let moment = Moment { instant: at.trim_end_matches('Z'), event: ScriptOrder(document.id.as_str()) };
+    let moment = Moment::of(document, &event)?;
     let (cleared, latest) = if collection == "allfilesunlinked" {
         (cleared_json(Some(moment)), Vec::new())
     } else {
@@ -85,16 +66,11 @@ fn reduce(key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
 }
 
 fn cleared_json(cleared: Option<Moment<'_>>) -> Json {
-    cleared.map_or(Json::Null, |moment| object([("at", moment.at()), ("event", moment.event.0.into())]))
+    cleared.map_or(Json::Null, |moment| object([("at", moment.at()), ("event", moment.event())]))
 }
 
 fn latest_json(file: &str, linked: bool, moment: Moment<'_>) -> Json {
-    object([
-        ("file", file.into()),
-        ("linked", linked.into()),
-        ("at", moment.at()),
-        ("event", moment.event.0.into()),
-    ])
+    object([("file", file.into()), ("linked", linked.into()), ("at", moment.at()), ("event", moment.event())])
 }
 
 fn job_json(job: &Json, files: Vec<Json>, cleared: Json, latest: Vec<Json>) -> Json {

@@ -5,8 +5,13 @@
 //! `index.rs` (the same index as Rust code, same output byte for byte) and, where there is more to say, `index.json`
 //! (further fields of the definition). To make an index of your own in Rust, read [`native`] and one `index.rs`.
 
+#[path = "../build_partitions/index.rs"]
+pub mod build_partitions;
 #[path = "../job_files/index.rs"]
 pub mod job_files;
+#[path = "../job_service/index.rs"]
+pub mod job_service;
+pub mod moment;
 pub mod native;
 #[path = "../runtime_by_user/index.rs"]
 pub mod runtime_by_user;
@@ -123,12 +128,46 @@ const STORAGE_GB_HOURS: Sample = Sample {
     queries: include_str!("../storage_gb_hours/queries.json"),
 };
 
+/// `build_partitions`.
+pub const BUILD_PARTITIONS: Sample = Sample {
+    folder: "build_partitions",
+    indexes: &[
+        index!(
+            "PartitionState",
+            "build_partitions/partition_state",
+            include_str!("../build_partitions/partition_state/index.json"),
+            build_partitions::partition_state::source
+        ),
+        index!(
+            "PartitionWhy",
+            "build_partitions/partition_why",
+            "{}",
+            build_partitions::partition_why::source
+        ),
+    ],
+    events: include_str!("../build_partitions/events.ndjson"),
+    queries: include_str!("../build_partitions/queries.json"),
+};
+
+/// `job_service`.
+pub const JOB_SERVICE: Sample = Sample {
+    folder: "job_service",
+    indexes: &[
+        index!("JobState", "job_service/job_state", "{}", job_service::job_state::source),
+        index!("JobHistory", "job_service/job_history", "{}", job_service::job_history::source),
+    ],
+    events: include_str!("../job_service/events.ndjson"),
+    queries: include_str!("../job_service/queries.json"),
+};
+
 /// Every sample, in the order of the README.
-pub const SAMPLES: [Sample; 4] = [
+pub const SAMPLES: [Sample; 6] = [
     sample!("ShoppingCart", "shopping_cart", shopping_cart::source),
     sample!("JobFiles", "job_files", job_files::source),
     sample!("RuntimeByUser", "runtime_by_user", runtime_by_user::source),
     STORAGE_GB_HOURS,
+    BUILD_PARTITIONS,
+    JOB_SERVICE,
 ];
 
 /// The definition of a script like `index.js`: from the line that starts with `groupBy(` on it is the reduce, all
