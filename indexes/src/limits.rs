@@ -28,6 +28,11 @@ pub const INEXACT_FIELDS_MAX: usize = 100;
 pub const SCRIPT_OUTPUT_DEPTH_MAX: usize = 64;
 /// Deepest recursion of script functions.
 pub const SCRIPT_CALL_DEPTH_MAX: usize = 256;
+/// Deepest nesting of what the compiled tier evaluates, all functions together; deeper calls are the engine's.
+pub const SCRIPT_EVALUATION_DEPTH_MAX: usize = 8 * 1024;
+/// Most memory that the values of one call may take in the compiled tier, in bytes as counted; larger calls are the
+/// engine's.
+pub const SCRIPT_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most outputs of mapping one document.
 pub const EMITS_PER_DOCUMENT_MAX: usize = 1024;
 /// Largest output of one reduce call as compact JSON, in bytes.

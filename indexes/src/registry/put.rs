@@ -12,7 +12,7 @@ use crate::function::{
 };
 use crate::index::{Index, lock};
 use crate::output::cleanup;
-use crate::script::{ScriptSource, Scripts};
+use crate::script::{ScriptSource, Scripts, TIER, TierChoice};
 use crate::signature::canonical_definition;
 use magpie_store::kv::{Batch, Space};
 use std::collections::HashSet;
@@ -233,7 +233,9 @@ impl Registry {
             additional_sources: &definition.additional_sources,
             numbers: definition.numbers()?,
         };
-        ScriptSource::new(&scripts)
+        let tier = definition.configuration.get(TIER).and_then(Option::as_deref).map(TierChoice::parse);
+        tier.unwrap_or(Ok(TierChoice::Auto))
+            .and_then(|tier| ScriptSource::new(&scripts)?.in_tier(tier))
             .map(|source| Arc::new(source) as SharedSource)
             .map_err(|error| IndexError::Script { name, error })
     }

@@ -13,6 +13,7 @@
 
 mod boa;
 mod canonical;
+mod compiled;
 mod dialect;
 mod errors;
 mod inexact;
@@ -20,7 +21,11 @@ mod nesting;
 mod parse;
 mod regex_guard;
 mod rewrite;
+mod tier;
 mod tokens;
+
+pub use compiled::WhyNot;
+pub use tier::{TIER, Tier, TierChoice};
 
 use crate::definition::Numbers;
 use crate::function::{
@@ -28,6 +33,7 @@ use crate::function::{
 };
 use boa::{BoaFunction, Plan, Registered};
 use boa_interner::Interner;
+use compiled::{CompiledFunction, CompiledPlan};
 use errors::definition_error;
 use magpie_store::Collection;
 use parse::Role;
@@ -45,6 +51,8 @@ pub struct ScriptSource {
     shape: FunctionShape,
     canonical: String,
     plan: Arc<Plan>,
+    /// The compiled program, if the compiled tier runs the index.
+    compiled: Result<Arc<CompiledPlan>, WhyNot>,
 }
 
 /// The scripts of an index, as its definition has them.
@@ -144,6 +152,8 @@ impl ScriptSource {
         let maps = dialect::static_maps(definition.name, &parsed, &interner)?;
         let finalized_fields = dialect::finalized_fields(&parsed, &interner);
         let program = rewrite::rewrite(&parsed, &interner, definition.numbers)?;
+        let projections: Vec<_> = maps.iter().map(|map| map.projection.clone()).collect();
+        let compiled = compiled::compile(&parsed, &interner, group_by.as_ref(), &projections);
         drop(parsed);
         let labels =
             if scripts.len() > 1 { scripts.iter().map(|s| s.label.clone()).collect() } else { Vec::new() };
@@ -158,7 +168,7 @@ impl ScriptSource {
             program,
             labels,
             group_by,
-            projections: maps.into_iter().map(|map| map.projection).collect(),
+            projections,
             numbers: definition.numbers,
         };
         let (plan, registered) = try_load(plan)?;
@@ -170,8 +180,55 @@ impl ScriptSource {
             finalized_fields: if registered.finalizes { finalized_fields } else { Vec::new() },
             ..FunctionShape::new(collections(&registered)?, group_by, fields)
         };
-        Ok(Self { shape, canonical, plan: Arc::new(plan) })
+        let compiled = compiled.and_then(|compiled| agreed(compiled, &plan, &registered));
+        Ok(Self { shape, canonical, plan: Arc::new(plan), compiled: compiled.map(Arc::new) })
     }
+
+    /// Lets a tier run the scripts that `choice` allows.
+    ///
+    /// # Errors
+    /// A definition error with the construct and its position when the compiled tier is asked for and cannot run them.
+    pub fn in_tier(self, choice: TierChoice) -> Result<Self, FunctionError> {
+        let compiled = choice.settle(self.compiled)?;
+        Ok(Self { compiled, ..self })
+    }
+
+    /// The tier that runs the scripts.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        match &self.compiled {
+            Ok(_) => Tier::Compiled,
+            Err(why) => Tier::Boa(why.clone()),
+        }
+    }
+
+    /// How many calls the compiled tier left to the engine so far, and why it did so last.
+    #[must_use]
+    pub fn handed_over(&self) -> (u64, Option<&'static str>) {
+        self.compiled.as_ref().map_or((0, None), |compiled| compiled.handed_over())
+    }
+}
+
+/// The compiled program, if its maps are those that were registered by running the scripts, and the scripts use nothing
+/// that only the engine has.
+fn agreed(compiled: CompiledPlan, plan: &Plan, registered: &Registered) -> Result<CompiledPlan, WhyNot> {
+    let refuse = |construct: &str| Err(WhyNot { construct: construct.to_owned(), position: None });
+    if registered.finalizes {
+        return refuse("a finalize");
+    }
+    if plan.program.big_ints || plan.numbers == Numbers::Exact {
+        return refuse("BigInts");
+    }
+    if plan.program.loads != Loaded::default() {
+        return refuse("loading documents");
+    }
+    let by_text = compiled.collections().map(|name| name.map(str::to_owned));
+    let by_running =
+        registered.collections.iter().map(|name| (name != "@all_docs").then(|| name.to_lowercase()));
+    if by_text.eq(by_running) {
+        return Ok(compiled);
+    }
+    refuse("a registration that the text does not tell")
 }
 
 impl FunctionSource for ScriptSource {
@@ -184,7 +241,10 @@ impl FunctionSource for ScriptSource {
     }
 
     fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError> {
-        Ok(Box::new(BoaFunction::new(Arc::clone(&self.plan))?))
+        match &self.compiled {
+            Ok(compiled) => Ok(Box::new(CompiledFunction::new(Arc::clone(compiled), Arc::clone(&self.plan)))),
+            Err(_) => Ok(Box::new(BoaFunction::new(Arc::clone(&self.plan))?)),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ mod natives;
 mod realm;
 mod to_js;
 
+pub(super) use to_js::metadata as document_metadata;
+
 use super::dialect::{GroupBy, Projection};
 use super::errors::{definition_error, limit_error, run_error};
 use super::inexact;

@@ -81,6 +81,9 @@ pub(super) fn parameters(context: &mut Context) -> JsResult<Vec<JsValue>> {
             None => Ok(JsValue::undefined()),
         })
         .build(context)?;
+    // The engine remembers where a method was found by the shape of the object. With the prototype that plain objects
+    // have, the proxy had the shape of `{}`, and `{}.toString` was taken for the proxy's own.
+    methods.set_prototype(None);
     Ok(vec![
         plain("step", 0, context, step).into(),
         plain("iterate", 1, context, iterate).into(),

@@ -202,7 +202,7 @@ pub(super) fn number(number: &Number) -> JsValue {
 
 /// The metadata that scripts see: the client's keys, `@collection`, `@id` and `@last-modified`. The change vector is
 /// not among them: an index must not depend on the order of writes.
-pub(super) fn metadata(document: &Document) -> Object {
+pub(in crate::script) fn metadata(document: &Document) -> Object {
     let mut metadata = document.metadata_json();
     if metadata.get("@collection").is_none() {
         metadata.insert("@collection", document.collection.as_str());

@@ -1,0 +1,200 @@
+//! What goes in and what comes out: documents and groups as values, outputs as JSON with their reduce keys.
+
+use super::machine::{Machine, Mapped, Slots};
+use super::output::Missing;
+use super::program::{FunctionId, MapFunction};
+use super::read::Scanner;
+use super::record::Record;
+use super::text::Text;
+use super::value::{Bound, Outcome, Stop, Value, hand_over, same};
+use crate::function::Emitted;
+use crate::limits::EMITS_PER_DOCUMENT_MAX;
+use crate::script::boa::document_metadata;
+use magpie_store::Document;
+use magpie_store::json::{Json, Object};
+
+/// The name of the metadata in a document.
+const METADATA: &str = "@metadata";
+
+impl<'a> Machine<'a> {
+    /// Maps a document by all maps of its collection.
+    pub fn map(&mut self, document: &'a Document) -> Outcome<'a, Vec<Emitted>> {
+        let mut emitted = Vec::new();
+        let collection = document.collection.key();
+        for map in &self.program.maps {
+            if map.collection.as_deref().is_none_or(|wanted| wanted == collection) {
+                let result = self.map_by(map, document)?;
+                self.emit(result, &mut emitted)?;
+            }
+        }
+        Ok(emitted)
+    }
+
+    fn map_by(&mut self, map: &'a MapFunction, document: &'a Document) -> Outcome<'a> {
+        let mut argument = Value::Undefined;
+        self.mapped = Some(Mapped { document, record: None, metadata: None });
+        match &map.fields {
+            Some(names) => self.fields = self.scanned(&document.body, names)?,
+            None => {
+                argument = self.cooked(Value::RawRecord(&document.body))?;
+                let metadata = self.document_metadata()?;
+                if let Value::Record(record) = argument {
+                    self.define(record, METADATA, metadata)?;
+                    self.mapped = Some(Mapped { document, record: Some(record), metadata: Some(metadata) });
+                }
+            }
+        }
+        self.call_registered(map.function, argument)
+    }
+
+    fn call_registered(&mut self, function: FunctionId, argument: Value<'a>) -> Outcome<'a> {
+        match self.program.function(function) {
+            Some(code) => self.invoke(code, &[], &[argument]),
+            None => hand_over(&"a function that is not there"),
+        }
+    }
+
+    /// The values of some fields of an object's text, in one walk that ends when all are found.
+    fn scanned(&mut self, text: &'a str, names: &'a [Box<str>]) -> Outcome<'a, Slots<'a>> {
+        let slots = self.slots(names.len(), Value::Undefined)?;
+        let damaged = || hand_over(&"damaged JSON text");
+        let mut scanner = Scanner::new(text);
+        if !scanner.take(b'{') {
+            return damaged();
+        }
+        let mut missing = names.len();
+        if missing == 0 || scanner.take(b'}') {
+            return Ok(slots);
+        }
+        loop {
+            let Some(name) = self.name_of_text(&mut scanner)? else { return damaged() };
+            let Some(value) = scanner.value() else { return damaged() };
+            if let Some(slot) =
+                names.iter().position(|wanted| **wanted == *name).and_then(|found| slots.get(found))
+            {
+                slot.set(value);
+                missing -= 1;
+                if missing == 0 {
+                    return Ok(slots);
+                }
+            }
+            if scanner.take(b'}') {
+                return Ok(slots);
+            }
+            if !scanner.take(b',') {
+                return damaged();
+            }
+        }
+    }
+
+    /// The id of the document being mapped.
+    pub fn document_id(&mut self) -> Outcome<'a> {
+        match &self.mapped {
+            Some(mapped) => Ok(Text::of(mapped.document.id.as_str()).into()),
+            None => hand_over(&"the id of no document"),
+        }
+    }
+
+    /// The metadata of the document being mapped.
+    pub fn document_metadata(&mut self) -> Outcome<'a> {
+        let Some(mapped) = &self.mapped else { return hand_over(&"the metadata of no document") };
+        if let Some(metadata) = mapped.metadata {
+            return Ok(metadata);
+        }
+        let text = Json::Object(document_metadata(mapped.document)).to_string();
+        let text = self.stored(&text)?;
+        let metadata = self.cooked(Value::RawRecord(text))?;
+        if let Some(mapped) = &mut self.mapped {
+            mapped.metadata = Some(metadata);
+        }
+        Ok(metadata)
+    }
+
+    /// Whether an object is the document being mapped.
+    pub fn is_mapped(&self, record: &Record<'a>) -> bool {
+        self.mapped.as_ref().and_then(|mapped| mapped.record).is_some_and(|mapped| same(mapped, record))
+    }
+
+    /// An array gives one output per element, an object gives one, anything else none.
+    fn emit(&mut self, result: Value<'a>, emitted: &mut Vec<Emitted>) -> Outcome<'a, ()> {
+        match result {
+            Value::Record(record) => self.emit_one(record, emitted),
+            Value::List(list) => {
+                for value in self.elements(list)? {
+                    match value {
+                        Value::Record(record) => self.emit_one(record, emitted)?,
+                        value if value.is_object() => return hand_over(&"an output that is no plain object"),
+                        _ => {}
+                    }
+                }
+                Ok(())
+            }
+            value if value.is_object() => hand_over(&"an output that is no plain object"),
+            _ => Ok(()),
+        }
+    }
+
+    fn emit_one(&mut self, record: &'a Record<'a>, emitted: &mut Vec<Emitted>) -> Outcome<'a, ()> {
+        if emitted.len() >= EMITS_PER_DOCUMENT_MAX {
+            return Err(Stop::Bound(Bound::Outputs));
+        }
+        let record = match self.boosted(record)? {
+            Some(Value::Record(inner)) => inner,
+            Some(value) if value.is_object() => return hand_over(&"boost() of what is no plain object"),
+            _ => record,
+        };
+        let (value, undefined) = self.output(record, Missing::LeftOut)?;
+        let key = self.reduce_key(&value, &undefined)?;
+        emitted.push(Emitted { key, value: Json::Object(value) });
+        Ok(())
+    }
+
+    /// The values of the group-by fields in a map output. A property that is there but undefined counts as null.
+    fn reduce_key(&self, value: &Object, undefined: &[String]) -> Outcome<'a, Vec<Json>> {
+        let Some(group_by) = &self.program.group_by else { return Ok(Vec::new()) };
+        let mut key = Vec::with_capacity(group_by.fields.len());
+        for field in &group_by.fields {
+            let Some((first, rest)) = field.path.split_first() else { continue };
+            match value.get(first) {
+                Some(found) => {
+                    let nested = rest.iter().try_fold(found, |at, name| at.get(name));
+                    key.push(nested.cloned().unwrap_or_default());
+                }
+                None if undefined.contains(first) => key.push(Json::Null),
+                None => return hand_over(&"an output without a field of the key"),
+            }
+        }
+        Ok(key)
+    }
+
+    /// Reduces values of one key.
+    pub fn reduce(&mut self, key: &'a [Json], values: &'a [Json]) -> Outcome<'a, Json> {
+        let (Some(reduce), Some(group_by)) = (self.program.reduce, &self.program.group_by) else {
+            return hand_over(&"an index without a reduce");
+        };
+        let key = if group_by.single {
+            match key.first() {
+                Some(value) => self.cooked(Value::Json(value))?,
+                None => Value::Null,
+            }
+        } else {
+            let record = self.record()?;
+            for (field, value) in group_by.fields.iter().zip(key) {
+                self.define(record, &field.key, Value::Json(value))?;
+            }
+            Value::Record(record)
+        };
+        let slots = self.slots(values.len(), Value::Undefined)?;
+        for (slot, value) in slots.iter().zip(values) {
+            slot.set(Value::Json(value));
+        }
+        let list = self.list_of(slots)?;
+        let group = self.record()?;
+        self.define(group, "key", key)?;
+        self.define(group, "values", Value::List(list))?;
+        match self.call_registered(reduce, Value::Record(group))? {
+            Value::Record(record) => Ok(Json::Object(self.output(record, Missing::Null)?.0)),
+            _ => hand_over(&"a reduce result that is no plain object"),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the compiled functions of one index keep from call to call on one thread: shapes and caches of places.
+//!
+//! All of it only makes the same answers come faster: a realm that was just made gives the same ones.
+
+use super::program::Program;
+use super::shapes::{ShapeId, Shapes};
+use std::hash::{BuildHasher as _, RandomState};
+
+/// Where a name was found last.
+#[derive(Clone, Copy)]
+pub(super) struct Cache {
+    /// The shape of the object it was found in; [`NO_SHAPE`] before the first time.
+    pub shape: ShapeId,
+    /// Its place there; `None` when the shape does not have it.
+    pub place: Option<u32>,
+}
+
+/// No shape has this number.
+const NO_SHAPE: ShapeId = ShapeId::MAX;
+
+/// What lasts from call to call.
+pub(super) struct Realm {
+    /// The shapes of objects.
+    pub shapes: Shapes,
+    /// One for each place in the program that reads a member.
+    pub caches: Vec<Cache>,
+    /// The shapes of the program's object literals; `None` for those with too many names.
+    pub literals: Vec<Option<ShapeId>>,
+    /// What hashes of this realm begin with.
+    pub seed: u64,
+    /// For putting strings together.
+    pub scratch: String,
+    /// Names of the object that was read last.
+    pub recent_names: usize,
+    /// Elements of the array that was read last.
+    pub recent_elements: usize,
+}
+
+impl Realm {
+    /// A new one for a program.
+    pub fn new(program: &Program) -> Self {
+        let mut realm = Self {
+            shapes: Shapes::new(),
+            caches: Vec::new(),
+            literals: Vec::new(),
+            seed: RandomState::new().hash_one(0),
+            scratch: String::new(),
+            recent_names: 4,
+            recent_elements: 4,
+        };
+        realm.begin(program);
+        realm
+    }
+
+    /// Begins anew when too much was met. Only between calls.
+    pub fn tidy(&mut self, program: &Program) {
+        if self.shapes.is_full() {
+            self.shapes = Shapes::new();
+            self.begin(program);
+        }
+    }
+
+    fn begin(&mut self, program: &Program) {
+        self.caches = vec![Cache { shape: NO_SHAPE, place: None }; program.caches];
+        self.literals = program.literals.iter().map(|names| self.shapes.literal(names)).collect();
+    }
+}

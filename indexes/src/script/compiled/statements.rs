@@ -1,0 +1,145 @@
+//! The statements of a program.
+
+use super::program::{Expr, FunctionId, Slot, Target};
+
+/// Statements with the names they declare.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// Slots of names that are not there yet when the block begins.
+    pub declares: Box<[Slot]>,
+    /// Functions declared in it, made when it begins.
+    pub functions: Box<[(Slot, FunctionId)]>,
+    /// What runs.
+    pub statements: Box<[Statement]>,
+}
+
+/// A statement.
+#[derive(Debug)]
+pub(super) enum Statement {
+    /// An expression.
+    Expression(Expr),
+    /// `let x = ..`; without a value it is undefined.
+    Declare(Slot, Option<Expr>),
+    /// `let {..} = ..`
+    DeclarePattern(Box<(Target, Expr)>),
+    /// `{ .. }`
+    Block(Block),
+    /// `if`
+    If(Box<(Expr, Statement, Option<Statement>)>),
+    /// `for (..;..;..)`
+    For(Box<ForLoop>),
+    /// `for (.. of ..)`
+    ForOf(Box<ForEach>),
+    /// `for (.. in ..)`
+    ForIn(Box<ForEach>),
+    /// `while`
+    While(Box<WhileLoop>),
+    /// `do .. while`
+    DoWhile(Box<WhileLoop>),
+    /// `switch`
+    Switch(Box<Switch>),
+    /// `try`
+    Try(Box<Try>),
+    /// `throw`
+    Throw(Expr),
+    /// `return`
+    Return(Expr),
+    /// `break`, with the label it names
+    Break(Option<Label>),
+    /// `continue`, with the label it names
+    Continue(Option<Label>),
+    /// `label: ..`
+    Labelled(Label, Box<Statement>),
+    /// `;`
+    Empty,
+}
+
+/// The number of a label in its function.
+pub(super) type Label = u32;
+
+/// `for (..;..;..)`
+#[derive(Debug)]
+pub(super) struct ForLoop {
+    /// Slots that the head declares with `let`: each turn has variables of its own.
+    pub declares: Box<[Slot]>,
+    /// What runs before.
+    pub init: Statement,
+    /// Whether it goes on.
+    pub condition: Option<Expr>,
+    /// What runs after each turn.
+    pub step: Option<Expr>,
+    /// What runs at each turn.
+    pub body: Statement,
+    /// The labels that stand before it.
+    pub labels: Box<[Label]>,
+    /// Steps that a turn costs.
+    pub weight: u64,
+}
+
+/// `for (.. of ..)` and `for (.. in ..)`
+#[derive(Debug)]
+pub(super) struct ForEach {
+    /// Slots that the head declares with `let` or `const`.
+    pub declares: Box<[Slot]>,
+    /// What takes the element or the key.
+    pub target: Target,
+    /// What is walked over.
+    pub over: Expr,
+    /// What runs at each turn.
+    pub body: Statement,
+    /// The labels that stand before it.
+    pub labels: Box<[Label]>,
+    /// Steps that a turn costs.
+    pub weight: u64,
+}
+
+/// `while` and `do .. while`
+#[derive(Debug)]
+pub(super) struct WhileLoop {
+    /// Whether it goes on.
+    pub condition: Expr,
+    /// What runs at each turn.
+    pub body: Statement,
+    /// The labels that stand before it.
+    pub labels: Box<[Label]>,
+    /// Steps that a turn costs.
+    pub weight: u64,
+}
+
+/// A condition and what runs from there on; the default has no condition.
+pub(super) type Case = (Option<Expr>, Box<[Statement]>);
+
+/// `switch`
+#[derive(Debug)]
+pub(super) struct Switch {
+    /// What is compared.
+    pub value: Expr,
+    /// Slots of names that the cases declare.
+    pub declares: Box<[Slot]>,
+    /// Functions that the cases declare.
+    pub functions: Box<[(Slot, FunctionId)]>,
+    /// The cases; the one without a condition is the default.
+    pub cases: Box<[Case]>,
+}
+
+/// `try`
+#[derive(Debug)]
+pub(super) struct Try {
+    /// What is tried.
+    pub block: Block,
+    /// What runs when that throws.
+    pub catch: Option<Catch>,
+    /// What runs in any case.
+    pub finally: Option<Block>,
+}
+
+/// `catch`
+#[derive(Debug)]
+pub(super) struct Catch {
+    /// What takes the thrown value.
+    pub target: Option<Target>,
+    /// Slots that the parameter declares.
+    pub declares: Box<[Slot]>,
+    /// What runs.
+    pub block: Block,
+}

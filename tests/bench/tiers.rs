@@ -1,0 +1,168 @@
+//! What a map and a reduce of a script cost in each tier and in Rust: the same documents and values, one after the other.
+
+use magpie_indexes::definition::Numbers;
+use magpie_indexes::function::{Emitted, FunctionSource, IndexFunction, NoLoads};
+use magpie_indexes::script::{ScriptSource, Scripts, Tier, TierChoice};
+use magpie_samples::SAMPLES;
+use magpie_store::json::{self, Json};
+use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+/// How long each measurement runs.
+const RUN_MS: u64 = 1_000;
+/// Values of one reduce call.
+const WIDTH: usize = 32;
+
+/// A sum over one field, the smallest index that users write.
+const SUM: [&str; 2] = [
+    "map('Jobs', j => ({ user: j.user, seconds: j.seconds }))",
+    "groupBy(x => x.user).aggregate(g => ({ user: g.key, seconds: g.values.reduce((s, v) => s + v.seconds, 0) }))",
+];
+
+type Boxed = Box<dyn IndexFunction>;
+
+/// Prints one table row per index: calls per second of both tiers and of Rust.
+///
+/// # Errors
+/// When a script does not compile or fails.
+pub fn run() -> Result<(), Box<dyn Error>> {
+    println!("| index | maps/s boa | compiled | Rust | reduces/s of {WIDTH} values boa | compiled | Rust |");
+    println!("|---|---|---|---|---|---|---|");
+    let jobs = (0..64).map(|n| {
+        let body = format!(
+            r#"{{"id":"jobs/{n}","type":"JobDone","file":"f{n}","user":"user{}","path":"/a/b/c","bytes":123456,"seconds":{n}.5,"at":"2026-03-01T08:00:00Z"}}"#,
+            n % 2
+        );
+        document("Jobs", &body)
+    });
+    let jobs: Vec<Document> = jobs.collect::<Result<_, _>>()?;
+    row("Sum", &jobs, &tiers(&[SUM[0].to_owned()], Some(SUM[1]))?)?;
+    let indexes = SAMPLES.iter().flat_map(|sample| sample.indexes.iter().map(move |index| (sample, index)));
+    for (sample, index) in indexes {
+        let definition = index.definition()?;
+        let scripts = scripts(&definition.maps, definition.reduce.as_deref());
+        if ScriptSource::new(&scripts)?.tier() != Tier::Compiled {
+            continue;
+        }
+        let mut documents = Vec::new();
+        for line in sample.events.lines().filter(|line| !line.trim().is_empty()) {
+            let collection =
+                json::parse(line.as_bytes())?.get("type").and_then(Json::as_str).map(str::to_owned);
+            documents.push(document(&collection.unwrap_or_default(), line)?);
+        }
+        let mut sources = tiers(&definition.maps, definition.reduce.as_deref())?;
+        sources.push(Box::new((index.native)()));
+        row(index.name, &documents, &sources)?;
+    }
+    Ok(())
+}
+
+static NO_SOURCES: BTreeMap<String, String> = BTreeMap::new();
+
+fn scripts<'s>(maps: &'s [String], reduce: Option<&'s str>) -> Scripts<'s> {
+    Scripts {
+        name: "Bench",
+        maps,
+        reduce,
+        finalize: None,
+        additional_sources: &NO_SOURCES,
+        numbers: Numbers::default(),
+    }
+}
+
+fn tiers(maps: &[String], reduce: Option<&str>) -> Result<Vec<Box<dyn Functions>>, Box<dyn Error>> {
+    let mut sources: Vec<Box<dyn Functions>> = Vec::new();
+    for choice in [TierChoice::Boa, TierChoice::Compiled] {
+        let source = ScriptSource::new(&scripts(maps, reduce))?;
+        sources.push(Box::new(source.in_tier(choice)?));
+    }
+    Ok(sources)
+}
+
+/// Anything that makes functions.
+trait Functions {
+    fn functions(&self) -> Result<Boxed, Box<dyn Error>>;
+}
+
+impl Functions for ScriptSource {
+    fn functions(&self) -> Result<Boxed, Box<dyn Error>> {
+        Ok(self.create()?)
+    }
+}
+
+impl Functions for magpie_indexes::function::SharedSource {
+    fn functions(&self) -> Result<Boxed, Box<dyn Error>> {
+        Ok(self.create()?)
+    }
+}
+
+fn document(collection: &str, body: &str) -> Result<Document, Box<dyn Error>> {
+    Ok(Document {
+        id: DocumentId::new("documents/1-A")?,
+        collection: Collection::new(collection)?,
+        etag: Etag(1),
+        last_modified: Timestamp(0),
+        body: json::parse(body.as_bytes())?.to_string().into(),
+        metadata: format!(r#"{{"@collection":"{collection}"}}"#).into(),
+    })
+}
+
+fn row(name: &str, documents: &[Document], sources: &[Box<dyn Functions>]) -> Result<(), Box<dyn Error>> {
+    let mut maps = Vec::new();
+    let mut reduces = Vec::new();
+    for source in sources {
+        let mut functions = source.functions()?;
+        let mut emitted: Vec<Emitted> = Vec::new();
+        // Samples hold events that fail on purpose.
+        let sound: Vec<&Document> = documents
+            .iter()
+            .filter(|document| match functions.map(document, &mut NoLoads) {
+                Ok(outputs) => {
+                    emitted.extend(outputs);
+                    true
+                }
+                Err(_) => false,
+            })
+            .collect();
+        maps.push(rate(|turn| {
+            let document = sound.get(turn % sound.len().max(1)).ok_or("no documents")?;
+            functions.map(document, &mut NoLoads)?;
+            Ok(())
+        })?);
+        let key = emitted.first().map(|output| output.key.clone()).unwrap_or_default();
+        let values: Vec<Json> =
+            emitted.iter().filter(|output| output.key == key).map(|output| output.value.clone()).collect();
+        let values: Vec<Json> = values.iter().cycle().take(WIDTH).cloned().collect();
+        reduces.push(rate(|_| {
+            functions.reduce(&key, &values)?;
+            Ok(())
+        })?);
+    }
+    let cell =
+        |rates: &[f64], place: usize| rates.get(place).map_or("-".to_owned(), |rate| format!("{rate:.0}"));
+    println!(
+        "| {name} | {} | {} | {} | {} | {} | {} |",
+        cell(&maps, 0),
+        cell(&maps, 1),
+        cell(&maps, 2),
+        cell(&reduces, 0),
+        cell(&reduces, 1),
+        cell(&reduces, 2)
+    );
+    Ok(())
+}
+
+/// Calls per second.
+fn rate(mut call: impl FnMut(usize) -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
+    let begin = Instant::now();
+    let mut calls = 0_u32;
+    while begin.elapsed() < Duration::from_millis(RUN_MS) {
+        for _ in 0..64 {
+            call(usize::try_from(calls)?)?;
+            calls += 1;
+        }
+    }
+    Ok(f64::from(calls) / begin.elapsed().as_secs_f64())
+}
