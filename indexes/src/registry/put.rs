@@ -234,7 +234,7 @@ impl Registry {
             numbers: definition.numbers()?,
         };
         let tier = definition.configuration.get(TIER).and_then(Option::as_deref).map(TierChoice::parse);
-        tier.unwrap_or(Ok(TierChoice::Auto))
+        tier.unwrap_or(Ok(TierChoice::default()))
             .and_then(|tier| ScriptSource::new(&scripts)?.in_tier(tier))
             .map(|source| Arc::new(source) as SharedSource)
             .map_err(|error| IndexError::Script { name, error })
