@@ -1,7 +1,9 @@
 //! Stores written by each released format still open: documents, change feed, definitions and index rows.
 //!
 //! `fixtures/v1` was written by `MAGPIE_WRITE_FIXTURE=DIR cargo test -p magpie-tests --test formats`. A store is never
-//! rewritten to make this test pass: a change of the bytes is a new format version with a folder of its own.
+//! rewritten to make this test pass: a change of the bytes is a new format version with a folder of its own. `v1-rows2` has
+//! the second layout of index rows; those of the first are built anew when the store is opened, and then a sum of doubles may
+//! differ in its last bit, since the pages of its tree do.
 //! The bytes of single rows are pinned down in `store/tests/formats.rs`.
 
 #![cfg(test)]
@@ -80,7 +82,13 @@ fn a_store_of_format_1_opens_with_all_it_holds() {
     if let Some(folder) = std::env::var_os("MAGPIE_WRITE_FIXTURE") {
         write_fixture(Path::new(&folder));
     }
-    let (_keep, folder) = copy_of("v1");
+    for (version, rows_are_current) in [("v1", false), ("v1-rows2", true)] {
+        opens_with_all_it_holds(version, rows_are_current);
+    }
+}
+
+fn opens_with_all_it_holds(version: &str, rows_are_current: bool) {
+    let (_keep, folder) = copy_of(version);
     let (database, registry) = open(&folder);
     assert_eq!(database.id(), "fixtureDatabaseId00000");
     assert_eq!(database.last_etag(), Etag(u64::from(EVENTS) + 1));
@@ -93,17 +101,14 @@ fn a_store_of_format_1_opens_with_all_it_holds() {
     let changes = view.changes_after(&CollectionFilter::All, Etag(0), 1000).unwrap();
     assert_eq!(changes.len() as u64, u64::from(EVENTS));
     assert!(changes.last().is_some_and(|change| change.tombstone && change.id.as_str() == "Events/7"));
-    // Index rows of an older layout are built anew.
     let index = registry.get("Sums").unwrap();
+    assert_eq!(index.slot() == magpie_indexes::keys::Slot(1), rows_are_current, "old rows are built anew");
     assert!(index.wait_until_indexed_blocking(database.last_etag(), WAIT));
     let view = database.view();
     let results: Vec<String> = index.results(&view).map(|result| result.unwrap().to_string()).collect();
     assert_eq!(
         results,
-        [
-            r#"{"kind":"hot","n":17993,"fraction":1799.3000000000002}"#,
-            r#"{"kind":"rare","n":1900,"fraction":190}"#
-        ]
+        [r#"{"kind":"hot","n":17993,"fraction":1799.3}"#, r#"{"kind":"rare","n":1900,"fraction":190}"#]
     );
     let stored = index.rows(&view).unwrap();
     registry.reset("Sums").unwrap();

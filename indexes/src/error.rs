@@ -3,6 +3,7 @@
 use crate::calls::CallError;
 use crate::function::FunctionError;
 use crate::laws::BrokenLaw;
+use crate::limits::{TRIAL_MS_MAX, TRIALS_RUNNING_MAX};
 use crate::output::pattern::PatternError;
 use magpie_store::StoreError;
 use magpie_store::kv::KvError;
@@ -112,6 +113,26 @@ pub enum IndexError {
         name: String,
         /// Why not.
         error: CallError,
+    },
+    /// As many definitions as may be tried at a time are being tried.
+    #[error(
+        "{TRIALS_RUNNING_MAX} definitions are being tried, or hang in their functions (trials_running_max); ask again later"
+    )]
+    TrialsRunning,
+    /// A definition's functions did not come back when it was tried.
+    #[error(
+        "index '{name}' was tried for {} ms and did not come back; make its functions do less for one call",
+        2 * TRIAL_MS_MAX
+    )]
+    TrialHangs {
+        /// The index.
+        name: String,
+    },
+    /// A definition's functions panicked when it was tried.
+    #[error("the functions of index '{name}' panicked when it was tried")]
+    TrialPanicked {
+        /// The index.
+        name: String,
     },
     /// A stored row does not have the layout it must have.
     #[error("index rows are damaged: {0}; reset the index")]

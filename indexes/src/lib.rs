@@ -68,6 +68,7 @@ pub mod signature;
 mod starts;
 pub mod stored_result;
 mod stored_tree;
+pub mod trial;
 pub mod verify;
 mod worker;
 

@@ -85,6 +85,16 @@ pub const FLAT_FOLD_VALUES_MAX: usize = 64;
 pub const REPAIR_ROUNDS_MAX: usize = 8;
 /// Longest wait for the worker to mend what one verification lists, in milliseconds.
 pub const REPAIR_WAIT_MS_MAX: u64 = 600_000;
+/// Most documents that a trial of a definition maps.
+pub const TRIAL_DOCUMENTS_MAX: usize = 100_000;
+/// Most bytes of rows that a trial of a definition keeps in memory.
+pub const TRIAL_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Longest time of a trial of a definition, in milliseconds; what is done by then is shown.
+pub const TRIAL_MS_MAX: u64 = 60_000;
+/// Most trials of one database that run or hang at a time.
+pub const TRIALS_RUNNING_MAX: usize = 2;
+/// Most rows in each list of a trial.
+pub const TRIAL_PAGE_SIZE_MAX: usize = 1024;
 /// Most damages that one verification lists; all are counted.
 pub const VERIFY_DAMAGES_LISTED_MAX: usize = 1000;
 /// Most documents that one law check maps.

@@ -430,7 +430,11 @@ fn index_class(error: &IndexError) -> Class {
         IndexError::Moved { .. } => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
         IndexError::Key { .. } => Class::new(S::BAD_REQUEST, ARGUMENT),
         IndexError::Call { error: CallError::Busy { .. }, .. } => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
-        IndexError::Call { .. } => Class::new(S::INTERNAL_SERVER_ERROR, RAVEN),
+        IndexError::TrialsRunning => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
+        IndexError::TrialHangs { .. } => Class::new(S::BAD_REQUEST, CREATION),
+        IndexError::TrialPanicked { .. } | IndexError::Call { .. } => {
+            Class::new(S::INTERNAL_SERVER_ERROR, RAVEN)
+        }
         IndexError::SlotsExhausted | IndexError::Thread { .. } => Class::new(S::INTERNAL_SERVER_ERROR, RAVEN),
         IndexError::Corrupt(_) => Class::new(S::INTERNAL_SERVER_ERROR, INVALID_DATA),
         IndexError::Store(error) => store_class(error),

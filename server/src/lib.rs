@@ -46,6 +46,7 @@ mod index_laws;
 mod index_staleness;
 mod index_stats;
 mod index_terms;
+mod index_trial;
 mod index_verify;
 mod index_wait;
 mod indexes;
@@ -136,6 +137,7 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/indexes/explain"), get(index_explain::get))
         .route(&of_db("/indexes/verify"), get(index_verify::verify).post(index_verify::verify))
         .route(&of_db("/indexes/laws"), get(index_laws::get))
+        .route(&of_db("/indexes/test"), post(index_trial::post))
         .route(&of_db("/indexes/terms"), get(index_terms::get))
         .route(&of_db("/indexes/set-priority"), post(index_admin::set_priority))
         .route(&of_db("/indexes/set-lock"), post(index_admin::set_lock))

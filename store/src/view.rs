@@ -5,7 +5,7 @@ use crate::database;
 use crate::document::{Collection, Document, DocumentId, Etag, lower_case};
 use crate::error::StoreError;
 use crate::keys;
-use crate::kv::{Direction, Space, View};
+use crate::kv::{Direction, KvError, Rows, Space, View};
 use crate::rows::{self, CollectionRow};
 
 /// Documents as they are read, one after the other. After an `Err` it ends or goes on with the next document.
@@ -16,6 +16,28 @@ pub struct DatabaseView<'a> {
     kv: Box<dyn View + 'a>,
     database_id: &'a str,
     last_etag: Etag,
+}
+
+/// Rows of one state, but those of indexes of another.
+struct Overlay<'a> {
+    documents: &'a dyn View,
+    index_rows: Box<dyn View + 'a>,
+}
+
+impl Overlay<'_> {
+    fn of(&self, space: Space) -> &dyn View {
+        if space == Space::Index { self.index_rows.as_ref() } else { self.documents }
+    }
+}
+
+impl View for Overlay<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        self.of(space).get(space, key)
+    }
+
+    fn scan<'a>(&'a self, space: Space, from: &[u8], to: &[u8], direction: Direction) -> Rows<'a> {
+        self.of(space).scan(space, from, to, direction)
+    }
 }
 
 /// A collection in numbers.
@@ -36,6 +58,13 @@ impl<'a> DatabaseView<'a> {
         // When the row cannot be read, the etag published earlier still is a state that the view contains.
         let last_etag = database::last_etag(kv.as_ref()).unwrap_or(published);
         Self { kv, database_id, last_etag }
+    }
+
+    /// The same state with the rows of [`Space::Index`] from elsewhere: for trying an index without writing any.
+    #[must_use]
+    pub fn with_index_rows<'b>(&'b self, rows: Box<dyn View + 'b>) -> DatabaseView<'b> {
+        let kv = Box::new(Overlay { documents: self.kv.as_ref(), index_rows: rows });
+        DatabaseView { kv, database_id: self.database_id, last_etag: self.last_etag }
     }
 
     /// The rows themselves, for the crates that keep rows of their own.

@@ -9,6 +9,7 @@ mod laws;
 mod put;
 mod records;
 mod staleness;
+mod trial;
 mod verify;
 
 pub use laws::CheckedPut;
@@ -31,7 +32,7 @@ use magpie_store::kv::{Batch, Space};
 use magpie_store::{Database, DatabaseView};
 use records::{Build, Record};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, Weak};
 
 /// An index whose functions are Rust code of the embedding program.
@@ -53,6 +54,8 @@ pub struct Registry {
     /// Held by whoever changes definitions.
     changes: Mutex<()>,
     laws: LawChecks,
+    /// How many definitions are being tried, those that hang included.
+    trials: Arc<AtomicUsize>,
     /// Whose turn it is among the indexes that start carefully.
     turn: Arc<Turn>,
     /// Set when the database closes.
@@ -78,6 +81,7 @@ impl Registry {
             indexes: DashMap::new(),
             changes: Mutex::new(()),
             laws: LawChecks::default(),
+            trials: Arc::default(),
             turn: Arc::default(),
             stopped: AtomicBool::new(false),
             this: this.clone(),

@@ -215,7 +215,7 @@ impl Registry {
         Ok(crate::keys::Slot(slot))
     }
 
-    fn source(&self, definition: &IndexDefinition) -> Result<SharedSource, IndexError> {
+    pub(super) fn source(&self, definition: &IndexDefinition) -> Result<SharedSource, IndexError> {
         let name = definition.name.clone();
         if definition.is_native() {
             let native = self.natives.get(&name.to_lowercase());

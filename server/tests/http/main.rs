@@ -21,4 +21,6 @@ mod reduce_by;
 #[cfg(test)]
 mod staleness;
 #[cfg(test)]
+mod trial;
+#[cfg(test)]
 mod uploads;
