@@ -1,17 +1,17 @@
 // The files linked to each job now, whatever the order in which the events arrive.
 
 map('FileLinked', e => ({
-    job: text(e.job, 'job'), files: [], count: 0, cleared: null,
+    job: text(e.job, 'job'), cleared: null,
     latest: [{ file: text(e.file, 'file'), linked: true, at: utc(e.at), event: id(e) }]
 }));
 
 map('FileUnlinked', e => ({
-    job: text(e.job, 'job'), files: [], count: 0, cleared: null,
+    job: text(e.job, 'job'), cleared: null,
     latest: [{ file: text(e.file, 'file'), linked: false, at: utc(e.at), event: id(e) }]
 }));
 
 map('AllFilesUnlinked', e => ({
-    job: text(e.job, 'job'), files: [], count: 0,
+    job: text(e.job, 'job'),
     cleared: { at: utc(e.at), event: id(e) },
     latest: []
 }));
@@ -44,9 +44,10 @@ groupBy(e => e.job).aggregate(g => {
     const latest = [...byFile.values()]
         .filter(event => later(event, cleared) === event)
         .sort((a, b) => a.file < b.file ? -1 : 1);
-    const files = latest.filter(event => event.linked).map(event => event.file);
-
-    return { job: g.key, files, count: files.length, cleared, latest };
+    return { job: g.key, cleared, latest };
+}).finalize(job => {
+    const files = job.latest.filter(event => event.linked).map(event => event.file);
+    return { job: job.job, files, count: files.length, cleared: job.cleared, latest: job.latest };
 });
 
 // Of two events the one that happened later; within one instant, the one with the greater document id.

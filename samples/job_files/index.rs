@@ -4,21 +4,21 @@ use crate::moment::Moment;
 use crate::native::{NativeSource, ScriptOrder, object, objects, refuse, text};
 use magpie_indexes::function::{Emitted, FunctionError, Loads, SharedSource};
 use magpie_store::Document;
-use magpie_store::json::Json;
+use magpie_store::json::{Json, Object};
 use std::collections::BTreeMap;
 
 /// The index, ready to be registered.
 #[must_use]
 pub fn source() -> SharedSource {
     NativeSource {
-        revision: "magpie-samples/job_files/1",
+        revision: "magpie-samples/job_files/2",
         collections: &["FileLinked", "FileUnlinked", "AllFilesUnlinked"],
         loads: &[],
         group_by: &["job"],
-        fields: &["job", "files", "count", "cleared", "latest"],
+        fields: &["job", "cleared", "latest"],
         map,
         reduce,
-        finalize: None,
+        finalize: Some((finalize, &["job", "files", "count", "cleared", "latest"])),
         options: "{}",
     }
     .shared()
@@ -34,7 +34,7 @@ fn map(document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, Func
     } else {
         (Json::Null, vec![latest_json(text(&event, "file")?, collection == "filelinked", moment)])
     };
-    let value = job_json(&job.into(), Vec::new(), cleared, latest);
+    let value = job_json(&job.into(), cleared, latest);
     Ok(vec![Emitted { key: vec![job.into()], value }])
 }
 
@@ -58,11 +58,26 @@ fn reduce(key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
 
     // An unlinked file is remembered, for an older link of it may still arrive. Clearing forgets all before it.
     by_file.retain(|_, (moment, _)| Some(*moment) > cleared);
-    let files = by_file.iter().filter(|(_, (_, linked))| *linked).map(|(file, _)| file.0.into()).collect();
     let latest =
         by_file.iter().map(|(file, (moment, linked))| latest_json(file.0, *linked, *moment)).collect();
     let job = key.first().cloned().unwrap_or_default();
-    Ok(job_json(&job, files, cleared_json(cleared), latest))
+    Ok(job_json(&job, cleared_json(cleared), latest))
+}
+
+fn finalize(job: &Json) -> Result<Json, FunctionError> {
+    let is_linked = |event: &&Object| event.get("linked").and_then(Json::as_bool) == Some(true);
+    let latest = objects(job, "latest")?.into_iter().filter(is_linked);
+    let files =
+        latest.map(|event| Ok(text(event, "file")?.into())).collect::<Result<Vec<Json>, FunctionError>>()?;
+    let field = |name: &str| job.get(name).cloned().unwrap_or_default();
+    let count = files.len();
+    Ok(object([
+        ("job", field("job")),
+        ("files", files.into()),
+        ("count", count.into()),
+        ("cleared", field("cleared")),
+        ("latest", field("latest")),
+    ]))
 }
 
 fn cleared_json(cleared: Option<Moment<'_>>) -> Json {
@@ -73,13 +88,6 @@ fn latest_json(file: &str, linked: bool, moment: Moment<'_>) -> Json {
     object([("file", file.into()), ("linked", linked.into()), ("at", moment.at()), ("event", moment.event())])
 }
 
-fn job_json(job: &Json, files: Vec<Json>, cleared: Json, latest: Vec<Json>) -> Json {
-    let count = files.len();
-    object([
-        ("job", job.clone()),
-        ("files", files.into()),
-        ("count", count.into()),
-        ("cleared", cleared),
-        ("latest", latest.into()),
-    ])
+fn job_json(job: &Json, cleared: Json, latest: Vec<Json>) -> Json {
+    object([("job", job.clone()), ("cleared", cleared), ("latest", latest.into())])
 }

@@ -1,17 +1,17 @@
 // What is in each cart now, what it costs and what was paid. All amounts are whole cents.
 
 map('AddItemToCart', e => ({
-    cart: text(e.cart, 'cart'), lines: [], due: 0, paid: 0, payments: [],
+    cart: text(e.cart, 'cart'), payments: [],
     tally: [{ product: text(e.product, 'product'), quantity: count(e.quantity), price: count(e.price) }]
 }));
 
 map('RemoveItemFromCart', e => ({
-    cart: text(e.cart, 'cart'), lines: [], due: 0, paid: 0, payments: [],
+    cart: text(e.cart, 'cart'), payments: [],
     tally: [{ product: text(e.product, 'product'), quantity: 0 - count(e.quantity), price: null }]
 }));
 
 map('PayForCart', e => ({
-    cart: text(e.cart, 'cart'), lines: [], due: 0, paid: 0,
+    cart: text(e.cart, 'cart'),
     payments: [{ method: text(e.method, 'method'), amount: whole(e.amount, 'amount') }],
     tally: []
 }));
@@ -50,18 +50,19 @@ groupBy(e => e.cart).aggregate(g => {
     // The tally keeps what the cart no longer shows: a removal may be folded before the addition it
     // belongs to, and a price once offered still counts when the product comes back.
     const tally = [...products.values()].sort((a, b) => a.product < b.product ? -1 : 1);
-    const lines = tally
+    const payments = [...methods.keys()].sort().map(method => ({ method, amount: methods.get(method) }));
+    return { cart: g.key, payments, tally };
+}).finalize(cart => {
+    const lines = cart.tally
         .filter(t => t.quantity > 0)
         .map(t => ({ product: t.product, quantity: t.quantity, price: t.price, total: t.quantity * t.price }));
-    const payments = [...methods.keys()].sort().map(method => ({ method, amount: methods.get(method) }));
-
     return {
-        cart: g.key,
+        cart: cart.cart,
         lines,
         due: whole(lines.reduce((sum, line) => sum + line.total, 0), 'due'),
-        paid: whole(payments.reduce((sum, payment) => sum + payment.amount, 0), 'paid'),
-        payments,
-        tally
+        paid: whole(cart.payments.reduce((sum, payment) => sum + payment.amount, 0), 'paid'),
+        payments: cart.payments,
+        tally: cart.tally
     };
 });
 

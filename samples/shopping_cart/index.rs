@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 #[must_use]
 pub fn source() -> SharedSource {
     NativeSource {
-        revision: "magpie-samples/shopping_cart/1",
+        revision: "magpie-samples/shopping_cart/2",
         collections: &["AddItemToCart", "RemoveItemFromCart", "PayForCart"],
         loads: &[],
         group_by: &["cart"],
-        fields: &["cart", "lines", "due", "paid", "payments", "tally"],
+        fields: &["cart", "payments", "tally"],
         map,
         reduce,
-        finalize: None,
+        finalize: Some((finalize, &["cart", "lines", "due", "paid", "payments", "tally"])),
         options: "{}",
     }
     .shared()
@@ -68,7 +68,7 @@ fn map(document: &Document, _loads: &mut dyn Loads) -> Result<Vec<Emitted>, Func
             (Json::Array(vec![payment]), empty())
         }
     };
-    let value = cart_json(&cart.into(), empty(), (0, 0), payments, tally);
+    let value = cart_json(&cart.into(), payments, tally);
     Ok(vec![Emitted { key: vec![cart.into()], value }])
 }
 
@@ -91,43 +91,49 @@ fn reduce(key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
         }
     }
 
-    let (mut due, mut paid) = (0, 0);
-    let mut lines = Vec::new();
-    for (name, tally) in &products {
-        if tally.quantity > 0 {
-            let total = product(tally.quantity, tally.price.unwrap_or(0))?;
-            due = sum(due, total)?;
-            lines.push(object([
-                ("product", name.0.into()),
-                ("quantity", tally.quantity.into()),
-                ("price", tally.price.into()),
-                ("total", total.into()),
-            ]));
-        }
-    }
-    let mut payments = Vec::new();
-    for (method, amount) in &methods {
-        paid = sum(paid, *amount)?;
-        payments.push(payment_json(method.0, *amount));
-    }
+    let payments = methods.iter().map(|(method, amount)| payment_json(method.0, *amount)).collect();
     // The tally keeps what the cart no longer shows: a removal may be folded before the addition it belongs to,
     // and a price once offered still counts when the product comes back.
     let tally = products.iter().map(|(name, tally)| tally.json(name.0)).collect();
     let cart = key.first().cloned().unwrap_or_default();
-    Ok(cart_json(&cart, lines.into(), (due, paid), payments.into(), Json::Array(tally)))
+    Ok(cart_json(&cart, Json::Array(payments), Json::Array(tally)))
+}
+
+fn finalize(cart: &Json) -> Result<Json, FunctionError> {
+    let (mut due, mut paid) = (0, 0);
+    let mut lines = Vec::new();
+    for entry in objects(cart, "tally")? {
+        let quantity = whole(entry, "quantity")?;
+        if quantity > 0 {
+            let price = whole_or_null(entry, "price")?;
+            let total = product(quantity, price.unwrap_or(0))?;
+            due = sum(due, total)?;
+            lines.push(object([
+                ("product", text(entry, "product")?.into()),
+                ("quantity", quantity.into()),
+                ("price", price.into()),
+                ("total", total.into()),
+            ]));
+        }
+    }
+    for payment in objects(cart, "payments")? {
+        paid = sum(paid, whole(payment, "amount")?)?;
+    }
+    let field = |name: &str| cart.get(name).cloned().unwrap_or_default();
+    Ok(object([
+        ("cart", field("cart")),
+        ("lines", lines.into()),
+        ("due", due.into()),
+        ("paid", paid.into()),
+        ("payments", field("payments")),
+        ("tally", field("tally")),
+    ]))
 }
 
 fn payment_json(method: &str, amount: i64) -> Json {
     object([("method", method.into()), ("amount", amount.into())])
 }
 
-fn cart_json(cart: &Json, lines: Json, (due, paid): (i64, i64), payments: Json, tally: Json) -> Json {
-    object([
-        ("cart", cart.clone()),
-        ("lines", lines),
-        ("due", due.into()),
-        ("paid", paid.into()),
-        ("payments", payments),
-        ("tally", tally),
-    ])
+fn cart_json(cart: &Json, payments: Json, tally: Json) -> Json {
+    object([("cart", cart.clone()), ("payments", payments), ("tally", tally)])
 }
