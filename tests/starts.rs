@@ -284,3 +284,18 @@ fn a_changed_definition_is_another_build_with_another_chance() {
     assert_eq!(life.counters(), 0);
     life.registry.stop();
 }
+
+#[test]
+fn deaths_in_different_calls_are_not_the_index_s_fault() {
+    let kv = with_events(&["e/1", "e/2", "e/3"]);
+    // Killed from outside in the second map of a batch, then twice at other places, as it happens.
+    for place in ["e/2", "e/1", "e/2", "e/3"] {
+        let life = Life::start(&kv, &[("Poisoned", Some(place))]);
+        life.wait_until_it_hangs();
+        life.die(false);
+    }
+    let life = Life::start(&kv, &[("Poisoned", None)]);
+    assert_eq!(life.entries("Poisoned"), 3);
+    assert_eq!(life.status("Poisoned"), IndexStatus::Running);
+    life.registry.stop();
+}

@@ -61,8 +61,11 @@ pub const QUERY_CALLS_IDLE_MS_MAX: u64 = 30_000;
 pub const PACE_BATCHES_MAX: usize = 16;
 /// Most changes that are counted to tell how far an index is behind; more are estimated.
 pub const BEHIND_COUNTED_MAX: usize = 1024;
-/// Starts of an index in a row that may end with the process before anything is committed; then it is left out.
+/// Starts of an index in a row that may end with the process in one call, before anything is committed; then it is left
+/// out.
 pub const FAILED_STARTS_MAX: u32 = 2;
+/// The same for starts that ended in different calls or outside of any: what ends the process then is hardly the index.
+pub const FAILED_STARTS_ANYWHERE_MAX: u32 = 20;
 /// Longest wait of an index for its turn to start carefully, in milliseconds.
 pub const CAREFUL_TURN_MS_MAX: u64 = 10_000;
 /// Most documents that mapping one document may load.

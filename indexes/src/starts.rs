@@ -4,20 +4,32 @@
 //! down with its first commit. So a counter that is found at a start tells of a process that died in between. After the
 //! first such start the index goes carefully: one document a batch, so that everything before a poison document is
 //! committed. As long as such a start commits anything it is no failure, but the next one is careful again, until as
-//! many documents as a usual first batch has are through. After [`limits::FAILED_STARTS_MAX`] failures in a row the
-//! index is left out, with a message, until it is reset or gets another definition: both have another slot.
+//! many documents as a usual first batch has are through. After [`limits::FAILED_STARTS_MAX`] failures in a row *at one
+//! place* the index is left out, with a message, until it is reset or gets another definition: both have another slot.
 //!
-//! Careful starts go one at a time ([`Turn`]), so that one index that kills the process does not take the blame to
-//! others that were about to start.
+//! The place is the call that was running: the map of one document, or the reduce of one key. Until the first commit,
+//! [`Watched`] writes it down before each call, and after it that none is running. Those writes are not synced: a
+//! process that is killed loses nothing of them, so a healthy server that is killed from outside, however often, is
+//! hardly ever caught in the same call twice. A power cut may lose them: when the machine has been booted since, or that
+//! is not known, a counter that was just raised counts for the place before. Deaths at changing places, or outside of any
+//! call, are many before they count ([`limits::FAILED_STARTS_ANYWHERE_MAX`]).
+//!
+//! Careful starts go one at a time ([`Starts::take_turn`]), so that one index that kills the process does not take the
+//! blame to others that were about to start.
 //!
 //! A counter says nothing about an index that dies later, after its first commit: that counts at the next start.
 
 use crate::error::IndexError;
-use crate::index::lock;
+use crate::function::{Emitted, FunctionError, IndexFunction, Loads};
+use crate::index::{Index, lock};
 use crate::keys::{Slot, meta};
 use crate::limits;
-use magpie_store::Database;
+use magpie_store::json::Json;
 use magpie_store::kv::{Batch, Space, View};
+use magpie_store::{Database, Document};
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,14 +37,67 @@ use std::time::{Duration, Instant};
 const TURN_LOOK: Duration = Duration::from_millis(50);
 
 /// Starts in a row that ended with the process before anything was committed.
-///
-/// # Errors
-/// When the store fails or the row is damaged.
-pub(crate) fn failed_starts(view: &dyn View, slot: Slot) -> Result<u32, IndexError> {
-    match view.get(Space::Meta, &meta::starts(slot))?.as_deref() {
-        None => Ok(0),
-        Some([a, b, c, d]) => Ok(u32::from_be_bytes([*a, *b, *c, *d])),
-        Some(_) => Err(IndexError::Corrupt("a start counter".to_owned())),
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FailedStarts {
+    /// How many there were.
+    pub total: u32,
+    /// How many of them ended at `place`, the latest ones.
+    pub here: u32,
+    /// A hash of the call that was running, of what and on what.
+    place: u64,
+    /// The boot in which the counter was raised, when nothing was written since; 0 is none.
+    raised_in: u64,
+}
+
+impl FailedStarts {
+    /// Reads the counter of a build. `boot` tells the runs of the machine apart, where known.
+    ///
+    /// # Errors
+    /// When the store fails or the row is damaged.
+    pub fn read(view: &dyn View, slot: Slot, boot: Option<NonZeroU64>) -> Result<Self, IndexError> {
+        let Some(row) = view.get(Space::Meta, &meta::starts(slot))? else { return Ok(Self::default()) };
+        let damaged = || IndexError::Corrupt("a start counter".to_owned());
+        let (total, rest) = row.split_first_chunk().ok_or_else(damaged)?;
+        let total = u32::from_be_bytes(*total);
+        if rest.is_empty() {
+            // Written before places were known.
+            return Ok(Self { total, here: total, ..Self::default() });
+        }
+        let (here, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+        let (place, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+        let raised_in = u64::from_be_bytes(rest.try_into().map_err(|_| damaged())?);
+        // Nothing written is lost within one boot: it died before any call.
+        let is_outside = boot.is_some_and(|boot| boot.get() == raised_in);
+        let here = if is_outside { 0 } else { u32::from_be_bytes(*here) };
+        Ok(Self { total, here, place: u64::from_be_bytes(*place), raised_in: 0 })
+    }
+
+    /// Whether the index must not be started any more.
+    pub fn is_too_many(self) -> bool {
+        self.here >= limits::FAILED_STARTS_MAX || self.total >= limits::FAILED_STARTS_ANYWHERE_MAX
+    }
+
+    /// The counter when the next start ends at `place`, or outside of any call.
+    fn and_another(self, place: Option<u64>) -> Self {
+        let total = self.total.saturating_add(1);
+        match place {
+            None => Self { total, here: 0, ..self },
+            Some(place) if place == self.place => Self { total, here: self.here.saturating_add(1), ..self },
+            Some(place) => Self { total, here: 1, place, ..self },
+        }
+    }
+
+    fn write(self, slot: Slot, batch: &mut Batch) {
+        if self.total == 0 {
+            batch.delete(Space::Meta, meta::starts(slot));
+            return;
+        }
+        let mut row = Vec::with_capacity(24);
+        row.extend_from_slice(&self.total.to_be_bytes());
+        row.extend_from_slice(&self.here.to_be_bytes());
+        row.extend_from_slice(&self.place.to_be_bytes());
+        row.extend_from_slice(&self.raised_in.to_be_bytes());
+        batch.put(Space::Meta, meta::starts(slot), row);
     }
 }
 
@@ -48,9 +113,9 @@ enum Phase {
     #[default]
     Waiting,
     /// The counter on disk counts this start; it was that much before.
-    Raised { before: u32 },
+    Raised { before: FailedStarts },
     /// It commits, one document at a time; the counter on disk is what it was before.
-    Careful { before: u32 },
+    Careful { before: FailedStarts },
     /// It has succeeded, or its rows are gone: the counter is none of its business any more.
     Settled,
 }
@@ -76,19 +141,39 @@ impl Start {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn raise(&self, database: &Database, before: u32) -> Result<(), IndexError> {
+    pub fn raise(
+        &self,
+        database: &Database,
+        before: FailedStarts,
+        boot: Option<NonZeroU64>,
+    ) -> Result<(), IndexError> {
         let mut batch = Batch::new();
-        self.set(before.saturating_add(1), &mut batch);
+        let raised_in = boot.map_or(0, NonZeroU64::get);
+        FailedStarts { raised_in, ..before.and_another(Some(before.place)) }.write(self.slot, &mut batch);
         database.commit_definition(batch)?;
         *lock(&self.phase) = Phase::Raised { before };
+        Ok(())
+    }
+
+    /// Writes down which call is running, or that none is, as long as this start counts and has committed nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn mark(&self, database: &Database, place: impl FnOnce() -> Option<u64>) -> Result<(), IndexError> {
+        let phase = lock(&self.phase);
+        if let Phase::Raised { before } = *phase {
+            let mut batch = Batch::new();
+            before.and_another(place()).write(self.slot, &mut batch);
+            database.commit_derived(batch)?;
+        }
         Ok(())
     }
 
     /// Adds to a batch what its commit will mean for the counter; [`Self::committed`] tells that it was committed.
     pub fn add_to(&self, batch: &mut Batch, is_careful: bool) {
         match *lock(&self.phase) {
-            Phase::Raised { before } if is_careful => self.set(before, batch),
-            Phase::Raised { .. } => self.set(0, batch),
+            Phase::Raised { before } if is_careful => before.write(self.slot, batch),
+            Phase::Raised { .. } => FailedStarts::default().write(self.slot, batch),
             Phase::Waiting | Phase::Careful { .. } | Phase::Settled => {}
         }
     }
@@ -111,12 +196,12 @@ impl Start {
         let was = std::mem::replace(&mut *lock(&self.phase), Phase::Settled);
         let counted = match was {
             Phase::Settled => false,
-            Phase::Waiting => failed_starts(database.view().kv(), self.slot)? > 0,
+            Phase::Waiting => FailedStarts::read(database.view().kv(), self.slot, None)?.total > 0,
             Phase::Raised { .. } | Phase::Careful { .. } => true,
         };
         if counted {
             let mut batch = Batch::new();
-            self.set(0, &mut batch);
+            FailedStarts::default().write(self.slot, &mut batch);
             database.commit_derived(batch)?;
         }
         Ok(())
@@ -127,7 +212,7 @@ impl Start {
         let mut phase = lock(&self.phase);
         if let Phase::Raised { before } = *phase {
             let mut batch = Batch::new();
-            self.set(before, &mut batch);
+            before.write(self.slot, &mut batch);
             // A store that has failed takes nothing; the start then counts although it need not.
             let _ = database.commit_derived(batch);
             *phase = Phase::Settled;
@@ -138,31 +223,100 @@ impl Start {
     pub fn abandon(&self) {
         *lock(&self.phase) = Phase::Settled;
     }
+}
 
-    fn set(&self, count: u32, batch: &mut Batch) {
-        if count == 0 {
-            batch.delete(Space::Meta, meta::starts(self.slot));
-        } else {
-            batch.put(Space::Meta, meta::starts(self.slot), count.to_be_bytes());
-        }
+/// The functions of an index whose start counts: before each call, its place is written down.
+pub(crate) struct Watched {
+    function: Box<dyn IndexFunction>,
+    index: Arc<Index>,
+    database: Arc<Database>,
+}
+
+impl Watched {
+    /// Watches the functions of `index`, whose start it is.
+    pub fn new(function: Box<dyn IndexFunction>, index: Arc<Index>, database: Arc<Database>) -> Self {
+        Self { function, index, database }
+    }
+
+    /// A call on `subject` begins. A store that fails is noticed by the commit of the batch.
+    fn enter(&self, call: u8, subject: impl FnOnce(&mut Vec<u8>)) {
+        let place = || {
+            let mut bytes = vec![call];
+            subject(&mut bytes);
+            let mut hasher = SipHasher13::new();
+            hasher.write(&bytes);
+            Some(hasher.finish())
+        };
+        let _ = self.index.start.mark(&self.database, place);
+    }
+
+    fn enter_reduce(&self, key: &[Json]) {
+        self.enter(b'r', |bytes| key.iter().for_each(|part| part.write_stored_to(bytes)));
+    }
+
+    /// The call is over.
+    fn leave<T>(&self, outcome: T) -> T {
+        let _ = self.index.start.mark(&self.database, || None);
+        outcome
     }
 }
 
-/// Whose turn it is among the indexes that start carefully.
+impl IndexFunction for Watched {
+    fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
+        self.enter(b'm', |bytes| bytes.extend_from_slice(document.id.key().as_bytes()));
+        let outcome = self.function.map(document, loads);
+        self.leave(outcome)
+    }
+
+    fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
+        self.enter_reduce(key);
+        let outcome = self.function.reduce(key, values);
+        self.leave(outcome)
+    }
+
+    fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {
+        self.enter(b'f', |_| {});
+        let outcome = self.function.finalize(reduced);
+        self.leave(outcome)
+    }
+
+    fn inexact_fields(&self) -> &[String] {
+        self.function.inexact_fields()
+    }
+
+    fn reduce_watched(
+        &mut self,
+        key: &[Json],
+        values: &[Json],
+    ) -> Result<(Json, Option<String>), FunctionError> {
+        self.enter_reduce(key);
+        let outcome = self.function.reduce_watched(key, values);
+        self.leave(outcome)
+    }
+}
+
+/// What the starts of all indexes of a database share.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct Starts {
+    /// Tells the runs of the machine apart, where known.
+    pub boot: Option<NonZeroU64>,
     taken: Mutex<bool>,
     free: Condvar,
 }
 
-/// Somebody's turn, until it is dropped.
+/// Somebody's turn to start carefully, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Taken(Arc<Turn>);
+pub(crate) struct Turn(Arc<Starts>);
 
-impl Turn {
+impl Starts {
+    /// For the indexes of a database that was opened in `boot`.
+    pub fn new(boot: Option<NonZeroU64>) -> Self {
+        Self { boot, ..Self::default() }
+    }
+
     /// Waits for the turn, up to [`limits::CAREFUL_TURN_MS_MAX`]: one that hangs must not hold up the others for ever.
     /// Gives none when that time is over, or as soon as `is_told_to_stop`.
-    pub fn take(self: &Arc<Self>, is_told_to_stop: impl Fn() -> bool) -> Option<Taken> {
+    pub fn take_turn(self: &Arc<Self>, is_told_to_stop: impl Fn() -> bool) -> Option<Turn> {
         let deadline = Instant::now() + Duration::from_millis(limits::CAREFUL_TURN_MS_MAX);
         let mut taken = lock(&self.taken);
         while *taken {
@@ -172,11 +326,11 @@ impl Turn {
             taken = self.free.wait_timeout(taken, TURN_LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
         *taken = true;
-        Some(Taken(Arc::clone(self)))
+        Some(Turn(Arc::clone(self)))
     }
 }
 
-impl Drop for Taken {
+impl Drop for Turn {
     fn drop(&mut self) {
         *lock(&self.0.taken) = false;
         self.0.free.notify_one();
@@ -192,46 +346,107 @@ mod tests {
         Database::open(kv.clone(), "0123456789abcdefghijkl").unwrap()
     }
 
+    fn read(database: &Database, slot: Slot) -> FailedStarts {
+        FailedStarts::read(database.view().kv(), slot, None).unwrap()
+    }
+
+    /// Starts once more, gets to `places`, and dies.
+    fn die_at(database: &Database, places: &[Option<u64>]) -> FailedStarts {
+        let start = Start::new(Slot(3));
+        start.raise(database, read(database, Slot(3)), None).unwrap();
+        places.iter().for_each(|place| start.mark(database, || *place).unwrap());
+        read(database, Slot(3))
+    }
+
+    #[test]
+    fn two_deaths_in_one_call_are_too_many_and_in_two_calls_are_not() {
+        let database = database(&Arc::default());
+        assert!(!die_at(&database, &[None, Some(5), Some(6)]).is_too_many());
+        assert!(!die_at(&database, &[None, Some(5)]).is_too_many());
+        // Between two calls, or while it commits: killed from outside.
+        assert!(!die_at(&database, &[None, Some(5), None]).is_too_many());
+        assert!(!die_at(&database, &[None, Some(5)]).is_too_many());
+        let twice = FailedStarts { total: 5, here: 2, place: 5, raised_in: 0 };
+        assert_eq!(die_at(&database, &[None, Some(5)]), twice);
+        assert!(read(&database, Slot(3)).is_too_many());
+    }
+
+    #[test]
+    fn a_death_before_any_call_counts_only_if_the_machine_may_have_forgotten_one() {
+        let database = database(&Arc::default());
+        let (boot, next) = (NonZeroU64::new(1), NonZeroU64::new(2));
+        let start = Start::new(Slot(3));
+        start.raise(&database, FailedStarts { total: 1, here: 1, place: 7, raised_in: 0 }, boot).unwrap();
+        let failed = |boot| FailedStarts::read(database.view().kv(), Slot(3), boot).unwrap();
+        assert!(!failed(boot).is_too_many());
+        assert!(failed(next).is_too_many());
+        assert!(failed(None).is_too_many());
+        // What was written after that, nobody has lost.
+        start.mark(&database, || Some(7)).unwrap();
+        assert!(failed(boot).is_too_many());
+        start.mark(&database, || None).unwrap();
+        assert!(!failed(next).is_too_many());
+    }
+
+    #[test]
+    fn deaths_anywhere_come_to_an_end_too() {
+        let database = database(&Arc::default());
+        for died in 1..limits::FAILED_STARTS_ANYWHERE_MAX {
+            assert!(!die_at(&database, &[None, Some(u64::from(died)), None]).is_too_many(), "{died}");
+        }
+        assert!(die_at(&database, &[None]).is_too_many());
+    }
+
+    #[test]
+    fn a_counter_of_an_older_store_counts_as_it_did() {
+        let database = database(&Arc::default());
+        let mut batch = Batch::new();
+        batch.put(Space::Meta, meta::starts(Slot(3)), 2_u32.to_be_bytes());
+        database.commit_definition(batch).unwrap();
+        assert!(read(&database, Slot(3)).is_too_many());
+    }
+
     #[test]
     fn a_start_counts_until_its_first_commit_also_after_a_power_cut() {
         let kv = Arc::new(MemoryKv::new());
         let slot = Slot(3);
         let start = Start::new(slot);
-        start.raise(&database(&kv), 0).unwrap();
+        start.raise(&database(&kv), FailedStarts::default(), None).unwrap();
         kv.crash();
-        assert_eq!(failed_starts(database(&kv).view().kv(), slot).unwrap(), 1);
+        assert_eq!(read(&database(&kv), slot), FailedStarts { total: 1, here: 1, ..FailedStarts::default() });
         let mut batch = Batch::new();
         start.add_to(&mut batch, false);
         let database = database(&kv);
         database.commit_derived(batch).unwrap();
         start.committed(false);
-        assert_eq!(failed_starts(database.view().kv(), slot).unwrap(), 0);
+        assert_eq!(read(&database, slot), FailedStarts::default());
         start.take_back(&database);
-        assert_eq!(failed_starts(database.view().kv(), slot).unwrap(), 0);
+        assert_eq!(read(&database, slot), FailedStarts::default());
     }
 
     #[test]
     fn a_careful_start_is_no_failure_once_it_commits_but_the_next_is_careful_too() {
         let database = database(&Arc::default());
         let start = Start::new(Slot(3));
-        start.raise(&database, 1).unwrap();
-        assert_eq!(failed_starts(database.view().kv(), Slot(3)).unwrap(), 2);
+        let before = FailedStarts { total: 1, here: 1, place: 7, raised_in: 0 };
+        start.raise(&database, before, None).unwrap();
+        assert_eq!(read(&database, Slot(3)), FailedStarts { total: 2, here: 2, ..before });
         let mut batch = Batch::new();
         start.add_to(&mut batch, true);
         database.commit_derived(batch).unwrap();
         start.committed(true);
-        assert_eq!(failed_starts(database.view().kv(), Slot(3)).unwrap(), 1);
+        assert_eq!(read(&database, Slot(3)), before);
         start.settle(&database).unwrap();
-        assert_eq!(failed_starts(database.view().kv(), Slot(3)).unwrap(), 0);
+        assert_eq!(read(&database, Slot(3)), FailedStarts::default());
     }
 
     #[test]
     fn the_turn_is_one_at_a_time_and_given_back() {
-        let turn = Arc::new(Turn::default());
-        let first = turn.take(|| false);
+        let starts = Arc::new(Starts::default());
+        let first = starts.take_turn(|| false);
         assert!(first.is_some());
-        assert!(turn.take(|| true).is_none(), "it is taken");
+        assert!(starts.take_turn(|| true).is_none(), "it is taken");
         drop(first);
-        assert!(turn.take(|| true).is_some());
+        assert!(starts.take_turn(|| true).is_some());
     }
 }

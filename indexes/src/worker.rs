@@ -9,7 +9,7 @@ use crate::index::{Index, lock};
 use crate::indexer::{Indexer, target_etag};
 use crate::limits;
 use crate::progress::{OutputPhase, Progress};
-use crate::starts::{Taken, Turn, failed_starts};
+use crate::starts::{FailedStarts, Starts, Turn, Watched};
 use magpie_store::kv::Batch;
 use magpie_store::{Command, Database, DatabaseView, Etag, StoreError, Timestamp};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,7 +30,7 @@ pub(crate) fn start(
     index: &Arc<Index>,
     database: Arc<Database>,
     clock: Clock,
-    turn: Arc<Turn>,
+    starts: Arc<Starts>,
     caught_up: CaughtUp,
 ) -> Result<(), IndexError> {
     let owned = Arc::clone(index);
@@ -40,7 +40,7 @@ pub(crate) fn start(
         .name(format!("index {name}"))
         .stack_size(limits::SCRIPT_STACK_BYTES)
         .spawn(move || {
-            let work = || Worker::new(&owned, &database, &clock)?.run(&turn, &caught_up);
+            let work = || Worker::new(&owned, &database, &clock)?.run(&starts, &caught_up);
             let failure = match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(format!("Index {} has stopped: {error}", owned.name())),
@@ -85,7 +85,7 @@ struct Careful {
     /// How many batches of one document are to come.
     left: usize,
     /// The turn, until something is committed.
-    turn: Option<Taken>,
+    turn: Option<Turn>,
 }
 
 /// What became of a commit.
@@ -100,9 +100,10 @@ enum Commit {
 }
 
 impl<'w> Worker<'w> {
-    fn new(index: &'w Index, database: &'w Database, clock: &'w Clock) -> Result<Self, IndexError> {
+    fn new(index: &'w Arc<Index>, database: &'w Arc<Database>, clock: &'w Clock) -> Result<Self, IndexError> {
         let function =
             index.source.create().map_err(|error| IndexError::Script { name: index.name(), error })?;
+        let function = Box::new(Watched::new(function, Arc::clone(index), Arc::clone(database)));
         let indexer = Indexer::new(index.slot, index.shape().clone(), index.borders(), function)
             .with_documents_max(
                 index.definition().map_batch_size()?.unwrap_or(usize::MAX).min(limits::BATCH_DOCUMENTS_MAX),
@@ -115,7 +116,7 @@ impl<'w> Worker<'w> {
         Ok(Self { index, database, clock, indexer, progress, start, careful: None })
     }
 
-    fn run(mut self, turn: &Arc<Turn>, caught_up: &CaughtUp) -> Result<(), IndexError> {
+    fn run(mut self, starts: &Arc<Starts>, caught_up: &CaughtUp) -> Result<(), IndexError> {
         let mut due = Due::Now;
         while wait_for_work(self.index, self.progress.etag, due) {
             match self.mend()? {
@@ -124,7 +125,7 @@ impl<'w> Worker<'w> {
                 // A paused index is mended, but does not go on.
                 Some(_) => continue,
             }
-            if self.index.start.is_waiting() && self.begin(turn)? == Commit::Forbidden {
+            if self.index.start.is_waiting() && self.begin(starts)? == Commit::Forbidden {
                 return Ok(());
             }
             let view = self.database.view();
@@ -190,14 +191,14 @@ impl<'w> Worker<'w> {
     }
 
     /// Counts this start on disk if there is work to do: whatever happens before the first commit will be known.
-    fn begin(&mut self, turn: &Arc<Turn>) -> Result<Commit, IndexError> {
+    fn begin(&mut self, starts: &Arc<Starts>) -> Result<Commit, IndexError> {
         let index = self.index;
         let view = self.database.view();
         let has_work = target_etag(&view, index.feed())? > self.progress.etag || self.has_to_follow();
-        let failed = failed_starts(view.kv(), index.slot)?;
+        let failed = FailedStarts::read(view.kv(), index.slot, starts.boot)?;
         drop(view);
-        if failed > 0 && has_work {
-            let turn = turn.take(|| index.is_stopping());
+        if failed.total > 0 && has_work {
+            let turn = starts.take_turn(|| index.is_stopping());
             let documents_max = self.indexer.set_documents_max(1);
             self.careful = Some(Careful { documents_max, left: documents_max, turn });
         }
@@ -206,7 +207,8 @@ impl<'w> Worker<'w> {
             return Ok(Commit::Forbidden);
         }
         if has_work {
-            index.start.raise(self.database, failed)?;
+            index.start.raise(self.database, failed, starts.boot)?;
+            index.start.mark(self.database, || None)?;
         } else {
             index.start.settle(self.database)?;
         }

@@ -3,6 +3,7 @@
 //! Names are compared case-insensitively. A request holds an `Arc` of its database, so a deleted database lives until
 //! its last request is done; new requests do not find it.
 
+use crate::boot;
 use crate::clock;
 use crate::database_folder::{Folder, Record, check_name};
 use crate::error::ServerError;
@@ -294,7 +295,8 @@ fn open(
     };
     let kv = kv.map_err(magpie_store::StoreError::Kv)?;
     let database = Arc::new(Database::open(Arc::new(kv), &random::database_id()?)?);
-    let indexes = Registry::open(Arc::clone(&database), Arc::new(clock::now), natives.to_vec())?;
+    let clock = Arc::new(clock::now);
+    let indexes = Registry::open_in_boot(Arc::clone(&database), clock, natives.to_vec(), boot::number())?;
     tracing::info!(database = %record.name, documents_etag = %database.last_etag(), "database open");
     Ok(Arc::new(OpenDatabase {
         name: record.name.clone(),

@@ -24,6 +24,7 @@ mod admin_databases;
 mod answer;
 mod array_splitter;
 mod body;
+mod boot;
 mod bulk_insert;
 pub mod clock;
 pub mod compare_exchange;

@@ -25,13 +25,14 @@ use crate::laws::LawChecks;
 use crate::limits;
 use crate::output::cleanup;
 use crate::progress::Progress;
-use crate::starts::{self, Turn};
+use crate::starts::{self, FailedStarts, Starts};
 use crate::worker::{self, Clock};
 use dashmap::DashMap;
 use magpie_store::kv::{Batch, Space};
 use magpie_store::{Database, DatabaseView};
 use records::{Build, Record};
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, Weak};
 
@@ -56,8 +57,7 @@ pub struct Registry {
     laws: LawChecks,
     /// How many definitions are being tried, those that hang included.
     trials: Arc<AtomicUsize>,
-    /// Whose turn it is among the indexes that start carefully.
-    turn: Arc<Turn>,
+    starts: Arc<Starts>,
     /// Set when the database closes.
     stopped: AtomicBool,
     this: Weak<Self>,
@@ -74,6 +74,20 @@ impl Registry {
         clock: Clock,
         natives: Vec<NativeIndex>,
     ) -> Result<Arc<Self>, IndexError> {
+        Self::open_in_boot(database, clock, natives, None)
+    }
+
+    /// [`Self::open`] where it is known in which run of the machine: a number that a boot changes. Then an index that
+    /// was killed from outside as it started is not taken for one that ends the process.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_in_boot(
+        database: Arc<Database>,
+        clock: Clock,
+        natives: Vec<NativeIndex>,
+        boot: Option<NonZeroU64>,
+    ) -> Result<Arc<Self>, IndexError> {
         let registry = Arc::new_cyclic(|this| Self {
             database: Arc::clone(&database),
             clock,
@@ -82,7 +96,7 @@ impl Registry {
             changes: Mutex::new(()),
             laws: LawChecks::default(),
             trials: Arc::default(),
-            turn: Arc::default(),
+            starts: Arc::new(Starts::new(boot)),
             stopped: AtomicBool::new(false),
             this: this.clone(),
         });
@@ -146,8 +160,8 @@ impl Registry {
     /// Why an index must not be started, if it must not, and how to go on.
     fn cause_to_leave_out(&self, index: &Index) -> Result<Option<String>, IndexError> {
         let view = self.database.view();
-        let failed = starts::failed_starts(view.kv(), index.slot)?;
-        if failed < limits::FAILED_STARTS_MAX {
+        let failed = FailedStarts::read(view.kv(), index.slot, self.starts.boot)?;
+        if !failed.is_too_many() {
             return Ok(None);
         }
         let reached = Progress::read(view.kv(), index.slot)?.etag;
@@ -155,10 +169,14 @@ impl Registry {
         let place = next.first().map_or_else(String::new, |next| format!(", at document '{}'", next.id));
         let name = index.name();
         Ok(Some(format!(
-            "Index {name} was not started: the last {failed} times the server ended while the index worked on its \
-             first documents{place} (the limit failed_starts_max is {}). Its rows are kept as they are. To go on, \
-             reset the index or change its definition, or mend or delete the document and reset it",
-            limits::FAILED_STARTS_MAX
+            "Index {name} was not started: the last {} times the server ended while the index worked on its first \
+             documents{place}, {} of them in the same call of its functions (the limits are failed_starts_max, {}, and \
+             failed_starts_anywhere_max, {}). Its rows are kept as they are. To go on, reset the index or change its \
+             definition, or mend or delete the document and reset it",
+            failed.total,
+            failed.here,
+            limits::FAILED_STARTS_MAX,
+            limits::FAILED_STARTS_ANYWHERE_MAX
         )))
     }
 
@@ -168,7 +186,7 @@ impl Registry {
         let caught_up =
             Box::new(move |index: &Index| this.upgrade().is_some_and(|registry| registry.promote(index)));
         let (database, clock) = (Arc::clone(&self.database), Arc::clone(&self.clock));
-        worker::start(index, database, clock, Arc::clone(&self.turn), caught_up)
+        worker::start(index, database, clock, Arc::clone(&self.starts), caught_up)
     }
 
     /// The live index of this name; `ReplacementOf/NAME` finds a build in progress. Case-insensitive.
