@@ -123,6 +123,12 @@ pub trait IndexFunction {
         &[]
     }
 
+    /// How many steps the last call took, as they are counted against `crate::limits::SCRIPT_STEPS_MAX`; `None` for
+    /// functions whose steps nobody counts.
+    fn steps(&self) -> Option<u64> {
+        None
+    }
+
     /// [`Self::reduce`], and where it changed one of the values it was given, as a path such as `values[0].files`. For
     /// the law check; functions that cannot change their input say `None`.
     ///

@@ -96,6 +96,8 @@ pub const TRIAL_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const TRIAL_MS_MAX: u64 = 60_000;
 /// Most trials of one database that run or hang at a time.
 pub const TRIALS_RUNNING_MAX: usize = 2;
+/// Most pages of each level of a reduce tree whose values a trial shows.
+pub const TRIAL_PAGES_SHOWN_MAX: usize = 4;
 /// Most rows in each list of a trial.
 pub const TRIAL_PAGE_SIZE_MAX: usize = 1024;
 /// Most damages that one verification lists; all are counted.

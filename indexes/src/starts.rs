@@ -284,6 +284,10 @@ impl IndexFunction for Watched {
         self.function.inexact_fields()
     }
 
+    fn steps(&self) -> Option<u64> {
+        self.function.steps()
+    }
+
     fn reduce_watched(
         &mut self,
         key: &[Json],

@@ -15,7 +15,8 @@ use crate::limits;
 use crate::progress::Progress;
 use crate::reduce_tree::decode_leaf;
 use crate::signature::{Signature, canonical_definition};
-use crate::stored_result::StoredResult;
+use crate::stored_result::{Output, StoredResult};
+use crate::stored_tree::StoredTree;
 use magpie_store::json::{Json, parse_stored};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::{Direction, Durability, Kv, Space, View};
@@ -46,8 +47,8 @@ pub struct Trial {
     pub ended: Option<String>,
     /// The first map outputs, by reduce key: document id (lower-cased), emit position, output.
     pub outputs: Vec<(String, u32, Json)>,
-    /// The first results in the order of their keys, each with the height of its tree.
-    pub results: Vec<(Json, u8)>,
+    /// The first results in the order of their keys.
+    pub results: Vec<TrialResult>,
     /// How many results there are.
     pub results_count: u64,
     /// Most outputs of one document.
@@ -60,6 +61,24 @@ pub struct Trial {
     pub difference: Option<Difference>,
 }
 
+/// A result and the reduce tree that made it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialResult {
+    /// The result.
+    pub result: Json,
+    /// The levels of its tree, from the leaves to the root.
+    pub levels: Vec<TrialLevel>,
+}
+
+/// One level of a reduce tree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialLevel {
+    /// How many pages it has.
+    pub pages: u64,
+    /// The reduced values of the first pages, [`limits::TRIAL_PAGES_SHOWN_MAX`] at most; `None` where reduce failed.
+    pub values: Vec<Option<Json>>,
+}
+
 /// Counted and timed calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
@@ -67,16 +86,22 @@ pub struct Cost {
     pub maps: u64,
     /// Their time together.
     pub map_time: Duration,
+    /// Their steps together; `None` when nobody counts them.
+    pub map_steps: Option<u64>,
     /// Outputs that they gave.
     pub outputs: u64,
     /// Calls of reduce.
     pub reduces: u64,
     /// Their time together.
     pub reduce_time: Duration,
+    /// Their steps together; `None` when nobody counts them.
+    pub reduce_steps: Option<u64>,
     /// Calls of finalize.
     pub finalizes: u64,
     /// Their time together.
     pub finalize_time: Duration,
+    /// Their steps together; `None` when nobody counts them.
+    pub finalize_steps: Option<u64>,
 }
 
 /// Rows that another index does not have, or has otherwise.
@@ -204,19 +229,47 @@ fn outputs(
     Ok(outputs)
 }
 
-fn results(rows: &dyn View, page: usize) -> Result<Vec<(Json, u8)>, IndexError> {
+fn results(rows: &dyn View, page: usize) -> Result<Vec<TrialResult>, IndexError> {
     let (from, to) = SLOT.range_of(Kind::Result);
     let mut results = Vec::new();
     for row in rows.scan(Space::Index, &from, &to, Direction::Forward) {
         if results.len() == page {
             break;
         }
-        let stored = StoredResult::decode(&row?.1)?;
+        let (key, row) = row?;
+        let stored = StoredResult::decode(&row)?;
         if let Some(result) = stored.visible() {
-            results.push((json(result)?, stored.height));
+            let reduce_key = key.get(from.len()..).unwrap_or_default();
+            let tree = StoredTree { view: rows, slot: SLOT, reduce_key };
+            results.push(TrialResult { result: json(result)?, levels: levels(&tree, &stored)? });
         }
     }
     Ok(results)
+}
+
+/// The levels of a tree: the values of a level's pages are the items of the one above, and the root's is the result.
+fn levels(tree: &StoredTree<'_>, stored: &StoredResult) -> Result<Vec<TrialLevel>, IndexError> {
+    let mut levels = Vec::new();
+    for level in 0..stored.height {
+        let mut shown = TrialLevel { pages: 0, values: Vec::new() };
+        for item in tree.items(level + 1) {
+            let output = item?.output?;
+            shown.pages += 1;
+            if shown.values.len() < limits::TRIAL_PAGES_SHOWN_MAX {
+                shown.values.push(value_of(&output)?);
+            }
+        }
+        levels.push(shown);
+    }
+    levels.push(TrialLevel { pages: 1, values: vec![value_of(&stored.output)?] });
+    Ok(levels)
+}
+
+fn value_of(output: &Output) -> Result<Option<Json>, IndexError> {
+    match output {
+        Output::Value(value) => json(value).map(Some),
+        Output::Failed => Ok(None),
+    }
 }
 
 /// Walks over both lists of results side by side.
@@ -291,9 +344,11 @@ impl IndexFunction for Timed {
         let begin = Instant::now();
         let outcome = self.function.map(document, loads);
         let (time, outputs) = (begin.elapsed(), outcome.as_ref().map_or(0, Vec::len) as u64);
+        let steps = self.function.steps();
         self.note(|cost| {
             cost.maps += 1;
             cost.map_time += time;
+            cost.map_steps = more(cost.map_steps, steps);
             cost.outputs += outputs;
         });
         outcome
@@ -302,10 +357,11 @@ impl IndexFunction for Timed {
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
         let begin = Instant::now();
         let outcome = self.function.reduce(key, values);
-        let time = begin.elapsed();
+        let (time, steps) = (begin.elapsed(), self.function.steps());
         self.note(|cost| {
             cost.reduces += 1;
             cost.reduce_time += time;
+            cost.reduce_steps = more(cost.reduce_steps, steps);
         });
         outcome
     }
@@ -313,10 +369,11 @@ impl IndexFunction for Timed {
     fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {
         let begin = Instant::now();
         let outcome = self.function.finalize(reduced);
-        let time = begin.elapsed();
+        let (time, steps) = (begin.elapsed(), self.function.steps());
         self.note(|cost| {
             cost.finalizes += 1;
             cost.finalize_time += time;
+            cost.finalize_steps = more(cost.finalize_steps, steps);
         });
         outcome
     }
@@ -324,4 +381,9 @@ impl IndexFunction for Timed {
     fn inexact_fields(&self) -> &[String] {
         self.function.inexact_fields()
     }
+}
+
+/// A sum of steps with those of one more call.
+fn more(sum: Option<u64>, steps: Option<u64>) -> Option<u64> {
+    steps.map(|steps| sum.unwrap_or(0).saturating_add(steps))
 }

@@ -79,8 +79,17 @@ fn trial_json(trial: &Trial, name: &str) -> Object {
         ])
         .into()
     });
-    let results = trial.results.iter().map(|(result, height)| {
-        Object::from_iter([("Result", result.clone()), ("Height", u64::from(*height).into())]).into()
+    let results = trial.results.iter().map(|result| {
+        let levels = result.levels.iter().map(|level| {
+            let values = level.values.iter().map(|value| value.clone().unwrap_or(Json::Null)).collect();
+            Object::from_iter([("Pages", Json::from(level.pages)), ("Values", Json::Array(values))]).into()
+        });
+        Object::from_iter([
+            ("Result", result.result.clone()),
+            ("Height", (result.levels.len() as u64).saturating_sub(1).into()),
+            ("Levels", Json::Array(levels.collect())),
+        ])
+        .into()
     });
     let faults = trial.faults.iter().map(|fault| Json::from(fault_json(name, fault)));
     Object::from_iter([
@@ -100,14 +109,18 @@ fn trial_json(trial: &Trial, name: &str) -> Object {
 fn cost_json(cost: &Cost) -> Object {
     let mean = |sum: f64, count: u64| Json::from(Number::from_f64(sum / count.max(1) as f64));
     let micros = |time: Duration, calls: u64| mean(time.as_secs_f64() * 1e6, calls);
+    let steps = |sum: Option<u64>, calls: u64| sum.map_or(Json::Null, |sum| mean(sum as f64, calls));
     Object::from_iter([
         ("Maps", Json::from(cost.maps)),
         ("MicrosecondsPerMap", micros(cost.map_time, cost.maps)),
+        ("StepsPerMap", steps(cost.map_steps, cost.maps)),
         ("OutputsPerMap", mean(cost.outputs as f64, cost.maps)),
         ("Reduces", cost.reduces.into()),
         ("MicrosecondsPerReduce", micros(cost.reduce_time, cost.reduces)),
+        ("StepsPerReduce", steps(cost.reduce_steps, cost.reduces)),
         ("Finalizes", cost.finalizes.into()),
         ("MicrosecondsPerFinalize", micros(cost.finalize_time, cost.finalizes)),
+        ("StepsPerFinalize", steps(cost.finalize_steps, cost.finalizes)),
     ])
 }
 

@@ -33,6 +33,12 @@ fn a_trial_shows_what_a_build_would_give_and_puts_nothing() {
     assert_eq!((trial.int_at("Documents"), trial.at("AllDocuments")), (200, Json::Bool(true)));
     assert_eq!((trial.int_at("ResultsCount"), trial.int_at("Cost/Maps")), (4, 200));
     assert!(trial.int_at("Cost/Reduces") >= 4);
+    let steps = |name: &str| trial.at(&format!("Cost/{name}")).as_number().map(|steps| steps.as_f64());
+    assert!(
+        steps("StepsPerReduce") > steps("StepsPerMap") && steps("StepsPerMap").is_some(),
+        "{}",
+        trial.text()
+    );
     assert_eq!(trial.at("Outputs").as_array().unwrap().len(), 25);
     assert!(trial.at("Difference").is_null() && trial.at("Errors").as_array().unwrap().is_empty());
     assert_eq!(server.get(&format!("{DB}/indexes?namesOnly=true")).at("Results"), Json::Array(Vec::new()));
@@ -42,6 +48,21 @@ fn a_trial_shows_what_a_build_would_give_and_puts_nothing() {
     let live = server.post(&format!("{DB}/queries"), query).expect(200);
     for n in 0..4 {
         assert_eq!(trial.int_at(&format!("Results/{n}/Result/n")), live.int_at(&format!("Results/{n}/n")));
+    }
+    // The tree behind each: as many pages as its level has, and the root's value is the result.
+    for n in 0..4 {
+        let levels = trial.at(&format!("Results/{n}/Levels")).as_array().unwrap().len();
+        assert_eq!(levels as i64, trial.int_at(&format!("Results/{n}/Height")) + 1);
+        let root = format!("Results/{n}/Levels/{}", levels - 1);
+        assert_eq!(trial.int_at(&format!("{root}/Pages")), 1);
+        assert_eq!(trial.at(&format!("{root}/Values/0")), trial.at(&format!("Results/{n}/Result")));
+        let pages = trial.int_at(&format!("Results/{n}/Levels/0/Pages"));
+        let sums: Vec<i64> = (0..pages.min(4))
+            .map(|page| trial.int_at(&format!("Results/{n}/Levels/0/Values/{page}/n")))
+            .collect();
+        if pages <= 4 {
+            assert_eq!(sums.iter().sum::<i64>(), trial.int_at(&format!("Results/{n}/Result/n")));
+        }
     }
     let heights: Vec<i64> = (0..4).map(|n| trial.int_at(&format!("Results/{n}/Height"))).collect();
     assert!(heights.iter().any(|height| *height >= 1), "of 200 entries some end a page: {heights:?}");

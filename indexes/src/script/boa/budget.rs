@@ -73,6 +73,11 @@ pub(super) fn begin_call() {
     REASON.set(None);
 }
 
+/// The steps of the current call so far.
+pub(super) fn used() -> u64 {
+    SCRIPT_STEPS_MAX - STEPS_LEFT.get()
+}
+
 /// Whether a bound was hit in the current call.
 pub(super) fn exhausted() -> bool {
     REASON.get().is_some()

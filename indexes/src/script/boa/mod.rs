@@ -79,6 +79,8 @@ pub(super) struct BoaFunction {
     engine: Option<Engine>,
     /// The fields of the document mapped last whose numbers the maps did not see as they are.
     inexact: Vec<String>,
+    /// The steps of the last call.
+    steps: u64,
 }
 
 /// What the scripts registered, as far as it can leave the thread.
@@ -105,7 +107,7 @@ impl BoaFunction {
     /// When the scripts throw while loading, register nothing usable, or keep state that could change.
     pub fn new(plan: Arc<Plan>) -> Result<Self, FunctionError> {
         let (engine, _) = Engine::load(&plan)?;
-        Ok(Self { plan, engine: Some(engine), inexact: Vec::new() })
+        Ok(Self { plan, engine: Some(engine), inexact: Vec::new(), steps: 0 })
     }
 
     /// Maps a document once, with the loaded documents that are there.
@@ -156,6 +158,7 @@ impl BoaFunction {
         budget::begin_call();
         let plan = Arc::clone(&self.plan);
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut engine, &plan)));
+        self.steps += budget::used();
         natives::forget_document();
         loads::forget_objects();
         match outcome {
@@ -173,6 +176,7 @@ impl BoaFunction {
 
 impl IndexFunction for BoaFunction {
     fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
+        self.steps = 0;
         if self.plan.program.loads == Loaded::default() {
             return self.map_once(document);
         }
@@ -186,10 +190,12 @@ impl IndexFunction for BoaFunction {
     }
 
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
+        self.steps = 0;
         self.guarded(|engine, plan| engine.reduce(plan, key, values, false)).map(|(reduced, _)| reduced)
     }
 
     fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {
+        self.steps = 0;
         self.guarded(|engine, plan| engine.finalize(plan, reduced))
     }
 
@@ -197,11 +203,16 @@ impl IndexFunction for BoaFunction {
         &self.inexact
     }
 
+    fn steps(&self) -> Option<u64> {
+        Some(self.steps)
+    }
+
     fn reduce_watched(
         &mut self,
         key: &[Json],
         values: &[Json],
     ) -> Result<(Json, Option<String>), FunctionError> {
+        self.steps = 0;
         self.guarded(|engine, plan| engine.reduce(plan, key, values, true))
     }
 }

@@ -62,13 +62,15 @@ pub(in crate::script) struct CompiledFunction {
     engine: Option<BoaFunction>,
     /// The fields of the document mapped last whose numbers the maps did not see as they are.
     inexact: Vec<String>,
+    /// The steps of the last call.
+    steps: u64,
 }
 
 impl CompiledFunction {
     /// Functions for the calling thread, whose stack must have `crate::limits::SCRIPT_STACK_BYTES`.
     pub fn new(compiled: Arc<CompiledPlan>, plan: Arc<Plan>) -> Self {
         let realm = Realm::new(&compiled.program);
-        Self { compiled, plan, bump: arena(), realm, engine: None, inexact: Vec::new() }
+        Self { compiled, plan, bump: arena(), realm, engine: None, inexact: Vec::new(), steps: 0 }
     }
 
     /// Runs a call on a machine of its own; `None` when it is the engine's.
@@ -77,6 +79,7 @@ impl CompiledFunction {
         work: impl for<'a> FnOnce(&mut Machine<'a>, Input<'a>) -> Outcome<'a, T>,
         input: Input<'_>,
     ) -> Option<T> {
+        self.steps = 0;
         self.bump.reset();
         self.realm.tidy(&self.compiled.program);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -84,7 +87,9 @@ impl CompiledFunction {
                 Ok(machine) => machine,
                 Err(_) => return Err("no memory for a call"),
             };
-            work(&mut machine, input).map_err(|stop| reason(&stop))
+            let outcome = work(&mut machine, input).map_err(|stop| reason(&stop));
+            self.steps = machine.steps();
+            outcome
         }));
         match outcome {
             Ok(Ok(result)) => Some(result),
@@ -114,12 +119,16 @@ impl CompiledFunction {
             }
         }
     }
+}
 
-    fn engine(&mut self) -> Result<&mut BoaFunction, FunctionError> {
-        match &mut self.engine {
-            Some(engine) => Ok(engine),
-            empty => Ok(empty.insert(BoaFunction::new(Arc::clone(&self.plan))?)),
-        }
+/// The engine that calls are handed over to, made when the first one is.
+fn engine<'e>(
+    made: &'e mut Option<BoaFunction>,
+    plan: &Arc<Plan>,
+) -> Result<&'e mut BoaFunction, FunctionError> {
+    match made {
+        Some(engine) => Ok(engine),
+        empty => Ok(empty.insert(BoaFunction::new(Arc::clone(plan))?)),
     }
 }
 
@@ -163,9 +172,10 @@ impl IndexFunction for CompiledFunction {
             self.collect_inexact(document);
             return Ok(emitted);
         }
-        let engine = self.engine()?;
+        let engine = engine(&mut self.engine, &self.plan)?;
         let outcome = engine.map(document, loads);
-        self.inexact = self.engine()?.inexact_fields().to_vec();
+        self.inexact = engine.inexact_fields().to_vec();
+        self.steps += engine.steps().unwrap_or(0);
         outcome
     }
 
@@ -179,8 +189,17 @@ impl IndexFunction for CompiledFunction {
         );
         match reduced {
             Some(reduced) => Ok(reduced),
-            None => self.engine()?.reduce(key, values),
+            None => {
+                let engine = engine(&mut self.engine, &self.plan)?;
+                let outcome = engine.reduce(key, values);
+                self.steps += engine.steps().unwrap_or(0);
+                outcome
+            }
         }
+    }
+
+    fn steps(&self) -> Option<u64> {
+        Some(self.steps)
     }
 
     fn inexact_fields(&self) -> &[String] {
@@ -192,6 +211,6 @@ impl IndexFunction for CompiledFunction {
         key: &[Json],
         values: &[Json],
     ) -> Result<(Json, Option<String>), FunctionError> {
-        self.engine()?.reduce_watched(key, values)
+        engine(&mut self.engine, &self.plan)?.reduce_watched(key, values)
     }
 }

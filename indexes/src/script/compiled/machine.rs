@@ -107,6 +107,11 @@ impl<'a> Machine<'a> {
         Ok(machine)
     }
 
+    /// The steps taken so far.
+    pub fn steps(&self) -> u64 {
+        SCRIPT_STEPS_MAX - self.steps_left
+    }
+
     /// Takes steps from the budget.
     pub fn charge(&mut self, steps: u64) -> Outcome<'a, ()> {
         match self.steps_left.checked_sub(steps) {
