@@ -249,8 +249,13 @@ impl Index {
         entry: &Item,
     ) -> Result<Without, IndexError> {
         let mut function = CalledFunction::new(self.calls());
-        let mut reducer =
-            KeyReducer { function: &mut function, key, finalizes: self.shape().finalizes, failure: None };
+        let mut reducer = KeyReducer {
+            function: &mut function,
+            key,
+            finalizes: self.shape().finalizes,
+            failure: None,
+            detached: None,
+        };
         let mut tree = ReduceTree {
             view: view.kv(),
             slot: self.slot(),

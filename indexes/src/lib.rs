@@ -51,6 +51,7 @@ pub mod faults;
 pub mod function;
 pub mod index;
 pub mod indexer;
+pub mod key_filter;
 pub mod keys;
 pub mod known_keys;
 pub mod laws;

@@ -59,6 +59,9 @@ pub struct Progress {
     pub lossy: u64,
     /// How far the output documents follow, for an index that has any.
     pub output: OutputPhase,
+    /// Whether a result ever had another value in a group-by field than its key, so that keys do not tell results; also
+    /// when that is not known, as in builds of older versions.
+    pub detached: bool,
 }
 
 impl Progress {
@@ -83,6 +86,7 @@ impl Progress {
             indexed_at: next()?,
             lossy: next()?,
             output: OutputPhase::from_code(next()?)?,
+            detached: reader.0.is_empty() || reader.length()? > 0,
         })
     }
 
@@ -100,6 +104,7 @@ impl Progress {
             self.indexed_at,
             self.lossy,
             self.output.code(),
+            u64::from(self.detached),
         ] {
             put_length(usize::try_from(value).unwrap_or(usize::MAX), &mut row);
         }

@@ -6,7 +6,9 @@
 use crate::error::IndexError;
 use crate::faults::decode_key;
 use crate::index::Index;
+use crate::key_filter::{KeyFilter, KeyWalk};
 use crate::keys::{self, Kind};
+use crate::progress::Progress;
 use crate::stored_result::{Output, StoredResult};
 use magpie_store::json::{Json, parse_stored};
 use magpie_store::kv::{Direction, Row, Space};
@@ -74,6 +76,39 @@ impl Index {
         view.kv().scan(Space::Index, &bound(from), &to, Direction::Forward).filter_map(|row| {
             row.map_err(IndexError::from).and_then(|(key, value)| reduced_result(&key, &value)).transpose()
         })
+    }
+
+    /// [`Self::results`] of the keys that `filter` lets through, and perhaps of others: all when keys do not tell what
+    /// is in the group-by fields of their results.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn results_within<'v>(
+        &self,
+        view: &'v DatabaseView<'_>,
+        filter: &KeyFilter,
+    ) -> Result<impl Iterator<Item = Result<Json, IndexError>> + use<'v>, IndexError> {
+        let walk = self.walk(view, filter)?;
+        Ok(walk.filter_map(|row| row.and_then(|(_, value)| result_json(&value)).transpose()))
+    }
+
+    /// [`Self::results_within`] with their keys and reduced values.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn reduced_results_within<'v>(
+        &self,
+        view: &'v DatabaseView<'_>,
+        filter: &KeyFilter,
+    ) -> Result<impl Iterator<Item = Result<ReducedResult, IndexError>> + use<'v>, IndexError> {
+        let walk = self.walk(view, filter)?;
+        Ok(walk.filter_map(|row| row.and_then(|(key, value)| reduced_result(&key, &value)).transpose()))
+    }
+
+    fn walk<'v>(&self, view: &'v DatabaseView<'_>, filter: &KeyFilter) -> Result<KeyWalk<'v>, IndexError> {
+        let detached = !filter.is_all() && Progress::read(view.kv(), self.slot())?.detached;
+        let filter = if detached { KeyFilter::default() } else { filter.clone() };
+        Ok(KeyWalk::new(view.kv(), self.slot(), filter))
     }
 
     /// The result of one reduce key, given by the values of its group-by fields in order; none if it has none.

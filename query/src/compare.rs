@@ -151,6 +151,19 @@ impl OperandSet {
         set
     }
 
+    pub(crate) fn has_null(&self) -> bool {
+        self.null
+    }
+
+    /// The texts of all values but null.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(String::as_str)
+    }
+
+    pub(crate) fn instants(&self) -> impl Iterator<Item = Timestamp> {
+        self.instants.iter().copied()
+    }
+
     pub(crate) fn contains(&self, term: &Term<'_>, matching: Matching) -> bool {
         match term {
             Term::Null => self.null,

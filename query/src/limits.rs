@@ -30,6 +30,8 @@ pub const REDUCE_CHUNK_BYTES_MAX: usize = 1024 * 1024;
 pub const REDUCE_GROUPS_MAX: usize = 100_000;
 /// Most bytes of keys and values that `reduce by` holds at a time.
 pub const REDUCE_HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Most spans of values of one group-by field that narrow down what is read; with more, all of them are read.
+pub const KEY_SPANS_MAX: usize = 64;
 /// Longest time that the calls of an index's functions for one query take together, in milliseconds.
 pub const REDUCE_MS_MAX: u64 = 60_000;
 /// Most bits of a number in arithmetic of `select`.

@@ -3,6 +3,7 @@
 
 mod arithmetic;
 mod condition;
+pub(crate) mod narrow;
 mod paging;
 mod reduce_by;
 mod refuse;

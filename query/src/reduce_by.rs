@@ -8,6 +8,7 @@ use crate::error::QueryError;
 use crate::filter::Filter;
 use crate::fold::Fold;
 use crate::limits;
+use crate::plan::narrow;
 use crate::source::{KeyRange, SourceIndex, bounded};
 use crate::term::Subject;
 use magpie_store::json::{Json, Object};
@@ -61,7 +62,9 @@ impl ReduceBy {
         }
         // By the first fields, a group ends where the next one begins.
         let in_order = self.fields.iter().is_sorted_by_key(|(_, named)| !named);
-        for row in bounded(index.reduced_results(&KeyRange::default())?) {
+        let fields: Vec<String> = self.fields.iter().map(|(field, _)| field.clone()).collect();
+        let keys = narrow::keys(&self.filter, &fields);
+        for row in bounded(index.reduced_results_within(&keys)?) {
             let row = row?;
             let subject = Subject { id: None, fields: &row.result, metadata: None };
             if !self.filter.holds(&subject) {

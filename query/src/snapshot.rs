@@ -9,6 +9,7 @@ use crate::source::{
     SourceCollection, SourceIndex,
 };
 use magpie_indexes::faults::describe_key;
+use magpie_indexes::key_filter::KeyFilter;
 use magpie_indexes::{CallError, Index, IndexStatus, Registry};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Document, DocumentId, Etag};
@@ -117,6 +118,14 @@ struct SnapshotIndex<'a> {
 }
 
 impl SnapshotIndex<'_> {
+    /// Refuses to fold over keys that fail: a sum without them would be wrong.
+    fn check_keys(&self) -> Result<(), QueryError> {
+        match self.index.statistics(self.view)?.progress.failing_keys {
+            0 => Ok(()),
+            count => Err(QueryError::KeysFail { index: self.index.name(), count }),
+        }
+    }
+
     /// Makes one call of a function of the index, within the time that all calls of a query have together.
     fn call<T>(
         &self,
@@ -218,6 +227,13 @@ impl SourceIndex for SnapshotIndex<'_> {
         Ok(Box::new(self.index.results(self.view).map(|result| Ok(object(result?)))))
     }
 
+    fn results_within(&self, keys: &KeyFilter) -> Result<Results<'_>, QueryError> {
+        if !self.index.is_map_reduce() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        Ok(Box::new(self.index.results_within(self.view, keys)?.map(|result| Ok(object(result?)))))
+    }
+
     fn group_by(&self) -> Vec<String> {
         self.index.shape().group_by.clone().unwrap_or_default()
     }
@@ -226,15 +242,18 @@ impl SourceIndex for SnapshotIndex<'_> {
         if !self.index.is_map_reduce() {
             return Ok(Box::new(std::iter::empty()));
         }
-        let failing = self.index.statistics(self.view)?.progress.failing_keys;
-        if failing > 0 {
-            return Err(QueryError::KeysFail { index: self.index.name(), count: failing });
-        }
+        self.check_keys()?;
         let results = self.index.reduced_results_between(self.view, &range.from, range.to.as_deref());
-        Ok(Box::new(results.map(|result| {
-            let result = result?;
-            Ok(ReducedResult { key: result.key, reduced: result.reduced, result: object(result.result) })
-        })))
+        Ok(Box::new(results.map(|result| Ok(reduced(result?)))))
+    }
+
+    fn reduced_results_within(&self, keys: &KeyFilter) -> Result<ReducedResults<'_>, QueryError> {
+        if !self.index.is_map_reduce() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        self.check_keys()?;
+        let results = self.index.reduced_results_within(self.view, keys)?;
+        Ok(Box::new(results.map(|result| Ok(reduced(result?)))))
     }
 
     fn reduce(&self, key: &[Json], values: Vec<Json>) -> Result<Json, QueryError> {
@@ -257,6 +276,10 @@ impl SourceIndex for SnapshotIndex<'_> {
             Ok((DocumentId::new(&id)?, object(output)))
         })))
     }
+}
+
+fn reduced(result: magpie_indexes::ReducedResult) -> ReducedResult {
+    ReducedResult { key: result.key, reduced: result.reduced, result: object(result.result) }
 }
 
 /// Results and outputs are objects; anything else has no fields.

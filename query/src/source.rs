@@ -4,6 +4,7 @@ use crate::auto_index::AutoFields;
 use crate::error::QueryError;
 use crate::fold::Fold;
 use crate::limits;
+use magpie_indexes::key_filter::KeyFilter;
 use magpie_store::json::{Json, Object};
 use magpie_store::{Document, DocumentId, Etag, ordered};
 use std::cmp::Ordering;
@@ -190,6 +191,14 @@ pub trait SourceIndex {
         Ok(None)
     }
 
+    /// [`Self::results`] whose keys `keys` lets through, in the same order. More may come, since they are filtered again.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn results_within(&self, _keys: &KeyFilter) -> Result<Results<'_>, QueryError> {
+        self.results()
+    }
+
     /// The names of the group-by fields of a map-reduce index in the order of its keys; none for a map-only index.
     fn group_by(&self) -> Vec<String>;
 
@@ -198,6 +207,14 @@ pub trait SourceIndex {
     /// # Errors
     /// When the index cannot be read.
     fn reduced_results(&self, range: &KeyRange) -> Result<ReducedResults<'_>, QueryError>;
+
+    /// [`Self::reduced_results`] of all keys that `keys` lets through. More may come, since they are filtered again.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn reduced_results_within(&self, _keys: &KeyFilter) -> Result<ReducedResults<'_>, QueryError> {
+        self.reduced_results(&KeyRange::default())
+    }
 
     /// Folds reduced values to one with the index's reduce. `key` has a value for each group-by field, null where the
     /// values come from several; `values` are not empty, and in the order of the keys they come from.

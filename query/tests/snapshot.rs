@@ -184,3 +184,78 @@ fn documents_come_through_a_map_index() {
         );
     }
 }
+
+const SUM: &str = "groupBy(r => ({ user: r.user, day: r.day })).aggregate(g => ({ user: g.key.user, day: g.key.day, n: g.values.reduce((s, v) => s + v.n, 0) }))";
+
+/// 40 users with 5 days each; every other name is written in capitals.
+fn days() -> Server {
+    let server = Server::new();
+    for number in 0..200 {
+        let user = format!("{}/{}", if number % 2 == 0 { "Users" } else { "USERS" }, number % 40);
+        let day = 1 + number / 40;
+        server.put(
+            &format!("e/{number}"),
+            &format!(
+                r#"{{"user":"{user}","day":"2024-01-0{day}","n":{number},"@metadata":{{"@collection":"E"}}}}"#
+            ),
+        );
+    }
+    let map = "map('E', e => ({ user: e.user, day: e.day, n: e.n }))";
+    server.index("PerDay", map, Some(SUM), &[]);
+    server
+}
+
+#[test]
+fn a_query_by_key_does_not_read_the_results_of_other_keys() {
+    let server = days();
+    let wanted = [
+        ("from index 'PerDay' where user = 'users/7'", 5),
+        ("from index 'PerDay' where user = 'users/8' and day >= '2024-01-02' and day < '2024-01-04'", 2),
+        ("from index 'PerDay' where user in ('users/7', 'USERS/8') and day = '2024-01-05'", 2),
+        ("from index 'PerDay' where startsWith(user, 'users/39')", 5),
+        ("from index 'PerDay' where user = 'users/7' and n >= 0 order by n as long desc", 5),
+        ("from index 'PerDay' where user = 'users/9' or user = 'users/10'", 10),
+        (
+            "from index 'PerDay' where user = 'users/7' and day between '2024-01-02' and '2024-01-03' reduce by user",
+            1,
+        ),
+    ];
+    let before: Vec<_> = wanted.iter().map(|(query, _)| texts(&server.answer(query))).collect();
+    // Damage in another key's result is met by whoever reads it.
+    let index = server.registry.get("PerDay").unwrap();
+    let mut key = Vec::new();
+    for part in ["Users/20", "2024-01-03"] {
+        magpie_store::ordered::encode_str(part, &mut key);
+    }
+    let mut batch = magpie_store::kv::Batch::new();
+    batch.put(
+        magpie_store::kv::Space::Index,
+        index.slot().key(magpie_indexes::keys::Kind::Result, &key),
+        vec![0xEE, 0xEE],
+    );
+    server.database.commit_derived(batch).unwrap();
+    assert!(server.ask("from index 'PerDay'").is_err());
+    assert!(server.ask("from index 'PerDay' where user = 'users/20'").is_err());
+    for ((query, count), before) in wanted.iter().zip(before) {
+        assert_eq!(before.len(), *count, "{query}");
+        assert_eq!(texts(&server.answer(query)), before, "{query}");
+    }
+}
+
+#[test]
+fn results_whose_fields_are_not_those_of_their_keys_are_found_all_the_same() {
+    let server = Server::new();
+    for (id, kind) in [("e/1", "a"), ("e/2", "b")] {
+        server.put(id, &format!(r#"{{"kind":"{kind}","@metadata":{{"@collection":"E"}}}}"#));
+    }
+    let map = "map('E', e => ({ kind: e.kind, n: 1 }))";
+    let renames = "groupBy(r => r.kind).aggregate(g => ({ kind: 'kind ' + g.key, n: g.values.length }))";
+    server.index("Renames", map, Some(renames), &[]);
+    let finalizes = "groupBy(r => r.kind).aggregate(g => ({ kind: g.key, n: g.values.length })).finalize(r => ({ kind: 'kind ' + r.kind, n: r.n }))";
+    server.index("Finalizes", map, Some(finalizes), &[]);
+    for index in ["Renames", "Finalizes"] {
+        let found = server.answer(&format!("from index '{index}' where kind = 'kind b'"));
+        assert_eq!(texts(&found).len(), 1, "{index}");
+        assert!(texts(&server.answer(&format!("from index '{index}' where kind = 'b'"))).is_empty());
+    }
+}

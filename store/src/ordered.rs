@@ -97,6 +97,17 @@ pub fn encode_str(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, STRING_END]);
 }
 
+/// The encodings of a number as a double and as a BigInt with that value, smaller first. A number that is not whole has
+/// no BigInt; its second encoding is that of no value.
+#[must_use]
+pub fn encode_both(number: &Number) -> (Vec<u8>, Vec<u8>) {
+    let decimal = number.decimal();
+    let (mut double, mut big) = (Vec::new(), Vec::new());
+    encode_number(&decimal, NumberKind::Double, &mut double);
+    encode_number(&decimal, NumberKind::BigInt, &mut big);
+    if double <= big { (double, big) } else { (big, double) }
+}
+
 /// Compares in the value order described above; equal exactly when the encodings are.
 #[must_use]
 pub fn compare(left: &Json, right: &Json) -> Ordering {

@@ -11,6 +11,7 @@ use crate::progress::Progress;
 use crate::reduce_tree::{Applied, ItemChange, PageReducer, ReduceTree, TreeWork};
 use crate::stored_result::{Finalized, Output, Presence, StoredResult};
 use magpie_store::json::{Json, parse_stored};
+use magpie_store::ordered;
 
 impl Indexer {
     /// Applies the gathered changes to the trees, reduce key by reduce key.
@@ -32,8 +33,14 @@ impl Indexer {
     ) -> Result<(), IndexError> {
         let key = decode_key(reduce_key)?;
         let finalizes = self.shape.finalizes;
-        let mut reducer =
-            KeyReducer { function: self.function.as_mut(), key: &key, finalizes, failure: None };
+        let group_by = self.shape.group_by.as_deref().unwrap_or_default();
+        let mut reducer = KeyReducer {
+            function: self.function.as_mut(),
+            key: &key,
+            finalizes,
+            failure: None,
+            detached: Some((group_by, false)),
+        };
         let mut tree = ReduceTree {
             view: gathered.view.kv(),
             slot: self.slot,
@@ -44,6 +51,7 @@ impl Indexer {
         };
         let applied = tree.apply(changes, &mut reducer)?;
         let failure = reducer.failure;
+        gathered.progress.detached |= reducer.detached.is_some_and(|(_, detached)| detached);
         gathered.progress.reduce_attempts += 1;
         if applied.before == applied.after {
             return Ok(());
@@ -134,9 +142,20 @@ pub(crate) struct KeyReducer<'a> {
     pub finalizes: bool,
     /// The first failure: the cause of all others, as pages above a failed one are not reduced at all.
     pub failure: Option<FunctionError>,
+    /// The group-by fields, and whether an output had another value in one of them than the key; `None` when nobody asks.
+    pub detached: Option<(&'a [String], bool)>,
 }
 
 impl KeyReducer<'_> {
+    /// Notes whether the group-by fields of what everybody will see are those of the key.
+    fn compare_key(&mut self, output: &Json) {
+        let Some((fields, detached)) = &mut self.detached else { return };
+        *detached |= fields.iter().zip(self.key).any(|(field, value)| {
+            let found = output.as_object().and_then(|object| object.get(field));
+            found.is_some_and(|found| ordered::compare(found, value).is_ne())
+        });
+    }
+
     /// The stored text of what a function gave, unless that failed or is too large.
     fn stored(&mut self, what: &str, outcome: Result<Json, FunctionError>) -> Option<Vec<u8>> {
         let error = match outcome {
@@ -167,6 +186,11 @@ impl PageReducer for KeyReducer<'_> {
     fn reduce(&mut self, values: &[&[u8]]) -> Result<Output, IndexError> {
         let inputs = values.iter().map(|text| stored_value(text)).collect::<Result<Vec<_>, _>>()?;
         let outcome = self.function.reduce(self.key, &inputs);
+        if let Ok(output) = &outcome
+            && !self.finalizes
+        {
+            self.compare_key(output);
+        }
         Ok(self.stored("reduce", outcome).map_or(Output::Failed, Output::Value))
     }
 
@@ -176,7 +200,12 @@ impl PageReducer for KeyReducer<'_> {
         }
         Ok(match self.function.finalize(&stored_value(reduced)?).transpose() {
             None => Finalized::Dropped,
-            Some(outcome) => self.stored("finalize", outcome).map_or(Finalized::Failed, Finalized::Value),
+            Some(outcome) => {
+                if let Ok(output) = &outcome {
+                    self.compare_key(output);
+                }
+                self.stored("finalize", outcome).map_or(Finalized::Failed, Finalized::Value)
+            }
         })
     }
 }

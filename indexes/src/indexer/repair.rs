@@ -57,8 +57,13 @@ impl Indexer {
     ) -> Result<(), IndexError> {
         let key = decode_key(reduce_key)?;
         let finalizes = self.shape.finalizes;
-        let mut reducer =
-            KeyReducer { function: self.function.as_mut(), key: &key, finalizes, failure: None };
+        let mut reducer = KeyReducer {
+            function: self.function.as_mut(),
+            key: &key,
+            finalizes,
+            failure: None,
+            detached: None,
+        };
         let mut tree = ReduceTree {
             view: gathered.view.kv(),
             slot: self.slot,

@@ -185,7 +185,8 @@ impl Verifier<'_> {
         let finalizes = self.index.shape().finalizes;
         let rebuild = || vec![Repair::Key(tree.reduce_key.to_vec())];
         let Ok(stored) = tree.result() else { return Err(wrong("the result cannot be read", rebuild())) };
-        let mut reducer = KeyReducer { function: &mut self.function, key, finalizes, failure: None };
+        let mut reducer =
+            KeyReducer { function: &mut self.function, key, finalizes, failure: None, detached: None };
         for level in 0..=u8::MAX {
             let mut above = tree.items(level + 1);
             let (mut pages, mut only) = (0_u64, None);

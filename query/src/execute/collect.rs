@@ -4,7 +4,7 @@ use super::Budget;
 use super::row::{Row, Shaped};
 use crate::error::QueryError;
 use crate::order::Rank;
-use crate::plan::{Access, Plan};
+use crate::plan::{Access, Plan, narrow};
 use crate::source::{Documents, Source, SourceCollection, SourceIndex};
 use crate::term::{Subject, fold};
 use magpie_store::Document;
@@ -160,7 +160,7 @@ impl Collector<'_> {
             (Access::Index(equals), Some(index)) if index.is_map_reduce() => {
                 let results = match index.candidates(equals)? {
                     Some(candidates) => candidates,
-                    None => index.results()?,
+                    None => index.results_within(&narrow::keys(&self.plan.filter, &index.group_by()))?,
                 };
                 for result in results {
                     number += 1;
