@@ -48,7 +48,7 @@ mod term;
 
 pub use auto_index::{AutoFields, AutoIndexNames};
 pub use error::QueryError;
-pub use execute::{Answer, Request, execute, stream};
+pub use execute::{Answer, Request, RowSink, execute, stream};
 pub use parser::parse;
 pub use snapshot::Snapshot;
 pub use source::{

@@ -35,9 +35,59 @@ pub(super) struct Counts {
 type Sink<'s> = dyn FnMut(Shaped) -> Result<(), QueryError> + 's;
 type Visit<'v> = dyn FnMut(Row, Option<Rank>) -> Result<ControlFlow<()>, QueryError> + 'v;
 
+/// What is known before the first row is given.
+pub(super) enum Candidates {
+    /// Nothing: rows are given as they are read.
+    Unread,
+    /// The first rows in order, and how many fit.
+    Ordered(Box<Best>, Counts),
+}
+
 impl Collector<'_> {
-    pub(super) fn run(&self, sink: &mut Sink<'_>) -> Result<Counts, QueryError> {
-        if self.plan.order.is_empty() { self.in_order_of_reading(sink) } else { self.ordered(sink) }
+    /// Reads and orders, if rows cannot be given as they are read.
+    pub(super) fn candidates(&self) -> Result<Candidates, QueryError> {
+        if self.plan.order.is_empty() {
+            return Ok(Candidates::Unread);
+        }
+        let (best, counts) = self.ordered()?;
+        Ok(Candidates::Ordered(Box::new(best), counts))
+    }
+
+    /// How many fit the query; where rows are given as they are read, this may read them all.
+    pub(super) fn total(&self, candidates: &Candidates) -> Result<u64, QueryError> {
+        if let Candidates::Ordered(_, counts) = candidates {
+            return Ok(counts.total);
+        }
+        if let Some(total) = self.known_total()? {
+            return Ok(total);
+        }
+        let mut total = 0;
+        self.scan(&mut |_, _| {
+            total += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(total)
+    }
+
+    /// Gives the rows of the page.
+    pub(super) fn give(
+        &self,
+        candidates: &mut Candidates,
+        sink: &mut Sink<'_>,
+    ) -> Result<Counts, QueryError> {
+        match candidates {
+            Candidates::Unread => self.in_order_of_reading(sink),
+            Candidates::Ordered(best, counts) => {
+                let offset = usize::try_from(self.page.0).unwrap_or(usize::MAX);
+                for (row, _) in std::mem::take(&mut best.rows).into_values().skip(offset) {
+                    counts.given += 1;
+                    if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
+                        sink(shaped)?;
+                    }
+                }
+                Ok(std::mem::take(counts))
+            }
+        }
     }
 
     /// The number of rows up to the end of the page.
@@ -81,7 +131,7 @@ impl Collector<'_> {
         Ok(counts)
     }
 
-    fn ordered(&self, sink: &mut Sink<'_>) -> Result<Counts, QueryError> {
+    fn ordered(&self) -> Result<(Best, Counts), QueryError> {
         let mut counts = Counts::default();
         let mut best = Best::new(self.page_end());
         self.scan(&mut |row, rank| {
@@ -94,14 +144,7 @@ impl Collector<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         counts.skipped = self.skipped(&best, counts.total)?;
-        let offset = usize::try_from(self.page.0).unwrap_or(usize::MAX);
-        for (row, _) in best.rows.into_values().skip(offset) {
-            counts.given += 1;
-            if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
-                sink(shaped)?;
-            }
-        }
-        Ok(counts)
+        Ok((best, counts))
     }
 
     /// How many rows before the last one of the page were the same as an earlier one. When the page is full this needs
@@ -246,7 +289,7 @@ impl Collector<'_> {
 }
 
 /// The first rows in order, equal ones once.
-struct Best {
+pub(super) struct Best {
     capacity: Option<u64>,
     rows: BTreeMap<Rank, (Row, Option<String>)>,
     ranks: HashMap<String, Rank>,
