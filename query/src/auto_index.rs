@@ -5,7 +5,7 @@
 
 use crate::limits;
 use crate::term::fold;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 /// The fields that a dynamic query filters and orders by.
@@ -28,7 +28,7 @@ impl AutoFields {
     /// ```
     #[must_use]
     pub fn index_name(&self, collection: &str) -> String {
-        let collection = if collection.eq_ignore_ascii_case("@all_docs") { "AllDocs" } else { collection };
+        let collection = shown(collection);
         let exact = self.0.iter().filter(|(_, exact)| **exact).map(|(path, _)| format!("Exact({path})"));
         let plain = self.0.iter().filter(|(_, exact)| !**exact).map(|(path, _)| path.clone());
         let names: Vec<String> = exact.chain(plain).collect();
@@ -37,11 +37,45 @@ impl AutoFields {
     }
 }
 
+fn shown(collection: &str) -> &str {
+    if collection.eq_ignore_ascii_case("@all_docs") { "AllDocs" } else { collection }
+}
+
+/// The fields of a dynamic query with `group by`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupFields {
+    /// What is grouped by.
+    pub keys: BTreeSet<String>,
+    /// What is counted (`Count`) and summed.
+    pub aggregates: BTreeSet<String>,
+}
+
+impl GroupFields {
+    /// The name of the auto index on `collection` that has these fields.
+    ///
+    /// ```
+    /// let mut fields = magpie_query::GroupFields::default();
+    /// fields.keys.insert("city".to_owned());
+    /// assert_eq!(fields.index_name("Users"), "Auto/UsersReducedBycity");
+    /// fields.aggregates.insert("Count".to_owned());
+    /// assert_eq!(fields.index_name("Users"), "Auto/Users/ByCountReducedBycity");
+    /// ```
+    #[must_use]
+    pub fn index_name(&self, collection: &str) -> String {
+        let joined =
+            |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<&str>>().join("And");
+        let by = if self.aggregates.is_empty() { "" } else { "/By" };
+        format!("Auto/{}{by}{}ReducedBy{}", shown(collection), joined(&self.aggregates), joined(&self.keys))
+    }
+}
+
 /// The fields that the dynamic queries on each collection of one database have used so far. In memory only; its
 /// size is bounded, and beyond the bound a query is named by its own fields.
 #[derive(Debug, Default)]
 pub struct AutoIndexNames {
     collections: Mutex<HashMap<String, AutoFields>>,
+    /// What was counted and summed, by collection and what was grouped by.
+    groups: Mutex<HashMap<(String, BTreeSet<String>), BTreeSet<String>>>,
 }
 
 impl AutoIndexNames {
@@ -63,5 +97,23 @@ impl AutoIndexNames {
         }
         *known = wider;
         known.index_name(collection)
+    }
+
+    /// What the queries on `collection` that group alike have counted and summed so far, `fields` included, which are
+    /// remembered.
+    #[must_use]
+    pub fn widen_groups(&self, collection: &str, fields: GroupFields) -> GroupFields {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (fold(collection).into_owned(), fields.keys.clone());
+        if !groups.contains_key(&key) && groups.len() >= limits::AUTO_INDEX_COLLECTIONS_MAX {
+            return fields;
+        }
+        let known = groups.entry(key).or_default();
+        let wider: BTreeSet<String> = known.union(&fields.aggregates).cloned().collect();
+        if wider.len() > limits::AUTO_INDEX_FIELDS_MAX {
+            return fields;
+        }
+        *known = wider.clone();
+        GroupFields { aggregates: wider, ..fields }
     }
 }

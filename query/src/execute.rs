@@ -8,6 +8,8 @@ mod row;
 
 use crate::ast::FromSource;
 use crate::error::QueryError;
+use crate::group_by::Grouping;
+use crate::grouped::Grouped;
 use crate::include::Included;
 use crate::limits;
 use crate::parser;
@@ -138,8 +140,21 @@ fn run(
     request: &Request,
     out: &mut Out<'_>,
 ) -> Result<(Answer, Vec<String>), QueryError> {
-    let query = parser::parse(&request.query)?;
-    let index = match &query.from.source {
+    let mut query = parser::parse(&request.query)?;
+    let context = Context {
+        text: &request.query,
+        parameters: request.parameters.as_ref(),
+        random_seed: request.random_seed,
+    };
+    let index: Option<Box<dyn SourceIndex + '_>> = match &query.from.source {
+        FromSource::Collection(collection) if !query.group_by.is_empty() => {
+            plan::check(&query, context, false)?;
+            let (grouping, rest) = Grouping::new(&query, context)?;
+            let grouped = Grouped::new(source, collection, grouping, &rest);
+            query = rest;
+            query.from.source = FromSource::Index(grouped.name.clone());
+            Some(Box::new(grouped))
+        }
         FromSource::Collection(_) => None,
         FromSource::Index(name) => match source.index(name)? {
             Some(index) => Some(index),
@@ -147,11 +162,6 @@ fn run(
         },
     };
     let index = index.as_deref();
-    let context = Context {
-        text: &request.query,
-        parameters: request.parameters.as_ref(),
-        random_seed: request.random_seed,
-    };
     let plan = plan::plan(&query, context, source, index)?;
     let mut answer = head(source, request, &plan, index)?;
     let mut included = Included::default();
@@ -303,6 +313,17 @@ impl Budget {
             limit: limits::SORTED_BYTES_MAX,
             unit: "bytes in memory to order or compare rows",
             advice: "use limit, or filter more",
+            used: 0,
+        }
+    }
+
+    /// What the groups of one query may hold.
+    pub(crate) fn groups() -> Self {
+        Self {
+            name: "groups_bytes_max",
+            limit: limits::GROUPS_BYTES_MAX,
+            unit: "bytes of groups",
+            advice: "group by fields with fewer values, or make an index",
             used: 0,
         }
     }

@@ -33,6 +33,8 @@ mod error;
 mod execute;
 mod filter;
 mod fold;
+mod group_by;
+mod grouped;
 mod include;
 mod instant;
 mod lexer;
@@ -46,7 +48,7 @@ mod snapshot;
 mod source;
 mod term;
 
-pub use auto_index::{AutoFields, AutoIndexNames};
+pub use auto_index::{AutoFields, AutoIndexNames, GroupFields};
 pub use error::QueryError;
 pub use execute::{Answer, Request, RowSink, execute, stream};
 pub use parser::parse;

@@ -36,3 +36,7 @@ pub const REDUCE_MS_MAX: u64 = 60_000;
 pub const ARITHMETIC_BITS_MAX: usize = 65_536;
 /// Most digits behind the point of `divide()`.
 pub const DIVIDE_DIGITS_MAX: u32 = 1000;
+/// Most bytes of keys and sums that `group by` holds at a time.
+pub const GROUPS_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Most digits before or behind the point of a number that `sum()` takes.
+pub const SUM_DIGITS_MAX: u32 = 1000;

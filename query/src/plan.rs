@@ -88,6 +88,11 @@ impl Context<'_> {
     }
 }
 
+/// Refuses a query that contradicts itself.
+pub(crate) fn check(query: &Query, context: Context<'_>, from_index: bool) -> Result<(), QueryError> {
+    refuse::meaningless(query, context, from_index)
+}
+
 /// Plans `query`. `index` is the index that it names, if it names one.
 pub(crate) fn plan(
     query: &Query,

@@ -117,7 +117,8 @@ impl Origin<'_> {
     }
 }
 
-fn read_from(object: &Object, path: &[Step]) -> Option<Json> {
+/// The value at a path.
+pub(crate) fn read_from(object: &Object, path: &[Step]) -> Option<Json> {
     let (step, rest) = path.split_first()?;
     let Step::Member(name) = step else { return None };
     match object.get(name) {

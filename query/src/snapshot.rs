@@ -1,6 +1,6 @@
 //! [`Source`] over a real database: a view of the store and the indexes as they are in that view.
 
-use crate::auto_index::{AutoFields, AutoIndexNames};
+use crate::auto_index::{AutoFields, AutoIndexNames, GroupFields};
 use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::limits;
@@ -105,6 +105,10 @@ impl Source for Snapshot<'_> {
 
     fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
         self.names.widen(collection, fields)
+    }
+
+    fn widen_groups(&self, collection: &str, fields: GroupFields) -> GroupFields {
+        self.names.widen_groups(collection, fields)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a query reads: the seam to the store and the indexes. One [`Source`] is one consistent state.
 
-use crate::auto_index::AutoFields;
+use crate::auto_index::{AutoFields, GroupFields};
 use crate::error::QueryError;
 use crate::fold::Fold;
 use crate::limits;
@@ -69,6 +69,11 @@ pub trait Source {
     /// The index name to report for a dynamic query; see [`crate::AutoIndexNames`].
     fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
         fields.index_name(collection)
+    }
+
+    /// What the auto index of a query with `group by` counts and sums; see [`crate::AutoIndexNames`].
+    fn widen_groups(&self, _collection: &str, fields: GroupFields) -> GroupFields {
+        fields
     }
 }
 

@@ -36,7 +36,7 @@ fn answers_like_the_original() {
         return;
     }
     let mut all = Count::default();
-    for area in ["rql_compare", "rql_order", "rql_select", "errors"] {
+    for area in ["rql_compare", "rql_order", "rql_select", "rql_group", "errors"] {
         let mut count = Count::default();
         let text = std::fs::read(folder.join(format!("{area}.json"))).expect("the file is readable");
         let file = parse(&text).expect("the file is JSON");

@@ -83,9 +83,6 @@ pub(super) fn unsupported(query: &Query) -> Result<(), QueryError> {
     if let Some(declaration) = query.declarations.first() {
         return Err(refused("declare function", declaration.position));
     }
-    if let Some(item) = query.group_by.first() {
-        return Err(refused("group by", item.position));
-    }
     if let Some(item) = query.load.first() {
         return Err(refused("load", item.position));
     }
