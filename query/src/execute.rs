@@ -189,6 +189,7 @@ fn run(
     })?;
     set_totals(&mut answer, &plan, counts.total, Some(counts.given));
     answer.skipped_results = i64::try_from(counts.skipped).unwrap_or(i64::MAX);
+    answer.scanned_results = i64::try_from(counts.scanned).unwrap_or(i64::MAX);
     Ok((answer, included.ids(&row_ids).map(str::to_owned).collect()))
 }
 

@@ -40,3 +40,7 @@ pub const DIVIDE_DIGITS_MAX: u32 = 1000;
 pub const GROUPS_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Most digits before or behind the point of a number that `sum()` takes.
 pub const SUM_DIGITS_MAX: u32 = 1000;
+/// Longest time that the JavaScript of one query takes for all its rows, in milliseconds.
+pub const SCRIPT_MS_MAX: u64 = 60_000;
+/// Most documents that the `load` clause loads for one row.
+pub const LOADS_PER_ROW_MAX: usize = 1024;

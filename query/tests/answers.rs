@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake;
+#[path = "answers/scripts.rs"]
+mod scripts;
 
 use fake::{FakeDatabase, FakeIndex, object};
 use magpie_query::{Answer, QueryError, Request, execute, stream};
@@ -338,11 +340,6 @@ fn parameters_are_values_and_missing_ones_are_named() {
 fn what_is_not_answered_is_refused_by_name_and_place() {
     let database = jobs();
     for (query, feature, line, column) in [
-        ("declare function f(a) { return a }\nfrom Jobs as j select f(j)", "declare function", 1, 1),
-        ("from Jobs as j load j.log as l select j.n", "load", 1, 21),
-        ("from Jobs where n > 1 filter n < 5", "filter", 1, 23),
-        ("from Jobs filter_limit 5", "filter_limit", 1, 11),
-        ("from Jobs as j select { n: j.n }", "select { .. }", 1, 16),
         ("from Jobs update { this.n = 1 }", "update", 1, 11),
         ("from Jobs where n = 1 and search(user, 'a*')", "search() in where", 1, 27),
         ("from Jobs where exact(lucene(user, 'a'))", "lucene() in where", 1, 23),

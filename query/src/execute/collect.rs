@@ -5,6 +5,7 @@ use super::row::{Row, Shaped};
 use crate::error::QueryError;
 use crate::order::Rank;
 use crate::plan::{Access, Plan};
+use crate::row_filter::RowFilter;
 use crate::source::{Documents, Source, SourceCollection, SourceIndex};
 use crate::term::{Subject, fold};
 use magpie_store::Document;
@@ -30,6 +31,8 @@ pub(super) struct Counts {
     pub(super) skipped: u64,
     /// Rows given.
     pub(super) given: u64,
+    /// Rows that `filter` looked at.
+    pub(super) scanned: u64,
 }
 
 type Sink<'s> = dyn FnMut(Shaped) -> Result<(), QueryError> + 's;
@@ -58,6 +61,9 @@ impl Collector<'_> {
         if let Candidates::Ordered(_, counts) = candidates {
             return Ok(counts.total);
         }
+        if let (Some(filter), true) = (&self.plan.row_filter, self.plan.by_collection) {
+            return Ok(self.filtered(filter, None)?.total);
+        }
         if let Some(total) = self.known_total()? {
             return Ok(total);
         }
@@ -76,16 +82,35 @@ impl Collector<'_> {
         sink: &mut Sink<'_>,
     ) -> Result<Counts, QueryError> {
         match candidates {
-            Candidates::Unread => self.in_order_of_reading(sink),
+            Candidates::Unread => match &self.plan.row_filter {
+                Some(filter) => self.filtered(filter, Some(sink)),
+                None => self.in_order_of_reading(sink),
+            },
             Candidates::Ordered(best, counts) => {
-                let offset = usize::try_from(self.page.0).unwrap_or(usize::MAX);
-                for (row, _) in std::mem::take(&mut best.rows).into_values().skip(offset) {
+                let rows = std::mem::take(&mut best.rows);
+                let mut counts = std::mem::take(counts);
+                let mut passed = 0;
+                for (row, _) in rows.into_values() {
+                    if self.page.1.is_some_and(|take| counts.given >= take) {
+                        break;
+                    }
+                    if let Some(filter) = &self.plan.row_filter {
+                        counts.scanned += 1;
+                        if !row.passes(filter, self.source)? {
+                            counts.skipped += 1;
+                            continue;
+                        }
+                    }
+                    passed += 1;
+                    if passed <= self.page.0 {
+                        continue;
+                    }
                     counts.given += 1;
                     if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
                         sink(shaped)?;
                     }
                 }
-                Ok(std::mem::take(counts))
+                Ok(counts)
             }
         }
     }
@@ -131,9 +156,60 @@ impl Collector<'_> {
         Ok(counts)
     }
 
+    /// The rows that `filter` lets through, in order of reading; only counted without a sink. Reading stops with the page,
+    /// and what was not looked at then counts as fitting.
+    fn filtered(&self, filter: &RowFilter, mut sink: Option<&mut Sink<'_>>) -> Result<Counts, QueryError> {
+        let known_total = self.known_total()?;
+        let mut counts = Counts::default();
+        let (mut fitting, mut matched, mut passed) = (0_u64, 0_u64, 0_u64);
+        let mut page_is_full = self.page.1 == Some(0);
+        let mut seen = HashSet::new();
+        let mut budget = Budget::sorted();
+        self.scan(&mut |row, _| {
+            fitting += 1;
+            if page_is_full || self.plan.filter_limit.is_some_and(|limit| counts.scanned >= limit) {
+                let is_counted = known_total.is_some() || (self.plan.by_collection && !page_is_full);
+                return Ok(if is_counted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+            }
+            counts.scanned += 1;
+            if !row.passes(filter, self.source)? {
+                counts.skipped += 1;
+                return Ok(ControlFlow::Continue(()));
+            }
+            matched += 1;
+            let Some(sink) = &mut sink else { return Ok(ControlFlow::Continue(())) };
+            if let Some(identity) = row.identity(self.plan, self.source)? {
+                budget.take(identity.len() + 64)?;
+                if !seen.insert(identity) {
+                    counts.skipped += 1;
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+            passed += 1;
+            if passed <= self.page.0 {
+                return Ok(ControlFlow::Continue(()));
+            }
+            counts.given += 1;
+            page_is_full = self.page.1 == Some(counts.given);
+            if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
+                sink(shaped)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let fitting = known_total.unwrap_or(fitting);
+        counts.total = match (self.plan.by_collection, page_is_full) {
+            (true, true) => fitting.saturating_sub(counts.skipped),
+            (true, false) => matched,
+            (false, _) => fitting,
+        };
+        Ok(counts)
+    }
+
     fn ordered(&self) -> Result<(Best, Counts), QueryError> {
         let mut counts = Counts::default();
-        let mut best = Best::new(self.page_end());
+        // Which rows `filter` lets through shows only when they are in order.
+        let capacity = if self.plan.row_filter.is_some() { self.plan.filter_limit } else { self.page_end() };
+        let mut best = Best::new(capacity);
         self.scan(&mut |row, rank| {
             let Some(rank) = rank else { return Ok(ControlFlow::Continue(())) };
             counts.total += 1;

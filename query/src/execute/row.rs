@@ -1,8 +1,11 @@
 //! A candidate on its way from the source to the answer.
 
 use crate::error::QueryError;
+use crate::load::{self, Loaded};
 use crate::plan::Plan;
 use crate::projection::{self, Origin, Projection};
+use crate::row_filter::RowFilter;
+use crate::script;
 use crate::source::Source;
 use crate::term::Subject;
 use magpie_store::json::{Json, Object};
@@ -64,7 +67,7 @@ impl Row {
         match (self, &plan.projection) {
             (Self::Entry { id, .. }, Projection::Whole) => Ok(Some(id.key().to_owned())),
             (Self::Result(result), Projection::Whole) if plan.distinct => Ok(Some(result.to_string())),
-            (_, Projection::Fields(_)) if plan.distinct => {
+            (_, Projection::Fields(_) | Projection::Script { .. }) if plan.distinct => {
                 let shaped = self.copy().shape(plan, source, false)?;
                 Ok(shaped.map(|shaped| match shaped.row {
                     Json::Object(mut row) => {
@@ -75,6 +78,29 @@ impl Row {
                 }))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Whether the `filter` clause lets it through; one that is no more does not.
+    pub(super) fn passes(&self, filter: &RowFilter, source: &dyn Source) -> Result<bool, QueryError> {
+        let loaded = Loaded::new();
+        let of_document = |document: &Document| {
+            let metadata = document.wire_metadata(source.database_id());
+            let fields = document.body_json();
+            let id = Some(document.id.as_str());
+            filter.holds(
+                script::Row { id, fields: &fields, metadata: Some(&metadata), loaded: &loaded },
+                source,
+            )
+        };
+        match self {
+            Self::Document { document, .. } => of_document(document),
+            Self::Entry { id, .. } => match source.document(id.as_str())? {
+                Some(document) => of_document(&document),
+                None => Ok(false),
+            },
+            Self::Result(result) => filter
+                .holds(script::Row { id: None, fields: result, metadata: None, loaded: &loaded }, source),
         }
     }
 
@@ -108,7 +134,7 @@ impl Row {
                 }
                 None => None,
             },
-            Self::Result(result) => Some(from_result(result, plan, metadata_only)?),
+            Self::Result(result) => Some(from_result(result, plan, source, metadata_only)?),
         })
     }
 }
@@ -122,16 +148,33 @@ fn from_document(
     metadata_only: bool,
 ) -> Result<Shaped, QueryError> {
     let id = document.id.as_str();
-    let Projection::Fields(items) = &plan.projection else {
+    if matches!(plan.projection, Projection::Whole) {
         let metadata = document.wire_metadata(source.database_id());
         // Only `include` needs the fields once more.
         let origin = if plan.include.is_empty() { Object::new() } else { fields.clone() };
         let row = finished(fields, metadata, metadata_only);
         return Ok(Shaped { row, id: Some(id.to_owned()), is_whole: true, origin });
+    }
+    let loaded = load::documents(&plan.loads, &fields, source)?;
+    let scripted = match &plan.script {
+        Some(script) => {
+            let metadata = document.wire_metadata(source.database_id());
+            let row =
+                script::Row { id: Some(id), fields: &fields, metadata: Some(&metadata), loaded: &loaded };
+            Some(script.call(row, source)?)
+        }
+        None => None,
     };
     let stored_metadata = document.metadata_json();
-    let origin = Origin { id: Some(id), fields: &fields, metadata: Some(&stored_metadata), entry };
-    let (row, all_stored) = projection::row(items, &origin)?;
+    let origin = Origin {
+        id: Some(id),
+        fields: &fields,
+        metadata: Some(&stored_metadata),
+        entry,
+        loaded: &loaded,
+        scripted: scripted.as_ref(),
+    };
+    let (row, all_stored) = projected(plan, &origin)?;
     let mut metadata = Object::new();
     metadata.insert("@projection", true);
     if all_stored {
@@ -151,19 +194,54 @@ fn from_document(
     Ok(Shaped { row, id: Some(id.to_owned()), is_whole: false, origin: fields })
 }
 
-fn from_result(result: Object, plan: &Plan, metadata_only: bool) -> Result<Shaped, QueryError> {
+fn from_result(
+    result: Object,
+    plan: &Plan,
+    source: &dyn Source,
+    metadata_only: bool,
+) -> Result<Shaped, QueryError> {
     let mut metadata = Object::new();
-    let (row, origin) = match &plan.projection {
-        Projection::Whole if plan.include.is_empty() => (result, Object::new()),
-        Projection::Whole => (result.clone(), result),
-        Projection::Fields(items) => {
-            metadata.insert("@projection", true);
-            let origin = Origin { id: None, fields: &result, metadata: None, entry: None };
-            (projection::row(items, &origin)?.0, result)
-        }
+    let (row, origin) = if !matches!(plan.projection, Projection::Whole) {
+        metadata.insert("@projection", true);
+        let loaded = load::documents(&plan.loads, &result, source)?;
+        let row = script::Row { id: None, fields: &result, metadata: None, loaded: &loaded };
+        let scripted = plan.script.as_ref().map(|script| script.call(row, source)).transpose()?;
+        let origin = Origin {
+            id: None,
+            fields: &result,
+            metadata: None,
+            entry: None,
+            loaded: &loaded,
+            scripted: scripted.as_ref(),
+        };
+        (projected(plan, &origin)?.0, result)
+    } else if plan.include.is_empty() {
+        (result, Object::new())
+    } else {
+        (result.clone(), result)
     };
     metadata.insert("@change-vector", Json::Null);
     Ok(Shaped { row: finished(row, metadata, metadata_only), id: None, is_whole: false, origin })
+}
+
+/// The fields of the row, and whether all of them came from the index entry.
+fn projected(plan: &Plan, origin: &Origin<'_>) -> Result<(Object, bool), QueryError> {
+    let made = match &plan.projection {
+        Projection::Fields(items) => return projection::row(items, origin),
+        Projection::Script { is_call: true } => {
+            origin.scripted.and_then(Json::as_array).and_then(|all| all.first())
+        }
+        Projection::Script { is_call: false } | Projection::Whole => origin.scripted,
+    };
+    match made {
+        Some(Json::Object(row)) => Ok((row.clone(), false)),
+        other => Err(QueryError::Operation {
+            message: format!(
+                "Query returning a single function call result must return an object, but got: {}",
+                other.map_or_else(|| "null".to_owned(), ToString::to_string)
+            ),
+        }),
+    }
 }
 
 fn finished(row: Object, metadata: Object, metadata_only: bool) -> Json {

@@ -459,7 +459,7 @@ fn unknown_method(call: &Call) -> QueryError {
 }
 
 /// The value of a literal; a parameter has none and counts as null, the callers ask for it elsewhere.
-pub(super) fn literal(value: &Value) -> Json {
+pub(crate) fn literal(value: &Value) -> Json {
     match value {
         Value::Null | Value::Parameter(_) => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
