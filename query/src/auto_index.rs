@@ -8,14 +8,26 @@ use crate::term::fold;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+/// How a field of an auto index is indexed besides as it is always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Ways {
+    exact: bool,
+    search: bool,
+}
+
 /// The fields that a dynamic query filters and orders by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AutoFields(BTreeMap<String, bool>);
+pub struct AutoFields(BTreeMap<String, Ways>);
 
 impl AutoFields {
     /// Adds a field by its path; `exact` when it is compared with upper and lower case.
     pub fn add(&mut self, path: &str, exact: bool) {
-        *self.0.entry(path.to_owned()).or_default() |= exact;
+        self.0.entry(path.to_owned()).or_default().exact |= exact;
+    }
+
+    /// Adds a field whose words are searched.
+    pub fn add_search(&mut self, path: &str) {
+        self.0.entry(path.to_owned()).or_default().search = true;
     }
 
     /// The name of the auto index on `collection` that has these fields.
@@ -29,9 +41,13 @@ impl AutoFields {
     #[must_use]
     pub fn index_name(&self, collection: &str) -> String {
         let collection = shown(collection);
-        let exact = self.0.iter().filter(|(_, exact)| **exact).map(|(path, _)| format!("Exact({path})"));
-        let plain = self.0.iter().filter(|(_, exact)| !**exact).map(|(path, _)| path.clone());
-        let names: Vec<String> = exact.chain(plain).collect();
+        let with = |wanted: fn(&Ways) -> bool| {
+            self.0.iter().filter(move |(_, ways)| wanted(ways)).map(|(path, _)| path.as_str())
+        };
+        let search = with(|ways| ways.search).map(|path| format!("Search({path})"));
+        let exact = with(|ways| ways.exact).map(|path| format!("Exact({path})"));
+        let plain = with(|ways| !ways.exact && !ways.search).map(str::to_owned);
+        let names: Vec<String> = search.chain(exact).chain(plain).collect();
         let by = if names.is_empty() { "" } else { "/By" };
         format!("Auto/{collection}{by}{}", names.join("And"))
     }
@@ -89,8 +105,10 @@ impl AutoIndexNames {
         }
         let known = collections.entry(key).or_default();
         let mut wider = known.clone();
-        for (path, exact) in &fields.0 {
-            wider.add(path, *exact);
+        for (path, ways) in &fields.0 {
+            let known = wider.0.entry(path.clone()).or_default();
+            known.exact |= ways.exact;
+            known.search |= ways.search;
         }
         if wider.0.len() > limits::AUTO_INDEX_FIELDS_MAX {
             return fields.index_name(collection);

@@ -33,6 +33,7 @@ mod error;
 mod execute;
 mod filter;
 mod fold;
+mod full_text;
 mod group_by;
 mod grouped;
 mod include;

@@ -131,7 +131,7 @@ pub(crate) fn plan(
         if let (Some(reduce), Left::Field(path)) = (&reduce, &item.key) {
             reduce_by::check_kept(reduce, path, alias, context)?;
         }
-        order.push(order_key(item, &mut compiler)?);
+        order.push(order_key(item, &mut compiler, &filter)?);
     }
     let access = match index {
         Some(_) => Access::Index(compiler.equalities(query.condition.as_ref())),
@@ -182,12 +182,15 @@ pub(crate) fn plan(
     })
 }
 
-fn order_key(item: &OrderItem, compiler: &mut Compiler<'_>) -> Result<OrderKey, QueryError> {
+fn order_key(item: &OrderItem, compiler: &mut Compiler<'_>, filter: &Filter) -> Result<OrderKey, QueryError> {
     let field = match &item.key {
         Left::Field(path) => compiler.field(path, false)?.0,
         Left::Call(call) => match call.name.to_lowercase().as_str() {
             "id" => compiler.id_field()?,
-            "score" => return Ok(OrderKey { by: OrderBy::Score, descending: item.descending }),
+            "score" => {
+                let by = OrderBy::Score(Box::new(filter.clone()));
+                return Ok(OrderKey { by, descending: item.descending });
+            }
             "random" => {
                 let seed = compiler.random_seed(call)?;
                 return Ok(OrderKey { by: OrderBy::Random(seed), descending: item.descending });
@@ -238,8 +241,8 @@ fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {
 fn matching(indexing: FieldIndexing, exact: bool) -> crate::compare::Matching {
     use crate::compare::Matching;
     match (indexing, exact) {
-        (FieldIndexing::Default, false) => Matching::Folded,
-        (FieldIndexing::Default, true) => Matching::OriginalAgainstFolded,
+        (FieldIndexing::Default | FieldIndexing::Search, false) => Matching::Folded,
+        (FieldIndexing::Default | FieldIndexing::Search, true) => Matching::OriginalAgainstFolded,
         (FieldIndexing::Exact, _) => Matching::Original,
         (FieldIndexing::No, _) => Matching::Nothing,
     }

@@ -133,6 +133,8 @@ pub enum FieldIndexing {
     Default,
     /// With case.
     Exact,
+    /// Word by word.
+    Search,
     /// Not at all: a query on the field finds nothing.
     No,
 }

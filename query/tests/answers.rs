@@ -341,7 +341,6 @@ fn what_is_not_answered_is_refused_by_name_and_place() {
     let database = jobs();
     for (query, feature, line, column) in [
         ("from Jobs update { this.n = 1 }", "update", 1, 11),
-        ("from Jobs where n = 1 and search(user, 'a*')", "search() in where", 1, 27),
         ("from Jobs where exact(lucene(user, 'a'))", "lucene() in where", 1, 23),
         ("from Jobs where spatial.within(a, spatial.circle(1, 2, 3))", "spatial.within() in where", 1, 17),
         ("from Jobs select facet(user)", "facet() in select", 1, 18),

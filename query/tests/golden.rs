@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// The fewest cases that have to pass, so that the scope cannot shrink unseen.
-const PASSED_MIN: usize = 434;
+const PASSED_MIN: usize = 445;
 /// The fewest error messages that have to be the original's to the letter.
 const MESSAGES_MIN: usize = 60;
 
