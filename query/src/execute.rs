@@ -59,6 +59,10 @@ pub struct Answer {
     pub includes: Object,
     /// The paths of `include`; `None` when there are none.
     pub included_paths: Option<Vec<String>>,
+    /// Whether the query asks how long it took.
+    pub wants_timings: bool,
+    /// Why each document is in the answer, by id, if the query asks for that.
+    pub explanations: Option<Object>,
     /// Changes whenever the answer may have changed; the same for the same question to the same state.
     pub result_etag: i64,
 }
@@ -173,6 +177,18 @@ fn run(
         metadata_only: request.metadata_only,
         page: page(&plan, request),
     };
+    if let Some(tally) = &plan.tally {
+        let rows = collector.counted(tally)?;
+        answer.total_results = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        if let Out::Stream(sink) = out {
+            sink.begin(&answer)?;
+        }
+        for row in rows {
+            out.row(Json::Object(row))?;
+        }
+        return Ok((answer, Vec::new()));
+    }
+    let (mut explanations, mut explained) = (Vec::new(), Budget::answer());
     let mut candidates = collector.candidates()?;
     if let Out::Stream(sink) = out {
         let total = collector.total(&candidates)?;
@@ -185,8 +201,15 @@ fn run(
             row_ids.extend(shaped.whole_id().map(|id| fold(id).into_owned()));
             Budget::sorted().take(included.bytes())?;
         }
+        if let (Some(reasons), Some(id)) = (&shaped.reasons, shaped.id()) {
+            explained.take(reasons.len() + id.len() + 64)?;
+            explanations.push((id.to_owned(), Json::Array(vec![Json::from(reasons.as_str())])));
+        }
         out.row(shaped.row)
     })?;
+    if plan.explained.is_some() {
+        answer.explanations = Some(explanations.into_iter().collect());
+    }
     set_totals(&mut answer, &plan, counts.total, Some(counts.given));
     answer.skipped_results = i64::try_from(counts.skipped).unwrap_or(i64::MAX);
     answer.scanned_results = i64::try_from(counts.scanned).unwrap_or(i64::MAX);
@@ -210,6 +233,7 @@ fn head(
             .then(|| plan.include.iter().map(|path| path.text.clone()).collect()),
         result_etag: result_etag(source, request, index, is_stale, &plan.index_name)?,
         index_name: plan.index_name.clone(),
+        wants_timings: plan.timings,
         ..Answer::default()
     })
 }

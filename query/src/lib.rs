@@ -50,6 +50,7 @@ mod row_filter;
 mod script;
 mod snapshot;
 mod source;
+mod tally;
 mod term;
 
 pub use auto_index::{AutoFields, AutoIndexNames, GroupFields};

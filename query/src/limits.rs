@@ -44,3 +44,5 @@ pub const SUM_DIGITS_MAX: u32 = 1000;
 pub const SCRIPT_MS_MAX: u64 = 60_000;
 /// Most documents that the `load` clause loads for one row.
 pub const LOADS_PER_ROW_MAX: usize = 1024;
+/// Most facets, and most facets by ranges, of one document that describes them.
+pub const FACETS_MAX: usize = 256;

@@ -7,8 +7,9 @@ mod paging;
 mod reduce_by;
 mod refuse;
 mod select;
+mod tally;
 
-use crate::ast::{FromSource, Include, Left, OrderItem, Ordering, Query};
+use crate::ast::{Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query};
 use crate::error::{QueryError, parameters_text};
 use crate::filter::Filter;
 use crate::include::IncludePath;
@@ -19,6 +20,7 @@ use crate::reduce_by::ReduceBy;
 use crate::row_filter::RowFilter;
 use crate::script::{Parts, RowScript};
 use crate::source::{FieldIndexing, Source, SourceIndex};
+use crate::tally::Tally;
 use crate::term::{FieldRef, Step};
 use condition::Compiler;
 pub(crate) use condition::literal;
@@ -55,12 +57,18 @@ pub(crate) struct Plan {
     /// Most rows that `row_filter` looks at.
     pub(crate) filter_limit: Option<u64>,
     pub(crate) projection: Projection,
+    /// What is counted instead of giving rows.
+    pub(crate) tally: Option<Tally>,
     /// What the projection needs of JavaScript and of other documents.
     pub(crate) script: Option<RowScript>,
     pub(crate) loads: Vec<Load>,
     pub(crate) distinct: bool,
     pub(crate) page: Page,
     pub(crate) include: Vec<IncludePath>,
+    /// Whether the answer tells how long it took.
+    pub(crate) timings: bool,
+    /// The parts of the condition with their texts, if the answer tells which of them hold.
+    pub(crate) explained: Option<Vec<(String, Filter)>>,
     pub(crate) index_name: String,
     /// Whether the filter or order looks at `@metadata`.
     pub(crate) needs_metadata: bool,
@@ -133,6 +141,12 @@ pub(crate) fn plan(
         }
         order.push(order_key(item, &mut compiler, &filter)?);
     }
+    let tally = tally::tally(query, context, &mut compiler, source, index)?;
+    let explained = if includes_call(query, "explanations") {
+        Some(explained(query.condition.as_ref(), &mut compiler)?)
+    } else {
+        None
+    };
     let access = match index {
         Some(_) => Access::Index(compiler.equalities(query.condition.as_ref())),
         None => compiler.access(query.condition.as_ref())?,
@@ -142,7 +156,8 @@ pub(crate) fn plan(
         FromSource::Index(_) => String::new(),
     };
     // Only queries that need no terms are answered by the collection itself.
-    let by_collection = order.is_empty() && compiler.is_collection_query(query.condition.as_ref());
+    let by_collection =
+        order.is_empty() && tally.is_none() && compiler.is_collection_query(query.condition.as_ref());
     let index_name = match index {
         Some(index) => index.name(),
         None if by_collection => format!("collection/{collection}"),
@@ -157,7 +172,10 @@ pub(crate) fn plan(
     };
     let row_filter =
         query.filter.as_ref().map(|clause| RowFilter::new(&clause.content, &parts)).transpose()?;
-    let (projection, script) = selection(query, &parts, index, reduce.as_ref())?;
+    let (projection, script) = match &tally {
+        Some(_) => (Projection::Whole, None),
+        None => selection(query, &parts, index, reduce.as_ref())?,
+    };
     let by_collection = by_collection && index.is_none();
     let shows_score = by_collection && !matches!(projection, Projection::Whole);
     Ok(Plan {
@@ -170,12 +188,15 @@ pub(crate) fn plan(
         row_filter,
         filter_limit: paging::filter_limit(query, context)?,
         projection,
+        tally,
         script,
         loads,
         distinct: query.select.as_ref().is_some_and(|select| select.distinct),
         by_collection,
         page: Page::new(query, context)?,
         include: include(query, alias),
+        timings: includes_call(query, "timings"),
+        explained,
         index_name,
         needs_metadata: compiler.needs_metadata,
         shows_score,
@@ -213,6 +234,28 @@ fn is_stored(path: &[Step], index: Option<&dyn SourceIndex>) -> bool {
         (Some(Step::Member(first)), Some(index)) => !index.is_map_reduce() && index.is_stored(first),
         _ => false,
     }
+}
+
+/// Whether an item of `include` asks for something about the answer.
+fn is_told(call: &Call, name: &str) -> bool {
+    call.name.eq_ignore_ascii_case(name)
+}
+
+fn includes_call(query: &Query, name: &str) -> bool {
+    query.include.iter().any(|item| matches!(item, Include::Call(call) if is_told(call, name)))
+}
+
+/// The conditions that are joined by `and`, or the only one.
+fn explained(
+    condition: Option<&Condition>,
+    compiler: &mut Compiler<'_>,
+) -> Result<Vec<(String, Filter)>, QueryError> {
+    let parts = match condition {
+        Some(Condition::And(parts)) => parts.as_slice(),
+        Some(only) => std::slice::from_ref(only),
+        None => &[],
+    };
+    parts.iter().map(|part| Ok((part.to_string(), compiler.compile(part)?))).collect()
 }
 
 fn loads(query: &Query, alias: Option<&str>) -> Vec<Load> {

@@ -5,6 +5,8 @@
 mod fake;
 #[path = "answers/scripts.rs"]
 mod scripts;
+#[path = "answers/tallies.rs"]
+mod tallies;
 
 use fake::{FakeDatabase, FakeIndex, object};
 use magpie_query::{Answer, QueryError, Request, execute, stream};
@@ -343,14 +345,14 @@ fn what_is_not_answered_is_refused_by_name_and_place() {
         ("from Jobs update { this.n = 1 }", "update", 1, 11),
         ("from Jobs where exact(lucene(user, 'a'))", "lucene() in where", 1, 23),
         ("from Jobs where spatial.within(a, spatial.circle(1, 2, 3))", "spatial.within() in where", 1, 17),
-        ("from Jobs select facet(user)", "facet() in select", 1, 18),
+        ("from Jobs select counter(user)", "counter() in select", 1, 18),
         (
             "from Jobs order by spatial.distance(a, spatial.point(1, 2))",
             "spatial.distance() in order by",
             1,
             20,
         ),
-        ("from Jobs include timings()", "timings() in include", 1, 19),
+        ("from Jobs include highlight(user, 1, 2)", "highlight() in include", 1, 19),
         ("from Jobs where a = cmpxchg('x')", "cmpxchg() in the right side of a comparison", 1, 21),
         ("declare timeseries x() { } from Jobs", "declare timeseries", 1, 1),
     ] {

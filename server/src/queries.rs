@@ -313,6 +313,7 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let now = clock::now().to_string();
     let indexed_at = index_timestamp(indexed_at);
+    let (wants_timings, explanations) = (answer.wants_timings, answer.explanations);
     let paths = answer.included_paths.map(|paths| paths.into_iter().map(Json::from).collect::<Vec<_>>());
     let mut body = Object::from_iter([("TotalResults", Json::from(answer.total_results))]);
     if let Some(capped) = answer.capped_max_results {
@@ -334,6 +335,18 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
         ("Magpie", Object::from_iter([("AsOfEtag", Json::from(etag))]).into()),
     ] {
         body.insert(key, value);
+    }
+    if wants_timings {
+        let query =
+            Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", Object::new().into())]);
+        let parts = Object::from_iter([("Query", Json::from(query))]);
+        body.insert(
+            "Timings",
+            Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", parts.into())]),
+        );
+    }
+    if let Some(explanations) = explanations {
+        body.insert("Explanations", explanations);
     }
     body
 }

@@ -3,12 +3,15 @@
 use super::Budget;
 use super::row::{Row, Shaped};
 use crate::error::QueryError;
+use crate::filter::Filter;
 use crate::order::Rank;
 use crate::plan::{Access, Plan};
 use crate::row_filter::RowFilter;
 use crate::source::{Documents, Source, SourceCollection, SourceIndex};
+use crate::tally::{Counting, Tally};
 use crate::term::{Subject, fold};
 use magpie_store::Document;
+use magpie_store::json::Object;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 
@@ -75,6 +78,22 @@ impl Collector<'_> {
         Ok(total)
     }
 
+    /// Counts instead of giving rows: the rows that tell the counts.
+    pub(super) fn counted(&self, tally: &Tally) -> Result<Vec<Object>, QueryError> {
+        let mut counting = Counting::new(tally);
+        self.scan(&mut |row, _| {
+            let passes = match &self.plan.row_filter {
+                Some(filter) => row.passes(filter, self.source)?,
+                None => true,
+            };
+            if passes {
+                self.with_subject(&row, |subject| counting.take(subject))?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(counting.rows())
+    }
+
     /// Gives the rows of the page.
     pub(super) fn give(
         &self,
@@ -106,13 +125,34 @@ impl Collector<'_> {
                         continue;
                     }
                     counts.given += 1;
-                    if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
+                    if let Some(shaped) = self.shaped(row)? {
                         sink(shaped)?;
                     }
                 }
                 Ok(counts)
             }
         }
+    }
+
+    /// A row as it is given, with the reasons that the query asks for.
+    fn shaped(&self, row: Row) -> Result<Option<Shaped>, QueryError> {
+        let Some(parts) = &self.plan.explained else {
+            return row.shape(self.plan, self.source, self.metadata_only);
+        };
+        let row = row.whole();
+        let reasons = self.with_subject(&row, |subject| {
+            let score = self.plan.filter.score(subject);
+            let part = |(text, filter): &(String, Filter)| {
+                let holds = if filter.holds(subject) { "holds" } else { "does not hold" };
+                format!("{text} {holds}, score {}", filter.score(subject))
+            };
+            std::iter::once(format!("score {score}")).chain(parts.iter().map(part)).collect::<Vec<String>>()
+        });
+        let shaped = row.shape(self.plan, self.source, self.metadata_only)?;
+        Ok(shaped.map(|mut shaped| {
+            shaped.reasons = Some(reasons.join("\n"));
+            shaped
+        }))
     }
 
     /// The number of rows up to the end of the page.
@@ -147,7 +187,7 @@ impl Collector<'_> {
                 return Ok(ControlFlow::Continue(()));
             }
             counts.given += 1;
-            if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
+            if let Some(shaped) = self.shaped(row)? {
                 sink(shaped)?;
             }
             Ok(ControlFlow::Continue(()))
@@ -191,7 +231,7 @@ impl Collector<'_> {
             }
             counts.given += 1;
             page_is_full = self.page.1 == Some(counts.given);
-            if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
+            if let Some(shaped) = self.shaped(row)? {
                 sink(shaped)?;
             }
             Ok(ControlFlow::Continue(()))
@@ -339,7 +379,20 @@ impl Collector<'_> {
     /// `None` when the row does not fit. Otherwise its rank, which an unordered query has not, and a numeric ordering
     /// may deny.
     fn rank(&self, row: &Row, number: u64) -> Option<Option<Rank>> {
-        let empty = magpie_store::json::Object::new();
+        self.with_subject(row, |subject| {
+            if !self.plan.filter.holds(subject) {
+                return None;
+            }
+            if self.plan.order.is_empty() {
+                return Some(None);
+            }
+            Some(Rank::new(&self.plan.order, subject, number))
+        })
+    }
+
+    /// Shows what `where` and `order by` look at.
+    fn with_subject<T>(&self, row: &Row, show: impl FnOnce(&Subject<'_>) -> T) -> T {
+        let empty = Object::new();
         let metadata;
         let subject = match row {
             Row::Document { document, fields } => {
@@ -354,13 +407,7 @@ impl Collector<'_> {
             Row::Entry { id, entry } => Subject { id: Some(id.as_str()), fields: entry, metadata: None },
             Row::Result(result) => Subject { id: None, fields: result, metadata: None },
         };
-        if !self.plan.filter.holds(&subject) {
-            return None;
-        }
-        if self.plan.order.is_empty() {
-            return Some(None);
-        }
-        Some(Rank::new(&self.plan.order, &subject, number))
+        show(&subject)
     }
 }
 

@@ -29,12 +29,19 @@ pub(super) struct Shaped {
     id: Option<String>,
     is_whole: bool,
     origin: Object,
+    /// Why it is there, if that is asked.
+    pub(super) reasons: Option<String>,
 }
 
 impl Shaped {
     /// What `include` reads.
     pub(super) fn subject(&self) -> Subject<'_> {
         Subject { id: self.id.as_deref(), fields: &self.origin, metadata: None }
+    }
+
+    /// The id of its document.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// The id, when the row is the whole document.
@@ -57,6 +64,17 @@ impl Row {
     pub(super) fn waiting(self) -> Self {
         match self {
             Self::Document { document, .. } => Self::Document { document, fields: None },
+            other => other,
+        }
+    }
+
+    /// The row with what [`Self::waiting`] left out.
+    pub(super) fn whole(self) -> Self {
+        match self {
+            Self::Document { document, fields: None } => {
+                let fields = Some(document.body_json());
+                Self::Document { document, fields }
+            }
             other => other,
         }
     }
@@ -153,7 +171,7 @@ fn from_document(
         // Only `include` needs the fields once more.
         let origin = if plan.include.is_empty() { Object::new() } else { fields.clone() };
         let row = finished(fields, metadata, metadata_only);
-        return Ok(Shaped { row, id: Some(id.to_owned()), is_whole: true, origin });
+        return Ok(Shaped { row, id: Some(id.to_owned()), is_whole: true, origin, reasons: None });
     }
     let loaded = load::documents(&plan.loads, &fields, source)?;
     let scripted = match &plan.script {
@@ -191,7 +209,7 @@ fn from_document(
         metadata.insert("@last-modified", document.last_modified.to_string());
     }
     let row = finished(row, metadata, metadata_only);
-    Ok(Shaped { row, id: Some(id.to_owned()), is_whole: false, origin: fields })
+    Ok(Shaped { row, id: Some(id.to_owned()), is_whole: false, origin: fields, reasons: None })
 }
 
 fn from_result(
@@ -221,7 +239,13 @@ fn from_result(
         (result.clone(), result)
     };
     metadata.insert("@change-vector", Json::Null);
-    Ok(Shaped { row: finished(row, metadata, metadata_only), id: None, is_whole: false, origin })
+    Ok(Shaped {
+        row: finished(row, metadata, metadata_only),
+        id: None,
+        is_whole: false,
+        origin,
+        reasons: None,
+    })
 }
 
 /// The fields of the row, and whether all of them came from the index entry.

@@ -62,6 +62,11 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// The alias of `from`.
+    pub(super) fn alias(&self) -> Option<&'a str> {
+        self.alias
+    }
+
     pub(super) fn compile(&mut self, condition: &Condition) -> Result<Filter, QueryError> {
         self.condition(condition, false)
     }

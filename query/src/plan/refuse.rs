@@ -84,7 +84,10 @@ pub(super) fn unsupported(query: &Query) -> Result<(), QueryError> {
         return Err(refused("update", clause.position));
     }
     for item in &query.include {
-        if let Include::Call(include) = item {
+        if let Include::Call(include) = item
+            && !super::is_told(include, "timings")
+            && !super::is_told(include, "explanations")
+        {
             return Err(call(include, "include"));
         }
     }
