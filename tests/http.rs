@@ -68,3 +68,28 @@ fn indexes() {
 fn scripts() {
     replay_area("js_index");
 }
+
+#[test]
+fn comparisons() {
+    replay_area("rql_compare");
+}
+
+#[test]
+fn orders() {
+    replay_area("rql_order");
+}
+
+#[test]
+fn projections() {
+    replay_area("rql_select");
+}
+
+#[test]
+fn groups() {
+    replay_area("rql_group");
+}
+
+#[test]
+fn bad_queries() {
+    replay_area("errors");
+}

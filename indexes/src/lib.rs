@@ -60,6 +60,7 @@ pub mod losses;
 mod output;
 mod pace;
 pub mod progress;
+mod query_script;
 pub mod reduce_tree;
 mod references;
 mod registry;
@@ -83,6 +84,7 @@ pub use function::{
 pub use index::{Index, IndexStatistics, IndexStatus};
 pub use laws::LawMode;
 pub use output::pattern::PatternError;
+pub use query_script::{QueryScript, QueryScriptError};
 pub use registry::{Behind, CheckedPut, NativeIndex, Registry, Staleness, Verified};
 pub use results::ReducedResult;
 pub use worker::Clock;

@@ -57,6 +57,8 @@ pub const QUERY_CALLS_THREADS_MAX: usize = 2;
 pub const QUERY_CALLS_ABANDONED_MAX: usize = 4;
 /// How long such a thread stays without work, in milliseconds.
 pub const QUERY_CALLS_IDLE_MS_MAX: u64 = 30_000;
+/// Most scripts of queries that run at a time, in all databases together, those counted that did not come back.
+pub const QUERY_SCRIPTS_MAX: usize = 64;
 /// Most batches that tell how fast an index goes.
 pub const PACE_BATCHES_MAX: usize = 16;
 /// Most changes that are counted to tell how far an index is behind; more are estimated.

@@ -98,6 +98,24 @@ pub enum QueryError {
         /// What has no value, why, and what to do.
         message: String,
     },
+    /// JavaScript of the query failed on a row.
+    #[error("At {line}:{column} Script failed for document ID '{id}'. {message}")]
+    Script {
+        /// Line in the query, from 1.
+        line: u32,
+        /// Column in the query, in characters, from 1.
+        column: u32,
+        /// The document; empty when the row is none.
+        id: String,
+        /// What happened.
+        message: String,
+    },
+    /// As many queries with JavaScript run as may.
+    #[error("{limit} scripts of queries run already (query_scripts_max); ask again")]
+    ScriptsBusy {
+        /// How many.
+        limit: usize,
+    },
     /// A function of the index gave no value for a group of `reduce by`.
     #[error("REDUCE BY: the {function} of index '{index}' failed. {key}: {cause}")]
     Call {
@@ -153,10 +171,13 @@ impl QueryError {
             }
             Self::Unsupported { .. } | Self::NotSupported { .. } => "System.NotSupportedException",
             Self::Pattern { .. } => "System.Text.RegularExpressions.RegexParseException",
+            Self::Script { .. } => "Raven.Client.Exceptions.Documents.Patching.JavaScriptException",
             Self::IndexMissing { .. } => {
                 "Raven.Client.Exceptions.Documents.Indexes.IndexDoesNotExistException"
             }
-            Self::Store(_) | Self::Index(_) => "Raven.Client.Exceptions.RavenException",
+            Self::Store(_) | Self::Index(_) | Self::ScriptsBusy { .. } => {
+                "Raven.Client.Exceptions.RavenException"
+            }
         }
     }
 }

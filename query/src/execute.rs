@@ -8,6 +8,8 @@ mod row;
 
 use crate::ast::FromSource;
 use crate::error::QueryError;
+use crate::group_by::Grouping;
+use crate::grouped::Grouped;
 use crate::include::Included;
 use crate::limits;
 use crate::parser;
@@ -57,6 +59,10 @@ pub struct Answer {
     pub includes: Object,
     /// The paths of `include`; `None` when there are none.
     pub included_paths: Option<Vec<String>>,
+    /// Whether the query asks how long it took.
+    pub wants_timings: bool,
+    /// Why each document is in the answer, by id, if the query asks for that.
+    pub explanations: Option<Object>,
     /// Changes whenever the answer may have changed; the same for the same question to the same state.
     pub result_etag: i64,
 }
@@ -69,38 +75,90 @@ pub struct Answer {
 pub fn execute(source: &dyn Source, request: &Request) -> Result<Answer, QueryError> {
     let mut budget = Budget::answer();
     let mut rows = Vec::new();
-    let (mut answer, included) = run(source, request, &mut |row| {
+    let mut take = |row| {
         budget.take(projection::bytes(&row))?;
         rows.push(row);
         Ok(())
-    })?;
+    };
+    let (mut answer, included) = run(source, request, &mut Out::Rows(&mut take))?;
     answer.includes = includes(source, &included, &mut budget)?;
     answer.rows = rows;
     Ok(answer)
 }
 
+/// Takes the rows of a streamed answer.
+pub trait RowSink {
+    /// Called once, before the first row, with the answer so far: all but its rows, `skipped_results`,
+    /// `scanned_results` and `includes`.
+    ///
+    /// # Errors
+    /// Whatever ends the query.
+    fn begin(&mut self, head: &Answer) -> Result<(), QueryError>;
+
+    /// Takes the next row.
+    ///
+    /// # Errors
+    /// Whatever ends the query.
+    fn row(&mut self, row: Json) -> Result<(), QueryError>;
+}
+
+/// A closure takes the rows and does not look at the head.
+impl<F: FnMut(Json) -> Result<(), QueryError>> RowSink for F {
+    fn begin(&mut self, _head: &Answer) -> Result<(), QueryError> {
+        Ok(())
+    }
+
+    fn row(&mut self, row: Json) -> Result<(), QueryError> {
+        self(row)
+    }
+}
+
 /// Answers a query row by row: `sink` gets each row in order, and the returned answer has none. The rows may be more
-/// than an answer can hold.
+/// than an answer can hold. What fits the query is counted before the first row is given, by reading twice if need be.
 ///
 /// # Errors
 /// Those of [`execute`], and what `sink` returns, which ends the query.
-pub fn stream(
-    source: &dyn Source,
-    request: &Request,
-    sink: &mut dyn FnMut(Json) -> Result<(), QueryError>,
-) -> Result<Answer, QueryError> {
-    let (mut answer, included) = run(source, request, sink)?;
+pub fn stream(source: &dyn Source, request: &Request, sink: &mut dyn RowSink) -> Result<Answer, QueryError> {
+    let (mut answer, included) = run(source, request, &mut Out::Stream(sink))?;
     answer.includes = includes(source, &included, &mut Budget::answer())?;
     Ok(answer)
+}
+
+/// Where rows go.
+enum Out<'s> {
+    Rows(&'s mut dyn FnMut(Json) -> Result<(), QueryError>),
+    Stream(&'s mut dyn RowSink),
+}
+
+impl Out<'_> {
+    fn row(&mut self, row: Json) -> Result<(), QueryError> {
+        match self {
+            Self::Rows(take) => take(row),
+            Self::Stream(sink) => sink.row(row),
+        }
+    }
 }
 
 fn run(
     source: &dyn Source,
     request: &Request,
-    sink: &mut dyn FnMut(Json) -> Result<(), QueryError>,
+    out: &mut Out<'_>,
 ) -> Result<(Answer, Vec<String>), QueryError> {
-    let query = parser::parse(&request.query)?;
-    let index = match &query.from.source {
+    let mut query = parser::parse(&request.query)?;
+    let context = Context {
+        text: &request.query,
+        parameters: request.parameters.as_ref(),
+        random_seed: request.random_seed,
+    };
+    let index: Option<Box<dyn SourceIndex + '_>> = match &query.from.source {
+        FromSource::Collection(collection) if !query.group_by.is_empty() => {
+            plan::check(&query, context, false)?;
+            let (grouping, rest) = Grouping::new(&query, context)?;
+            let grouped = Grouped::new(source, collection, grouping, &rest);
+            query = rest;
+            query.from.source = FromSource::Index(grouped.name.clone());
+            Some(Box::new(grouped))
+        }
         FromSource::Collection(_) => None,
         FromSource::Index(name) => match source.index(name)? {
             Some(index) => Some(index),
@@ -108,49 +166,86 @@ fn run(
         },
     };
     let index = index.as_deref();
-    let context = Context {
-        text: &request.query,
-        parameters: request.parameters.as_ref(),
-        random_seed: request.random_seed,
-    };
     let plan = plan::plan(&query, context, source, index)?;
+    let mut answer = head(source, request, &plan, index)?;
+    let mut included = Included::default();
+    let mut row_ids = HashSet::new();
+    let collector = Collector {
+        source,
+        plan: &plan,
+        index,
+        metadata_only: request.metadata_only,
+        page: page(&plan, request),
+    };
+    if let Some(tally) = &plan.tally {
+        let rows = collector.counted(tally)?;
+        answer.total_results = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        if let Out::Stream(sink) = out {
+            sink.begin(&answer)?;
+        }
+        for row in rows {
+            out.row(Json::Object(row))?;
+        }
+        return Ok((answer, Vec::new()));
+    }
+    let (mut explanations, mut explained) = (Vec::new(), Budget::answer());
+    let mut candidates = collector.candidates()?;
+    if let Out::Stream(sink) = out {
+        let total = collector.total(&candidates)?;
+        set_totals(&mut answer, &plan, total, None);
+        sink.begin(&answer)?;
+    }
+    let counts = collector.give(&mut candidates, &mut |shaped| {
+        if !plan.include.is_empty() {
+            included.collect(&plan.include, &shaped.subject());
+            row_ids.extend(shaped.whole_id().map(|id| fold(id).into_owned()));
+            Budget::sorted().take(included.bytes())?;
+        }
+        if let (Some(reasons), Some(id)) = (&shaped.reasons, shaped.id()) {
+            explained.take(reasons.len() + id.len() + 64)?;
+            explanations.push((id.to_owned(), Json::Array(vec![Json::from(reasons.as_str())])));
+        }
+        out.row(shaped.row)
+    })?;
+    if plan.explained.is_some() {
+        answer.explanations = Some(explanations.into_iter().collect());
+    }
+    set_totals(&mut answer, &plan, counts.total, Some(counts.given));
+    answer.skipped_results = i64::try_from(counts.skipped).unwrap_or(i64::MAX);
+    answer.scanned_results = i64::try_from(counts.scanned).unwrap_or(i64::MAX);
+    Ok((answer, included.ids(&row_ids).map(str::to_owned).collect()))
+}
+
+/// The answer without counts and rows.
+fn head(
+    source: &dyn Source,
+    request: &Request,
+    plan: &Plan,
+    index: Option<&dyn SourceIndex>,
+) -> Result<Answer, QueryError> {
     let is_stale = match index {
         Some(index) => index.is_stale()?,
         None => false,
     };
-    let mut included = Included::default();
-    let mut row_ids = HashSet::new();
-    let page = page(&plan, request);
-    let counts = Collector { source, plan: &plan, index, metadata_only: request.metadata_only, page }.run(
-        &mut |shaped| {
-            if !plan.include.is_empty() {
-                included.collect(&plan.include, &shaped.subject());
-                row_ids.extend(shaped.whole_id().map(|id| fold(id).into_owned()));
-                Budget::sorted().take(included.bytes())?;
-            }
-            sink(shaped.row)
-        },
-    )?;
-    let total = i64::try_from(counts.total).unwrap_or(i64::MAX);
-    let capped = plan.page.is_given.then(|| {
-        let left = counts.total.saturating_sub(plan.page.offset);
-        let all = if plan.total_unknown { counts.given } else { left };
-        i64::try_from(plan.page.take.map_or(all, |take| take.min(all))).unwrap_or(i64::MAX)
-    });
-    let answer = Answer {
+    Ok(Answer {
         is_stale,
-        total_results: if plan.total_unknown { -1 } else { total },
-        skipped_results: i64::try_from(counts.skipped).unwrap_or(i64::MAX),
-        scanned_results: 0,
-        capped_max_results: capped,
-        rows: Vec::new(),
-        includes: Object::new(),
         included_paths: (!plan.include.is_empty())
             .then(|| plan.include.iter().map(|path| path.text.clone()).collect()),
         result_etag: result_etag(source, request, index, is_stale, &plan.index_name)?,
-        index_name: plan.index_name,
-    };
-    Ok((answer, included.ids(&row_ids).map(str::to_owned).collect()))
+        index_name: plan.index_name.clone(),
+        wants_timings: plan.timings,
+        ..Answer::default()
+    })
+}
+
+/// Fills in how much fits the query and, once it is known how many rows were given, how many the limit leaves.
+fn set_totals(answer: &mut Answer, plan: &Plan, total: u64, given: Option<u64>) {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    answer.total_results = if plan.total_unknown { -1 } else { signed(total) };
+    if let (true, Some(given)) = (plan.page.is_given, given) {
+        let all = if plan.total_unknown { given } else { total.saturating_sub(plan.page.offset) };
+        answer.capped_max_results = Some(signed(plan.page.take.map_or(all, |take| take.min(all))));
+    }
 }
 
 /// The page of the query and that of the request in one.
@@ -243,6 +338,17 @@ impl Budget {
             limit: limits::SORTED_BYTES_MAX,
             unit: "bytes in memory to order or compare rows",
             advice: "use limit, or filter more",
+            used: 0,
+        }
+    }
+
+    /// What the groups of one query may hold.
+    pub(crate) fn groups() -> Self {
+        Self {
+            name: "groups_bytes_max",
+            limit: limits::GROUPS_BYTES_MAX,
+            unit: "bytes of groups",
+            advice: "group by fields with fewer values, or make an index",
             used: 0,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::ast::Operator;
 use crate::compare::{self, Matching, Operand, OperandSet};
+use crate::full_text::Search;
 use crate::term::{FieldRef, Subject, Term};
 use regex::Regex;
 use std::cmp::Ordering;
@@ -17,6 +18,8 @@ pub(crate) enum Filter {
     Or(Vec<Filter>),
     /// Holds when the other does not.
     Not(Box<Filter>),
+    /// Holds when the other does, which counts so many times for the score.
+    Boost(Box<Filter>, f64),
     /// A test of one field.
     Test { field: FieldRef, matching: Matching, test: Test },
 }
@@ -34,6 +37,7 @@ pub(crate) enum Test {
     StartsWith(String),
     EndsWith(String),
     Pattern(Box<Regex>),
+    Search(Box<Search>),
 }
 
 impl Filter {
@@ -44,7 +48,26 @@ impl Filter {
             Self::And(filters) => filters.iter().all(|filter| filter.holds(subject)),
             Self::Or(filters) => filters.iter().any(|filter| filter.holds(subject)),
             Self::Not(filter) => !filter.holds(subject),
+            Self::Boost(filter, _) => filter.holds(subject),
             Self::Test { field, matching, test } => test.holds(field, *matching, subject),
+        }
+    }
+
+    /// How well `subject` fits: one for each test that holds and for each word that is found, times what boosts it.
+    pub(crate) fn score(&self, subject: &Subject<'_>) -> f64 {
+        match self {
+            Self::All | Self::Not(_) => 0.0,
+            Self::And(filters) | Self::Or(filters) => {
+                filters.iter().map(|filter| filter.score(subject)).sum()
+            }
+            Self::Boost(filter, boost) => filter.score(subject) * boost,
+            Self::Test { field, test: Test::Search(search), .. } => {
+                let found = u32::try_from(search.found(field, subject)).unwrap_or(u32::MAX);
+                f64::from(found)
+            }
+            Self::Test { field, matching, test } => {
+                f64::from(u8::from(test.holds(field, *matching, subject)))
+            }
         }
     }
 
@@ -86,6 +109,7 @@ impl Test {
             Self::EndsWith(suffix) => {
                 any(&mut |term| has_text(term) && compare::compared(term, matching).ends_with(suffix))
             }
+            Self::Search(search) => matching != Matching::Nothing && search.holds(field, subject),
             Self::Pattern(pattern) => {
                 any(&mut |term| has_text(term) && pattern.is_match(&compare::compared(term, matching)))
             }

@@ -1,6 +1,6 @@
 //! The `include` clause: documents whose ids the rows hold, each once, without those that are rows themselves.
 
-use crate::term::{FieldRef, Step, Subject, Term, fold};
+use crate::term::{FieldRef, Subject, Term, fold, steps_of_text};
 use std::collections::HashSet;
 
 /// A path to ids.
@@ -14,14 +14,7 @@ pub(crate) struct IncludePath {
 impl IncludePath {
     /// From its text: names joined by dots, each with `[]` or not.
     pub(crate) fn new(text: &str) -> Self {
-        let mut steps = Vec::new();
-        for part in text.split('.') {
-            match part.strip_suffix("[]") {
-                Some(name) => steps.extend([Step::Member(name.to_owned()), Step::Each]),
-                None => steps.push(Step::Member(part.to_owned())),
-            }
-        }
-        Self { text: text.to_owned(), field: FieldRef::Path(steps) }
+        Self { text: text.to_owned(), field: FieldRef::Path(steps_of_text(text)) }
     }
 }
 

@@ -38,3 +38,13 @@ pub const REDUCE_MS_MAX: u64 = 60_000;
 pub const ARITHMETIC_BITS_MAX: usize = 65_536;
 /// Most digits behind the point of `divide()`.
 pub const DIVIDE_DIGITS_MAX: u32 = 1000;
+/// Most bytes of keys and sums that `group by` holds at a time.
+pub const GROUPS_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Most digits before or behind the point of a number that `sum()` takes.
+pub const SUM_DIGITS_MAX: u32 = 1000;
+/// Longest time that the JavaScript of one query takes for all its rows, in milliseconds.
+pub const SCRIPT_MS_MAX: u64 = 60_000;
+/// Most documents that the `load` clause loads for one row.
+pub const LOADS_PER_ROW_MAX: usize = 1024;
+/// Most facets, and most facets by ranges, of one document that describes them.
+pub const FACETS_MAX: usize = 256;

@@ -5,6 +5,7 @@
 //! in the first place leaves out what has a value but no number, as the original does; further on that counts as
 //! missing.
 
+use crate::filter::Filter;
 use crate::instant;
 use crate::term::{FieldRef, Subject, Term};
 use magpie_store::json::Number;
@@ -24,8 +25,8 @@ pub(crate) enum OrderBy {
     Long(FieldRef),
     Double(FieldRef),
     AlphaNumeric(FieldRef),
-    /// All rows have the same score.
-    Score,
+    /// How well the row fits, the best first.
+    Score(Box<Filter>),
     /// An order that the seed fixes.
     Random(u64),
 }
@@ -173,7 +174,10 @@ impl OrderKey {
             OrderBy::Double(field) => {
                 self.numeric(field, subject, |number| SortKey::Exact(ByValue(number.clone())))
             }
-            OrderBy::Score => Some((SortKey::Absent, 2)),
+            OrderBy::Score(filter) => {
+                let score = Number::from_f64(-filter.score(subject)).unwrap_or_else(|| Number::from(0_i64));
+                Some((SortKey::Exact(ByValue(score)), 2))
+            }
             OrderBy::Random(seed) => {
                 Some((SortKey::Long(i64::from_ne_bytes(mixed(*seed ^ mixed(number)).to_ne_bytes())), 2))
             }

@@ -7,21 +7,28 @@ pub(crate) mod narrow;
 mod paging;
 mod reduce_by;
 mod refuse;
+mod select;
+mod tally;
 
-use crate::ast::{Argument, FromSource, Include, Left, OrderItem, Ordering, Query, Selected, Selection};
+use crate::ast::{Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query};
 use crate::error::{QueryError, parameters_text};
 use crate::filter::Filter;
 use crate::include::IncludePath;
+use crate::load::Load;
 use crate::order::{OrderBy, OrderKey};
-use crate::projection::{From, Projected, Projection};
+use crate::projection::Projection;
 use crate::reduce_by::ReduceBy;
+use crate::row_filter::RowFilter;
+use crate::script::{Parts, RowScript};
 use crate::source::{FieldIndexing, Source, SourceIndex};
-use crate::term::{self, FieldRef, Step};
-use arithmetic::Calculator;
+use crate::tally::Tally;
+use crate::term::{FieldRef, Step};
 use condition::Compiler;
+pub(crate) use condition::literal;
 use magpie_store::json::{Json, Object};
 pub(crate) use paging::Page;
-use std::collections::HashSet;
+pub(crate) use refuse::call as refused_call;
+use select::selection;
 
 /// What is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,13 +53,28 @@ pub(crate) struct Plan {
     pub(crate) filter: Filter,
     pub(crate) reduce: Option<ReduceBy>,
     pub(crate) order: Vec<OrderKey>,
+    /// Which of the rows that fit are given.
+    pub(crate) row_filter: Option<RowFilter>,
+    /// Most rows that `row_filter` looks at.
+    pub(crate) filter_limit: Option<u64>,
     pub(crate) projection: Projection,
+    /// What is counted instead of giving rows.
+    pub(crate) tally: Option<Tally>,
+    /// What the projection needs of JavaScript and of other documents.
+    pub(crate) script: Option<RowScript>,
+    pub(crate) loads: Vec<Load>,
     pub(crate) distinct: bool,
     pub(crate) page: Page,
     pub(crate) include: Vec<IncludePath>,
+    /// Whether the answer tells how long it took.
+    pub(crate) timings: bool,
+    /// The parts of the condition with their texts, if the answer tells which of them hold.
+    pub(crate) explained: Option<Vec<(String, Filter)>>,
     pub(crate) index_name: String,
     /// Whether the filter or order looks at `@metadata`.
     pub(crate) needs_metadata: bool,
+    /// Whether the collection itself answers, without terms.
+    pub(crate) by_collection: bool,
     /// A prefix query on a collection does not count what it did not read.
     pub(crate) total_unknown: bool,
     /// Whether rows carry `@index-score`.
@@ -89,6 +111,11 @@ impl Context<'_> {
     }
 }
 
+/// Refuses a query that contradicts itself.
+pub(crate) fn check(query: &Query, context: Context<'_>, from_index: bool) -> Result<(), QueryError> {
+    refuse::meaningless(query, context, from_index)
+}
+
 /// Plans `query`. `index` is the index that it names, if it names one.
 pub(crate) fn plan(
     query: &Query,
@@ -113,8 +140,14 @@ pub(crate) fn plan(
         if let (Some(reduce), Left::Field(path)) = (&reduce, &item.key) {
             reduce_by::check_kept(reduce, path, alias, context)?;
         }
-        order.push(order_key(item, &mut compiler)?);
+        order.push(order_key(item, &mut compiler, &filter)?);
     }
+    let tally = tally::tally(query, context, &mut compiler, source, index)?;
+    let explained = if includes_call(query, "explanations") {
+        Some(explained(query.condition.as_ref(), &mut compiler)?)
+    } else {
+        None
+    };
     let access = match index {
         Some(_) => Access::Index(compiler.equalities(query.condition.as_ref())),
         None => compiler.access(query.condition.as_ref())?,
@@ -124,14 +157,28 @@ pub(crate) fn plan(
         FromSource::Index(_) => String::new(),
     };
     // Only queries that need no terms are answered by the collection itself.
-    let by_collection = order.is_empty() && compiler.is_collection_query(query.condition.as_ref());
+    let by_collection =
+        order.is_empty() && tally.is_none() && compiler.is_collection_query(query.condition.as_ref());
     let index_name = match index {
         Some(index) => index.name(),
         None if by_collection => format!("collection/{collection}"),
         None => source.auto_index_name(&collection, &compiler.fields),
     };
-    let (projection, distinct) = projection(query, context, index, reduce.as_ref())?;
-    let shows_score = by_collection && index.is_none() && matches!(projection, Projection::Fields(_));
+    let loads = loads(query, alias);
+    let parts = Parts {
+        context,
+        declarations: &query.declarations,
+        alias,
+        loaded: loads.iter().map(|load| load.alias.as_str()).collect(),
+    };
+    let row_filter =
+        query.filter.as_ref().map(|clause| RowFilter::new(&clause.content, &parts)).transpose()?;
+    let (projection, script) = match &tally {
+        Some(_) => (Projection::Whole, None),
+        None => selection(query, &parts, index, reduce.as_ref())?,
+    };
+    let by_collection = by_collection && index.is_none();
+    let shows_score = by_collection && !matches!(projection, Projection::Whole);
     Ok(Plan {
         total_unknown: by_collection && matches!(access, Access::Prefix(_)),
         access,
@@ -139,22 +186,33 @@ pub(crate) fn plan(
         filter,
         reduce,
         order,
+        row_filter,
+        filter_limit: paging::filter_limit(query, context)?,
         projection,
-        distinct,
+        tally,
+        script,
+        loads,
+        distinct: query.select.as_ref().is_some_and(|select| select.distinct),
+        by_collection,
         page: Page::new(query, context)?,
         include: include(query, alias),
+        timings: includes_call(query, "timings"),
+        explained,
         index_name,
         needs_metadata: compiler.needs_metadata,
         shows_score,
     })
 }
 
-fn order_key(item: &OrderItem, compiler: &mut Compiler<'_>) -> Result<OrderKey, QueryError> {
+fn order_key(item: &OrderItem, compiler: &mut Compiler<'_>, filter: &Filter) -> Result<OrderKey, QueryError> {
     let field = match &item.key {
         Left::Field(path) => compiler.field(path, false)?.0,
         Left::Call(call) => match call.name.to_lowercase().as_str() {
             "id" => compiler.id_field()?,
-            "score" => return Ok(OrderKey { by: OrderBy::Score, descending: item.descending }),
+            "score" => {
+                let by = OrderBy::Score(Box::new(filter.clone()));
+                return Ok(OrderKey { by, descending: item.descending });
+            }
             "random" => {
                 let seed = compiler.random_seed(call)?;
                 return Ok(OrderKey { by: OrderBy::Random(seed), descending: item.descending });
@@ -171,74 +229,43 @@ fn order_key(item: &OrderItem, compiler: &mut Compiler<'_>) -> Result<OrderKey, 
     Ok(OrderKey { by, descending: item.descending })
 }
 
-fn projection(
-    query: &Query,
-    context: Context<'_>,
-    index: Option<&dyn SourceIndex>,
-    reduce: Option<&ReduceBy>,
-) -> Result<(Projection, bool), QueryError> {
-    let Some(select) = &query.select else { return Ok((Projection::Whole, false)) };
-    let Selection::Items(items) = &select.what else { return Ok((Projection::Whole, select.distinct)) };
-    let alias = query.from.alias.as_deref();
-    let calculator = Calculator { context, alias, index, reduce };
-    let mut fields = Vec::with_capacity(items.len());
-    let mut names = HashSet::new();
-    for item in items {
-        let (name, from) = match &item.what {
-            Selected::Plain(Argument::Field(path))
-                if items.len() == 1 && item.alias.is_none() && path.without_alias(alias).is_none() =>
-            {
-                return Ok((Projection::Whole, select.distinct));
-            }
-            Selected::Plain(argument) => selected(argument, calculator)?,
-            Selected::Arithmetic(expression) => {
-                (expression.to_string(), From::Calculated(Box::new(calculator.compile(expression)?)))
-            }
-        };
-        let stored = matches!(&from, From::Path(path) if is_stored(path, index));
-        let name = item.alias.clone().unwrap_or(name);
-        if !names.insert(name.clone()) {
-            return Err(context.invalid(format!(
-                "Duplicate alias '{name}' detected. Note: every item of SELECT needs a name of its own"
-            )));
-        }
-        fields.push(Projected { name, from, stored });
-    }
-    Ok((Projection::Fields(fields), select.distinct))
-}
-
-/// The name and origin of an item of `select` that is not calculated.
-fn selected(argument: &Argument, scope: Calculator<'_>) -> Result<(String, From), QueryError> {
-    Ok(match argument {
-        Argument::Value(value) => {
-            let value = match value {
-                crate::ast::Value::Parameter(name) => scope.context.parameter(name)?,
-                other => condition::literal(other),
-            };
-            let name = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            (name, From::Value(value))
-        }
-        Argument::Field(path) => {
-            scope.check_kept(path)?;
-            match path.without_alias(scope.alias) {
-                Some(path) => (path.text(), From::Path(term::steps(&path))),
-                None => (path.text(), From::Whole),
-            }
-        }
-        Argument::Call(call) if call.name.eq_ignore_ascii_case("id") => ("id()".to_owned(), From::Id),
-        Argument::Call(call) => return Err(refuse::call(call, "select")),
-        Argument::Condition(_) | Argument::Word(_) => {
-            return Err(scope.context.invalid("Unable to understand an item of SELECT"));
-        }
-    })
-}
-
 /// Whether `select` takes the field at this path from the entry of a map-only index.
 fn is_stored(path: &[Step], index: Option<&dyn SourceIndex>) -> bool {
     match (path.first(), index) {
         (Some(Step::Member(first)), Some(index)) => !index.is_map_reduce() && index.is_stored(first),
         _ => false,
     }
+}
+
+/// Whether an item of `include` asks for something about the answer.
+fn is_told(call: &Call, name: &str) -> bool {
+    call.name.eq_ignore_ascii_case(name)
+}
+
+fn includes_call(query: &Query, name: &str) -> bool {
+    query.include.iter().any(|item| matches!(item, Include::Call(call) if is_told(call, name)))
+}
+
+/// The conditions that are joined by `and`, or the only one.
+fn explained(
+    condition: Option<&Condition>,
+    compiler: &mut Compiler<'_>,
+) -> Result<Vec<(String, Filter)>, QueryError> {
+    let parts = match condition {
+        Some(Condition::And(parts)) => parts.as_slice(),
+        Some(only) => std::slice::from_ref(only),
+        None => &[],
+    };
+    parts.iter().map(|part| Ok((part.to_string(), compiler.compile(part)?))).collect()
+}
+
+fn loads(query: &Query, alias: Option<&str>) -> Vec<Load> {
+    let mut loads = Vec::with_capacity(query.load.len());
+    for item in &query.load {
+        // Items without an alias were refused before.
+        loads.extend(Load::new(item, alias, &loads));
+    }
+    loads
 }
 
 fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {
@@ -258,8 +285,8 @@ fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {
 fn matching(indexing: FieldIndexing, exact: bool) -> crate::compare::Matching {
     use crate::compare::Matching;
     match (indexing, exact) {
-        (FieldIndexing::Default, false) => Matching::Folded,
-        (FieldIndexing::Default, true) => Matching::OriginalAgainstFolded,
+        (FieldIndexing::Default | FieldIndexing::Search, false) => Matching::Folded,
+        (FieldIndexing::Default | FieldIndexing::Search, true) => Matching::OriginalAgainstFolded,
         (FieldIndexing::Exact, _) => Matching::Original,
         (FieldIndexing::No, _) => Matching::Nothing,
     }

@@ -2,6 +2,7 @@
 
 use crate::arithmetic::{Calculated, Operand, Operands, shortened};
 use crate::error::QueryError;
+use crate::load::Loaded;
 use crate::term::{self, Step};
 use magpie_store::json::{Json, Object};
 
@@ -12,6 +13,11 @@ pub(crate) enum Projection {
     Whole,
     /// The listed fields.
     Fields(Vec<Projected>),
+    /// The object that the query's JavaScript gives: what it gives first when it is one call, else the whole.
+    Script {
+        /// Whether it is the call of a function.
+        is_call: bool,
+    },
 }
 
 /// One field of a row.
@@ -38,6 +44,10 @@ pub(crate) enum From {
     Path(Vec<Step>),
     /// Arithmetic.
     Calculated(Box<Calculated>),
+    /// A path in a document that `load` loads; what it is in is missing with the document.
+    Loaded(String, Vec<Step>),
+    /// What the query's JavaScript gives in this place.
+    Script(usize),
 }
 
 /// What a row is made from.
@@ -49,6 +59,10 @@ pub(crate) struct Origin<'a> {
     pub(crate) metadata: Option<&'a Object>,
     /// The index entry that led to the document.
     pub(crate) entry: Option<&'a Object>,
+    /// What `load` loaded.
+    pub(crate) loaded: &'a Loaded,
+    /// What the query's JavaScript gave.
+    pub(crate) scripted: Option<&'a Json>,
 }
 
 /// The fields of a row; a missing field is `null`. Also whether all of them came from the index entry.
@@ -82,6 +96,14 @@ pub(crate) fn row(items: &[Projected], origin: &Origin<'_>) -> Result<(Object, b
             From::Value(value) => Some(value.clone()),
             From::Path(path) => origin.read(path),
             From::Calculated(calculated) => Some(calculated.value(origin)?),
+            From::Loaded(alias, path) => match origin.loaded(alias) {
+                Some(document) => read(document, path),
+                None => continue,
+            },
+            From::Script(place) => {
+                let all = origin.scripted.and_then(Json::as_array).unwrap_or_default();
+                all.get(*place).cloned()
+            }
         };
         row.insert(item.name.as_str(), value.unwrap_or(Json::Null));
     }
@@ -103,6 +125,12 @@ impl Operands for Origin<'_> {
 }
 
 impl Origin<'_> {
+    /// A loaded document that is there.
+    fn loaded(&self, alias: &str) -> Option<&Json> {
+        let (_, document) = self.loaded.iter().find(|(name, _)| name == alias)?;
+        Some(document).filter(|document| !document.is_null())
+    }
+
     fn read(&self, path: &[Step]) -> Option<Json> {
         if let (Some(metadata), Some((Step::Member(name), rest))) = (self.metadata, path.split_first())
             && name == "@metadata"
@@ -117,7 +145,8 @@ impl Origin<'_> {
     }
 }
 
-fn read_from(object: &Object, path: &[Step]) -> Option<Json> {
+/// The value at a path.
+pub(crate) fn read_from(object: &Object, path: &[Step]) -> Option<Json> {
     let (step, rest) = path.split_first()?;
     let Step::Member(name) = step else { return None };
     match object.get(name) {
@@ -131,8 +160,8 @@ fn read_from(object: &Object, path: &[Step]) -> Option<Json> {
     }
 }
 
-/// The value at a path; a path through an array gives an array of what its elements have.
-fn read(value: &Json, path: &[Step]) -> Option<Json> {
+/// The value at a path behind a value; a path through an array gives an array of what its elements have.
+pub(crate) fn read(value: &Json, path: &[Step]) -> Option<Json> {
     let Some((step, rest)) = path.split_first() else { return Some(value.clone()) };
     match (step, value) {
         (Step::Member(_), Json::Object(object)) => read_from(object, path),

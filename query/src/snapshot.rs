@@ -1,6 +1,6 @@
 //! [`Source`] over a real database: a view of the store and the indexes as they are in that view.
 
-use crate::auto_index::{AutoFields, AutoIndexNames};
+use crate::auto_index::{AutoFields, AutoIndexNames, GroupFields};
 use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::limits;
@@ -107,6 +107,10 @@ impl Source for Snapshot<'_> {
     fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
         self.names.widen(collection, fields)
     }
+
+    fn widen_groups(&self, collection: &str, fields: GroupFields) -> GroupFields {
+        self.names.widen_groups(collection, fields)
+    }
 }
 
 struct SnapshotIndex<'a> {
@@ -152,6 +156,11 @@ impl SnapshotIndex<'_> {
         })
     }
 
+    /// Whether the maps may make fields as they go, with `createField()`.
+    fn creates_fields(&self) -> bool {
+        self.index.definition().maps.iter().any(|map| map.contains("createField"))
+    }
+
     fn option(
         &self,
         field: &str,
@@ -177,6 +186,9 @@ impl SourceIndex for SnapshotIndex<'_> {
     fn has_field(&self, name: &str) -> bool {
         // Without any known name the outputs are made in a way that only running the script can tell.
         let shape = self.index.shape();
+        if self.creates_fields() {
+            return true;
+        }
         if shape.finalizes {
             return shape.finalized_fields.is_empty()
                 || shape.finalized_fields.iter().any(|field| field == name);
@@ -189,6 +201,8 @@ impl SourceIndex for SnapshotIndex<'_> {
     fn indexing(&self, field: &str) -> FieldIndexing {
         if self.option(field, |options| options.indexing.as_deref(), "Exact") {
             FieldIndexing::Exact
+        } else if self.option(field, |options| options.indexing.as_deref(), "Search") {
+            FieldIndexing::Search
         } else if self.option(field, |options| options.indexing.as_deref(), "No") {
             FieldIndexing::No
         } else {
@@ -271,15 +285,31 @@ impl SourceIndex for SnapshotIndex<'_> {
         if self.index.is_map_reduce() {
             return Ok(Box::new(std::iter::empty()));
         }
-        Ok(Box::new(self.index.entries(self.view).map(|entry| {
+        let creates_fields = self.creates_fields();
+        Ok(Box::new(self.index.entries(self.view).map(move |entry| {
             let (id, output) = entry?;
-            Ok((DocumentId::new(&id)?, object(output)))
+            let output = object(output);
+            Ok((DocumentId::new(&id)?, if creates_fields { with_created_fields(output) } else { output }))
         })))
     }
 }
 
 fn reduced(result: magpie_indexes::ReducedResult) -> ReducedResult {
     ReducedResult { key: result.key, reduced: result.reduced, result: object(result.result) }
+}
+
+/// An output with the fields that `createField()` made in it.
+fn with_created_fields(output: Object) -> Object {
+    let mut fields = output.clone();
+    for (_, value) in output.iter() {
+        for item in value.as_array().unwrap_or(std::slice::from_ref(value)) {
+            if let (Some(name), Some(value)) = (item.get("$name").and_then(Json::as_str), item.get("$value"))
+            {
+                fields.insert(name, value.clone());
+            }
+        }
+    }
+    fields
 }
 
 /// Results and outputs are objects; anything else has no fields.

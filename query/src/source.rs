@@ -1,6 +1,6 @@
 //! What a query reads: the seam to the store and the indexes. One [`Source`] is one consistent state.
 
-use crate::auto_index::AutoFields;
+use crate::auto_index::{AutoFields, GroupFields};
 use crate::error::QueryError;
 use crate::fold::Fold;
 use crate::limits;
@@ -71,6 +71,11 @@ pub trait Source {
     fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
         fields.index_name(collection)
     }
+
+    /// What the auto index of a query with `group by` counts and sums; see [`crate::AutoIndexNames`].
+    fn widen_groups(&self, _collection: &str, fields: GroupFields) -> GroupFields {
+        fields
+    }
 }
 
 /// A result with what it was made of.
@@ -129,6 +134,8 @@ pub enum FieldIndexing {
     Default,
     /// With case.
     Exact,
+    /// Word by word.
+    Search,
     /// Not at all: a query on the field finds nothing.
     No,
 }

@@ -101,6 +101,18 @@ pub(crate) fn steps(path: &FieldPath) -> Vec<Step> {
     steps
 }
 
+/// The steps of a path from its text: names joined by dots, each with `[]` or not.
+pub(crate) fn steps_of_text(text: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for part in text.split('.') {
+        match part.strip_suffix("[]") {
+            Some(name) => steps.extend([Step::Member(name.to_owned()), Step::Each]),
+            None => steps.push(Step::Member(part.to_owned())),
+        }
+    }
+    steps
+}
+
 /// What a path is applied to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {

@@ -3,6 +3,10 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake;
+#[path = "answers/scripts.rs"]
+mod scripts;
+#[path = "answers/tallies.rs"]
+mod tallies;
 
 use fake::{FakeDatabase, FakeIndex, object};
 use magpie_query::{Answer, QueryError, Request, execute, stream};
@@ -338,24 +342,17 @@ fn parameters_are_values_and_missing_ones_are_named() {
 fn what_is_not_answered_is_refused_by_name_and_place() {
     let database = jobs();
     for (query, feature, line, column) in [
-        ("declare function f(a) { return a }\nfrom Jobs as j select f(j)", "declare function", 1, 1),
-        ("from Jobs\ngroup by user select user, count()", "group by", 2, 10),
-        ("from Jobs as j load j.log as l select j.n", "load", 1, 21),
-        ("from Jobs where n > 1 filter n < 5", "filter", 1, 23),
-        ("from Jobs filter_limit 5", "filter_limit", 1, 11),
-        ("from Jobs as j select { n: j.n }", "select { .. }", 1, 16),
         ("from Jobs update { this.n = 1 }", "update", 1, 11),
-        ("from Jobs where n = 1 and search(user, 'a*')", "search() in where", 1, 27),
         ("from Jobs where exact(lucene(user, 'a'))", "lucene() in where", 1, 23),
         ("from Jobs where spatial.within(a, spatial.circle(1, 2, 3))", "spatial.within() in where", 1, 17),
-        ("from Jobs select facet(user)", "facet() in select", 1, 18),
+        ("from Jobs select counter(user)", "counter() in select", 1, 18),
         (
             "from Jobs order by spatial.distance(a, spatial.point(1, 2))",
             "spatial.distance() in order by",
             1,
             20,
         ),
-        ("from Jobs include timings()", "timings() in include", 1, 19),
+        ("from Jobs include highlight(user, 1, 2)", "highlight() in include", 1, 19),
         ("from Jobs where a = cmpxchg('x')", "cmpxchg() in the right side of a comparison", 1, 21),
         ("declare timeseries x() { } from Jobs", "declare timeseries", 1, 1),
     ] {
@@ -435,4 +432,50 @@ fn answers_and_sorts_are_bounded() {
     assert_eq!(streamed, 36);
     let pattern = format!("from Big where regex(a, '{}')", "(x{1000}){1000}");
     assert!(matches!(refused(&database, &pattern), QueryError::Pattern { .. }));
+}
+
+#[test]
+fn groups_count_and_sum_exactly() {
+    let mut database = FakeDatabase::default();
+    for (id, text) in [
+        ("s/1", r#"{"city":"A","n":0.1,"lines":[{"p":"x","q":1},{"p":"y","q":2}],"tags":["a","b"]}"#),
+        ("s/2", r#"{"city":"A","n":0.2,"lines":[{"p":"x","q":4},{"q":8}],"tags":[]}"#),
+        ("s/3", r#"{"city":"B","n":9007199254740993,"lines":null,"tags":"a"}"#),
+        ("s/4", r#"{"n":null}"#),
+    ] {
+        database.put_text(id, "Sales", text);
+    }
+    for (query, rows) in [
+        ("from Sales group by city select city, sum(n)", r#"A 0.3|B 9007199254740993|null 0"#),
+        (
+            "from Sales as s group by s.city order by s.city desc select key() as k, sum(s.n) as t",
+            "B 9007199254740993|A 0.3|null 0",
+        ),
+        (
+            "from Sales group by lines[].p select key() as k, count(), sum(lines[].q) as q",
+            "x 2 5|y 1 2|null 3 8",
+        ),
+        ("from Sales group by lines[].p where sum(lines[].q) > 2 select key() as k", "x|null"),
+        ("from Sales group by tags[] select key() as k, count()", "a 1|b 1|null 2"),
+        ("from Sales group by city where startsWith(city, 'b') or count() = 2 select city", "A|B"),
+        ("from Sales group by city select Count * 10 as c", r#""20"|"10"|"10""#),
+    ] {
+        let answer = ask(&database, query);
+        let row = |row: &Json| -> String {
+            let fields = row.as_object().unwrap().iter().filter(|(key, _)| *key != "@metadata");
+            let texts =
+                fields.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            texts.collect::<Vec<String>>().join(" ")
+        };
+        assert_eq!(answer.rows.iter().map(row).collect::<Vec<String>>().join("|"), rows, "{query}");
+    }
+    let refusals = [
+        ("from Sales group by n select sum(city)", "'city' of document 's/1' is text"),
+        ("from Sales group by city where n > 1", "Field 'n' isn't neither an aggregation"),
+        ("from Sales group by lines[].p, tags[]", "more than one array"),
+    ];
+    for (query, message) in refusals {
+        let error = refused(&database, query).to_string();
+        assert!(error.contains(message), "{query}: {error}");
+    }
 }

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// The fewest cases that have to pass, so that the scope cannot shrink unseen.
-const PASSED_MIN: usize = 353;
+const PASSED_MIN: usize = 445;
 /// The fewest error messages that have to be the original's to the letter.
 const MESSAGES_MIN: usize = 60;
 
@@ -36,7 +36,7 @@ fn answers_like_the_original() {
         return;
     }
     let mut all = Count::default();
-    for area in ["rql_compare", "rql_order", "rql_select", "errors"] {
+    for area in ["rql_compare", "rql_order", "rql_select", "rql_group", "errors"] {
         let mut count = Count::default();
         let text = std::fs::read(folder.join(format!("{area}.json"))).expect("the file is readable");
         let file = parse(&text).expect("the file is JSON");
@@ -76,7 +76,19 @@ fn say(text: &str) {
 }
 
 /// Answers that differ on purpose, by query.
-const DEVIATIONS: [(&str, &str); 2] = [
+const DEVIATIONS: [(&str, &str); 5] = [
+    (
+        "from People as u where u.name = 'Oren' order by id() load u.friend as fr select { n: fr.name } include u.friend",
+        "what is included is found in the document, whatever of it select shows",
+    ),
+    (
+        "from People as u order by id() select { ...u } limit 1",
+        "the body of select may use all of JavaScript",
+    ),
+    (
+        "from People as u order by id() select { a: Object.keys(u), b: 'name' in u, j: JSON.stringify(u.addr) }",
+        "the body of select may use all of JavaScript",
+    ),
     (
         "from Docs1 where a = -",
         "a lone minus sign is no value; the original takes it for a number that nothing equals",

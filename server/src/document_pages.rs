@@ -11,14 +11,17 @@ use axum::response::Response;
 use magpie_store::{ChangeVector, Collection, CollectionFilter, DatabaseView, Document, StoreError};
 
 /// The part of a run that is asked for.
-struct Page {
-    start: usize,
-    size: usize,
-    metadata_only: bool,
+pub(crate) struct Page {
+    pub(crate) start: usize,
+    pub(crate) size: usize,
+    pub(crate) metadata_only: bool,
 }
 
+/// Documents one after the other.
+type Run<'v> = Box<dyn Iterator<Item = Result<Document, StoreError>> + 'v>;
+
 impl Page {
-    fn read(query: &Pairs) -> Result<Self, ServerError> {
+    pub(crate) fn read(query: &Pairs) -> Result<Self, ServerError> {
         let start = query.number("start")?.unwrap_or(0);
         let size = query.number("pageSize")?.unwrap_or(i64::MAX);
         Ok(Self {
@@ -41,10 +44,7 @@ pub(crate) async fn get(request: DatabaseRequest) -> Result<Response, ServerErro
             return Ok((etag, None));
         }
         let limit = app.config().limits.answer_bytes_max;
-        let text = match query.get("startsWith") {
-            Some(prefix) => by_prefix(&view, prefix, &query, &page, limit)?,
-            None => write_page(view.documents_newest_first(&CollectionFilter::All)?, &view, &page, limit)?,
-        };
+        let text = write_page(run(&view, &query)?, &view, &page, limit)?;
         Ok((etag, Some(text)))
     })
     .await?;
@@ -68,13 +68,12 @@ pub(crate) async fn of_collection(request: DatabaseRequest) -> Result<Response, 
     Ok(answer::json_text(StatusCode::OK, text))
 }
 
-fn by_prefix(
-    view: &DatabaseView<'_>,
-    prefix: &str,
-    query: &Pairs,
-    page: &Page,
-    limit: usize,
-) -> Result<Vec<u8>, ServerError> {
+/// The documents that `startsWith`, `startAfter`, `matches` and `exclude` ask for by id; without a prefix all, the
+/// newest first.
+pub(crate) fn run<'v>(view: &'v DatabaseView<'_>, query: &Pairs) -> Result<Run<'v>, ServerError> {
+    let Some(prefix) = query.get("startsWith") else {
+        return Ok(Box::new(view.documents_newest_first(&CollectionFilter::All)?));
+    };
     let patterns = |key: &str| -> Vec<String> {
         let text = query.get(key).unwrap_or("").to_lowercase();
         text.split('|').filter(|pattern| !pattern.is_empty()).map(str::to_owned).collect()
@@ -87,7 +86,7 @@ fn by_prefix(
         let hit = |patterns: &[String]| patterns.iter().any(|pattern| matches_pattern(rest, pattern));
         (matches.is_empty() || hit(&matches)) && !hit(&exclude)
     });
-    write_page(documents, view, page, limit)
+    Ok(Box::new(documents))
 }
 
 fn write_page(

@@ -452,6 +452,7 @@ fn query_class(error: &QueryError) -> Class {
         | QueryError::NotSupported { .. }
         | QueryError::Pattern { .. }
         | QueryError::Arithmetic { .. }
+        | QueryError::Script { .. }
         | QueryError::LimitReached { .. } => S::BAD_REQUEST,
         // Clients take 404 without a body for an index that does not exist.
         QueryError::IndexMissing { .. } => {
@@ -459,7 +460,9 @@ fn query_class(error: &QueryError) -> Class {
         }
         QueryError::Store(error) => return store_class(error),
         QueryError::Index(error) => return index_class(error),
-        QueryError::Call { cause: CallError::Busy { .. }, .. } => S::SERVICE_UNAVAILABLE,
+        QueryError::ScriptsBusy { .. } | QueryError::Call { cause: CallError::Busy { .. }, .. } => {
+            S::SERVICE_UNAVAILABLE
+        }
         QueryError::IndexFailed { .. } | QueryError::KeysFail { .. } | QueryError::Call { .. } => {
             S::INTERNAL_SERVER_ERROR
         }

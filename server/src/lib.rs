@@ -64,6 +64,8 @@ mod request;
 mod server;
 pub mod state;
 mod stats;
+mod stream_body;
+mod streams;
 mod timespan;
 mod topology;
 mod upload;
@@ -81,7 +83,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware;
-use axum::routing::{any, delete, get, post, put};
+use axum::routing::{any, delete, get, head, post, put};
 
 /// Every route of the server.
 pub fn router(app: AppState) -> Router {
@@ -118,6 +120,9 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/operations/state"), get(operations::state))
         .route(&of_db("/operations/kill"), post(operations::kill))
         .route(&of_db("/queries"), get(queries::get).post(queries::post))
+        .route(&of_db("/streams/queries"), get(streams::get_query).post(streams::post_query))
+        .route(&of_db("/streams/queries"), head(streams::head_query))
+        .route(&of_db("/streams/docs"), get(streams::documents))
         .route(&of_db("/indexes"), any(indexes::dispatch))
         .route(&of_db("/indexes/has-changed"), post(indexes::has_changed))
         .route(&of_db("/indexes/stats"), get(index_stats::statistics))

@@ -18,6 +18,16 @@ pub const QUERY_WAIT_MS_DEFAULT: u64 = 15_000;
 pub const BLOCKING_THREADS_MAX: usize = 64;
 /// Most queries that run at a time; the others wait without a thread, so that writes always find one.
 pub const QUERIES_RUNNING_MAX: usize = 32;
+/// Most streams that are written at a time; the others wait without a thread.
+pub const STREAMS_RUNNING_MAX: usize = 16;
+/// Bytes of a stream that are gathered before they are sent.
+pub const STREAM_CHUNK_BYTES: usize = 64 * 1024;
+/// Most chunks of a stream that wait for the client.
+pub const STREAM_CHUNKS_WAITING_MAX: usize = 4;
+/// How long rows of a stream are gathered before they are sent with the next one, in milliseconds.
+pub const STREAM_FLUSH_MS: u64 = 50;
+/// How long a stream waits for a client that does not read, in milliseconds; then it breaks off.
+pub const STREAM_IDLE_MS_MAX: u64 = 120_000;
 /// Most verifications of indexes that run at a time; further ones are refused.
 pub const VERIFICATIONS_RUNNING_MAX: usize = 2;
 /// Most requests in one `multi_get`.

@@ -20,11 +20,12 @@ use crate::version::NODE_TAG;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use magpie_indexes::progress::Progress;
 use magpie_indexes::{IndexError, IndexStatus};
 use magpie_query::ast::FromSource;
 use magpie_query::{Answer, QueryError, Request, Snapshot};
-use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
+use magpie_store::{DatabaseView, Timestamp};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,8 @@ const MOVED_RETRIES_MAX: usize = 100;
 const NEVER: &str = "0001-01-01T00:00:00.0000000";
 
 /// A query with the conditions of its request.
-struct Asked {
-    request: Request,
+pub(crate) struct Asked {
+    pub(crate) request: Request,
     /// How long to wait for results that are not stale; `None` = not at all.
     wait: Option<Duration>,
     /// The etag that the client has.
@@ -46,14 +47,25 @@ struct Asked {
 
 /// `POST queries`
 pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
-    let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
-    let body = blocking(move || body::parse_object(&text)).await?;
-    let asked = from_body(body, &request)?;
+    let asked = read_body(&request, body).await?;
     answer_query(&request.app, &request.database, asked).await
 }
 
 /// `GET queries?query=&start=&pageSize=&waitForNonStaleResults=&parameters=`
 pub(crate) async fn get(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let asked = read_query_string(&request)?;
+    answer_query(&request.app, &request.database, asked).await
+}
+
+/// The query of a request's body.
+pub(crate) async fn read_body(request: &DatabaseRequest, body: Body) -> Result<Asked, ServerError> {
+    let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
+    let body = blocking(move || body::parse_object(&text)).await?;
+    from_body(body, request)
+}
+
+/// The query of a request's query string.
+pub(crate) fn read_query_string(request: &DatabaseRequest) -> Result<Asked, ServerError> {
     let Some(text) = request.query.get("query") else {
         return Err(ServerError::InvalidOperation(
             "Missing mandatory query string parameter 'query'.".to_owned(),
@@ -68,8 +80,7 @@ pub(crate) async fn get(request: DatabaseRequest) -> Result<Response, ServerErro
     if let Some(parameters) = request.query.get("parameters") {
         body.insert("QueryParameters", body::parse_object(parameters.as_bytes())?);
     }
-    let asked = from_body(body, &request)?;
-    answer_query(&request.app, &request.database, asked).await
+    from_body(body, request)
 }
 
 fn from_body(mut body: Object, request: &DatabaseRequest) -> Result<Asked, ServerError> {
@@ -152,13 +163,7 @@ async fn answer_query(
     asked: Asked,
 ) -> Result<Response, ServerError> {
     let started = Instant::now();
-    let index_name = match magpie_query::parse(&asked.request.query)?.from.source {
-        FromSource::Index(name) => Some(name),
-        FromSource::Collection(_) => None,
-    };
-    if let (Some(name), Some(time)) = (&index_name, asked.wait) {
-        wait_for_index(app, database, name, time).await?;
-    }
+    let index_name = wait_if_asked(app, database, &asked).await?;
     let database = Arc::clone(database);
     let _place = app.query_place().await?;
     let (etag, text) = blocking(move || run(&database, &asked, index_name.as_deref(), started)).await?;
@@ -169,6 +174,22 @@ async fn answer_query(
             if let Some(etag) = etag { answer::with_etag(response, &etag) } else { response }
         }
     })
+}
+
+/// The index that the query names, if it names one, after it has caught up where the query asks for that.
+pub(crate) async fn wait_if_asked(
+    app: &AppState,
+    database: &Arc<OpenDatabase>,
+    asked: &Asked,
+) -> Result<Option<String>, ServerError> {
+    let index_name = match magpie_query::parse(&asked.request.query)?.from.source {
+        FromSource::Index(name) => Some(name),
+        FromSource::Collection(_) => None,
+    };
+    if let (Some(name), Some(time)) = (&index_name, asked.wait) {
+        wait_for_index(app, database, name, time).await?;
+    }
+    Ok(index_name)
 }
 
 /// Waits until the index, and those before it in its chain, have taken in what their collections have now. A replaced index ends its waiters: they wait for
@@ -216,9 +237,14 @@ fn run(
     index_name: Option<&str>,
     started: Instant,
 ) -> Result<Answered, ServerError> {
+    again_when_moved(|| run_once(database, asked, index_name, started))
+}
+
+/// Runs a query that takes a new snapshot each time, until its index was not replaced meanwhile.
+pub(crate) fn again_when_moved<T>(mut run: impl FnMut() -> Result<T, ServerError>) -> Result<T, ServerError> {
     let mut retries = 0;
     loop {
-        match run_once(database, asked, index_name, started) {
+        match run() {
             Err(ServerError::Query(QueryError::Index(IndexError::Moved { .. })))
                 if retries < MOVED_RETRIES_MAX =>
             {
@@ -249,14 +275,7 @@ fn run_once(
     if answer::client_has(&asked.headers, &etag) {
         return Ok((Some(etag), None));
     }
-    let index = match index_name {
-        Some(name) => database.indexes().get_in(&view, name).map_err(QueryError::Index)?,
-        None => None,
-    };
-    let progress = match index {
-        Some(index) => Some(index.statistics(&view)?.progress),
-        None => None,
-    };
+    let progress = progress(database, &view, index_name)?;
     // A stale answer knows the documents as far as the index has read; any other one knows them all.
     let as_of = progress.filter(|_| answer.is_stale).map_or(view.last_etag(), |progress| progress.etag);
     let indexed_at = progress.map(|progress| progress.indexed_at);
@@ -264,15 +283,37 @@ fn run_once(
     Ok((Some(etag), Some(text)))
 }
 
+/// How far an index is, if the query names one that exists.
+pub(crate) fn progress(
+    database: &OpenDatabase,
+    view: &DatabaseView<'_>,
+    index_name: Option<&str>,
+) -> Result<Option<Progress>, ServerError> {
+    let index = match index_name {
+        Some(name) => database.indexes().get_in(view, name).map_err(QueryError::Index)?,
+        None => None,
+    };
+    Ok(match index {
+        Some(index) => Some(index.statistics(view)?.progress),
+        None => None,
+    })
+}
+
+/// When an index was last brought forward; a query without an index reads what is there now.
+pub(crate) fn index_timestamp(indexed_at: Option<u64>) -> String {
+    match indexed_at {
+        None => clock::now().to_string(),
+        Some(0) => NEVER.to_owned(),
+        Some(ticks) => Timestamp(i64::try_from(ticks).unwrap_or(i64::MAX)).to_string(),
+    }
+}
+
 /// The answer in the field order of the original server.
 fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Instant) -> Object {
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let now = clock::now().to_string();
-    let indexed_at = match indexed_at {
-        None => now.clone(),
-        Some(0) => NEVER.to_owned(),
-        Some(ticks) => Timestamp(i64::try_from(ticks).unwrap_or(i64::MAX)).to_string(),
-    };
+    let indexed_at = index_timestamp(indexed_at);
+    let (wants_timings, explanations) = (answer.wants_timings, answer.explanations);
     let paths = answer.included_paths.map(|paths| paths.into_iter().map(Json::from).collect::<Vec<_>>());
     let mut body = Object::from_iter([("TotalResults", Json::from(answer.total_results))]);
     if let Some(capped) = answer.capped_max_results {
@@ -294,6 +335,18 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
         ("Magpie", Object::from_iter([("AsOfEtag", Json::from(etag))]).into()),
     ] {
         body.insert(key, value);
+    }
+    if wants_timings {
+        let query =
+            Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", Object::new().into())]);
+        let parts = Object::from_iter([("Query", Json::from(query))]);
+        body.insert(
+            "Timings",
+            Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", parts.into())]),
+        );
+    }
+    if let Some(explanations) = explanations {
+        body.insert("Explanations", explanations);
     }
     body
 }

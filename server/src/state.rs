@@ -4,9 +4,9 @@ use crate::config::Config;
 use crate::databases::Databases;
 use crate::envelope::panic_text;
 use crate::error::ServerError;
-use crate::limits::{QUERIES_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX};
+use crate::limits::{QUERIES_RUNNING_MAX, STREAMS_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
 /// The state of a running server; cheap to clone.
 #[derive(Clone)]
@@ -17,6 +17,7 @@ struct Shared {
     databases: Databases,
     topology_id: String,
     query_places: Semaphore,
+    stream_places: Arc<Semaphore>,
     verify_places: Semaphore,
     stopping: watch::Sender<bool>,
 }
@@ -30,6 +31,7 @@ impl AppState {
             databases,
             topology_id,
             query_places: Semaphore::new(QUERIES_RUNNING_MAX),
+            stream_places: Arc::new(Semaphore::new(STREAMS_RUNNING_MAX)),
             verify_places: Semaphore::new(VERIFICATIONS_RUNNING_MAX),
             stopping: watch::Sender::new(false),
         }))
@@ -59,6 +61,14 @@ impl AppState {
     /// [`ServerError::Stopping`] when there will be none.
     pub(crate) async fn query_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
         self.0.query_places.acquire().await.map_err(|_| ServerError::Stopping)
+    }
+
+    /// A place to write a stream; waits while all are taken.
+    ///
+    /// # Errors
+    /// [`ServerError::Stopping`] when there will be none.
+    pub(crate) async fn stream_place(&self) -> Result<OwnedSemaphorePermit, ServerError> {
+        Arc::clone(&self.0.stream_places).acquire_owned().await.map_err(|_| ServerError::Stopping)
     }
 
     /// A place to verify indexes; refuses while all are taken, for it may take long.

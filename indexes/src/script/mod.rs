@@ -19,12 +19,14 @@ mod errors;
 mod inexact;
 mod nesting;
 mod parse;
+mod query;
 mod regex_guard;
 mod rewrite;
 mod tier;
 mod tokens;
 
 pub use compiled::WhyNot;
+pub(crate) use query::QuerySource;
 pub use tier::{TIER, Tier, TierChoice};
 
 use crate::definition::Numbers;
@@ -170,6 +172,7 @@ impl ScriptSource {
             group_by,
             projections,
             numbers: definition.numbers,
+            is_query: false,
         };
         let (plan, registered) = try_load(plan)?;
         let group_by = plan.group_by.as_ref();

@@ -20,6 +20,8 @@ pub(super) enum Role {
     Reduce,
     /// Is the function that finalizes.
     Finalize,
+    /// Is the function of a query.
+    Query,
 }
 
 /// One script of an index.
@@ -46,7 +48,7 @@ impl ParsedScript {
 fn source_position(role: Role, position: Position) -> Position {
     match role {
         Role::Finalize => Position { line: position.line.saturating_sub(1).max(1), ..position },
-        Role::Additional | Role::Map | Role::Reduce => position,
+        Role::Additional | Role::Map | Role::Reduce | Role::Query => position,
     }
 }
 

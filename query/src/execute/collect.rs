@@ -3,11 +3,15 @@
 use super::Budget;
 use super::row::{Row, Shaped};
 use crate::error::QueryError;
+use crate::filter::Filter;
 use crate::order::Rank;
 use crate::plan::{Access, Plan, narrow};
+use crate::row_filter::RowFilter;
 use crate::source::{Documents, Source, SourceCollection, SourceIndex};
+use crate::tally::{Counting, Tally};
 use crate::term::{Subject, fold};
 use magpie_store::Document;
+use magpie_store::json::Object;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 
@@ -30,14 +34,125 @@ pub(super) struct Counts {
     pub(super) skipped: u64,
     /// Rows given.
     pub(super) given: u64,
+    /// Rows that `filter` looked at.
+    pub(super) scanned: u64,
 }
 
 type Sink<'s> = dyn FnMut(Shaped) -> Result<(), QueryError> + 's;
 type Visit<'v> = dyn FnMut(Row, Option<Rank>) -> Result<ControlFlow<()>, QueryError> + 'v;
 
+/// What is known before the first row is given.
+pub(super) enum Candidates {
+    /// Nothing: rows are given as they are read.
+    Unread,
+    /// The first rows in order, and how many fit.
+    Ordered(Box<Best>, Counts),
+}
+
 impl Collector<'_> {
-    pub(super) fn run(&self, sink: &mut Sink<'_>) -> Result<Counts, QueryError> {
-        if self.plan.order.is_empty() { self.in_order_of_reading(sink) } else { self.ordered(sink) }
+    /// Reads and orders, if rows cannot be given as they are read.
+    pub(super) fn candidates(&self) -> Result<Candidates, QueryError> {
+        if self.plan.order.is_empty() {
+            return Ok(Candidates::Unread);
+        }
+        let (best, counts) = self.ordered()?;
+        Ok(Candidates::Ordered(Box::new(best), counts))
+    }
+
+    /// How many fit the query; where rows are given as they are read, this may read them all.
+    pub(super) fn total(&self, candidates: &Candidates) -> Result<u64, QueryError> {
+        if let Candidates::Ordered(_, counts) = candidates {
+            return Ok(counts.total);
+        }
+        if let (Some(filter), true) = (&self.plan.row_filter, self.plan.by_collection) {
+            return Ok(self.filtered(filter, None)?.total);
+        }
+        if let Some(total) = self.known_total()? {
+            return Ok(total);
+        }
+        let mut total = 0;
+        self.scan(&mut |_, _| {
+            total += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(total)
+    }
+
+    /// Counts instead of giving rows: the rows that tell the counts.
+    pub(super) fn counted(&self, tally: &Tally) -> Result<Vec<Object>, QueryError> {
+        let mut counting = Counting::new(tally);
+        self.scan(&mut |row, _| {
+            let passes = match &self.plan.row_filter {
+                Some(filter) => row.passes(filter, self.source)?,
+                None => true,
+            };
+            if passes {
+                self.with_subject(&row, |subject| counting.take(subject))?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(counting.rows())
+    }
+
+    /// Gives the rows of the page.
+    pub(super) fn give(
+        &self,
+        candidates: &mut Candidates,
+        sink: &mut Sink<'_>,
+    ) -> Result<Counts, QueryError> {
+        match candidates {
+            Candidates::Unread => match &self.plan.row_filter {
+                Some(filter) => self.filtered(filter, Some(sink)),
+                None => self.in_order_of_reading(sink),
+            },
+            Candidates::Ordered(best, counts) => {
+                let rows = std::mem::take(&mut best.rows);
+                let mut counts = std::mem::take(counts);
+                let mut passed = 0;
+                for (row, _) in rows.into_values() {
+                    if self.page.1.is_some_and(|take| counts.given >= take) {
+                        break;
+                    }
+                    if let Some(filter) = &self.plan.row_filter {
+                        counts.scanned += 1;
+                        if !row.passes(filter, self.source)? {
+                            counts.skipped += 1;
+                            continue;
+                        }
+                    }
+                    passed += 1;
+                    if passed <= self.page.0 {
+                        continue;
+                    }
+                    counts.given += 1;
+                    if let Some(shaped) = self.shaped(row)? {
+                        sink(shaped)?;
+                    }
+                }
+                Ok(counts)
+            }
+        }
+    }
+
+    /// A row as it is given, with the reasons that the query asks for.
+    fn shaped(&self, row: Row) -> Result<Option<Shaped>, QueryError> {
+        let Some(parts) = &self.plan.explained else {
+            return row.shape(self.plan, self.source, self.metadata_only);
+        };
+        let row = row.whole();
+        let reasons = self.with_subject(&row, |subject| {
+            let score = self.plan.filter.score(subject);
+            let part = |(text, filter): &(String, Filter)| {
+                let holds = if filter.holds(subject) { "holds" } else { "does not hold" };
+                format!("{text} {holds}, score {}", filter.score(subject))
+            };
+            std::iter::once(format!("score {score}")).chain(parts.iter().map(part)).collect::<Vec<String>>()
+        });
+        let shaped = row.shape(self.plan, self.source, self.metadata_only)?;
+        Ok(shaped.map(|mut shaped| {
+            shaped.reasons = Some(reasons.join("\n"));
+            shaped
+        }))
     }
 
     /// The number of rows up to the end of the page.
@@ -72,7 +187,7 @@ impl Collector<'_> {
                 return Ok(ControlFlow::Continue(()));
             }
             counts.given += 1;
-            if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
+            if let Some(shaped) = self.shaped(row)? {
                 sink(shaped)?;
             }
             Ok(ControlFlow::Continue(()))
@@ -81,9 +196,60 @@ impl Collector<'_> {
         Ok(counts)
     }
 
-    fn ordered(&self, sink: &mut Sink<'_>) -> Result<Counts, QueryError> {
+    /// The rows that `filter` lets through, in order of reading; only counted without a sink. Reading stops with the page,
+    /// and what was not looked at then counts as fitting.
+    fn filtered(&self, filter: &RowFilter, mut sink: Option<&mut Sink<'_>>) -> Result<Counts, QueryError> {
+        let known_total = self.known_total()?;
         let mut counts = Counts::default();
-        let mut best = Best::new(self.page_end());
+        let (mut fitting, mut matched, mut passed) = (0_u64, 0_u64, 0_u64);
+        let mut page_is_full = self.page.1 == Some(0);
+        let mut seen = HashSet::new();
+        let mut budget = Budget::sorted();
+        self.scan(&mut |row, _| {
+            fitting += 1;
+            if page_is_full || self.plan.filter_limit.is_some_and(|limit| counts.scanned >= limit) {
+                let is_counted = known_total.is_some() || (self.plan.by_collection && !page_is_full);
+                return Ok(if is_counted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+            }
+            counts.scanned += 1;
+            if !row.passes(filter, self.source)? {
+                counts.skipped += 1;
+                return Ok(ControlFlow::Continue(()));
+            }
+            matched += 1;
+            let Some(sink) = &mut sink else { return Ok(ControlFlow::Continue(())) };
+            if let Some(identity) = row.identity(self.plan, self.source)? {
+                budget.take(identity.len() + 64)?;
+                if !seen.insert(identity) {
+                    counts.skipped += 1;
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+            passed += 1;
+            if passed <= self.page.0 {
+                return Ok(ControlFlow::Continue(()));
+            }
+            counts.given += 1;
+            page_is_full = self.page.1 == Some(counts.given);
+            if let Some(shaped) = self.shaped(row)? {
+                sink(shaped)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let fitting = known_total.unwrap_or(fitting);
+        counts.total = match (self.plan.by_collection, page_is_full) {
+            (true, true) => fitting.saturating_sub(counts.skipped),
+            (true, false) => matched,
+            (false, _) => fitting,
+        };
+        Ok(counts)
+    }
+
+    fn ordered(&self) -> Result<(Best, Counts), QueryError> {
+        let mut counts = Counts::default();
+        // Which rows `filter` lets through shows only when they are in order.
+        let capacity = if self.plan.row_filter.is_some() { self.plan.filter_limit } else { self.page_end() };
+        let mut best = Best::new(capacity);
         self.scan(&mut |row, rank| {
             let Some(rank) = rank else { return Ok(ControlFlow::Continue(())) };
             counts.total += 1;
@@ -94,14 +260,7 @@ impl Collector<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         counts.skipped = self.skipped(&best, counts.total)?;
-        let offset = usize::try_from(self.page.0).unwrap_or(usize::MAX);
-        for (row, _) in best.rows.into_values().skip(offset) {
-            counts.given += 1;
-            if let Some(shaped) = row.shape(self.plan, self.source, self.metadata_only)? {
-                sink(shaped)?;
-            }
-        }
-        Ok(counts)
+        Ok((best, counts))
     }
 
     /// How many rows before the last one of the page were the same as an earlier one. When the page is full this needs
@@ -220,7 +379,20 @@ impl Collector<'_> {
     /// `None` when the row does not fit. Otherwise its rank, which an unordered query has not, and a numeric ordering
     /// may deny.
     fn rank(&self, row: &Row, number: u64) -> Option<Option<Rank>> {
-        let empty = magpie_store::json::Object::new();
+        self.with_subject(row, |subject| {
+            if !self.plan.filter.holds(subject) {
+                return None;
+            }
+            if self.plan.order.is_empty() {
+                return Some(None);
+            }
+            Some(Rank::new(&self.plan.order, subject, number))
+        })
+    }
+
+    /// Shows what `where` and `order by` look at.
+    fn with_subject<T>(&self, row: &Row, show: impl FnOnce(&Subject<'_>) -> T) -> T {
+        let empty = Object::new();
         let metadata;
         let subject = match row {
             Row::Document { document, fields } => {
@@ -235,18 +407,12 @@ impl Collector<'_> {
             Row::Entry { id, entry } => Subject { id: Some(id.as_str()), fields: entry, metadata: None },
             Row::Result(result) => Subject { id: None, fields: result, metadata: None },
         };
-        if !self.plan.filter.holds(&subject) {
-            return None;
-        }
-        if self.plan.order.is_empty() {
-            return Some(None);
-        }
-        Some(Rank::new(&self.plan.order, &subject, number))
+        show(&subject)
     }
 }
 
 /// The first rows in order, equal ones once.
-struct Best {
+pub(super) struct Best {
     capacity: Option<u64>,
     rows: BTreeMap<Rank, (Row, Option<String>)>,
     ranks: HashMap<String, Rank>,

@@ -1,8 +1,11 @@
 //! A candidate on its way from the source to the answer.
 
 use crate::error::QueryError;
+use crate::load::{self, Loaded};
 use crate::plan::Plan;
 use crate::projection::{self, Origin, Projection};
+use crate::row_filter::RowFilter;
+use crate::script;
 use crate::source::Source;
 use crate::term::Subject;
 use magpie_store::json::{Json, Object};
@@ -26,12 +29,19 @@ pub(super) struct Shaped {
     id: Option<String>,
     is_whole: bool,
     origin: Object,
+    /// Why it is there, if that is asked.
+    pub(super) reasons: Option<String>,
 }
 
 impl Shaped {
     /// What `include` reads.
     pub(super) fn subject(&self) -> Subject<'_> {
         Subject { id: self.id.as_deref(), fields: &self.origin, metadata: None }
+    }
+
+    /// The id of its document.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// The id, when the row is the whole document.
@@ -58,13 +68,24 @@ impl Row {
         }
     }
 
+    /// The row with what [`Self::waiting`] left out.
+    pub(super) fn whole(self) -> Self {
+        match self {
+            Self::Document { document, fields: None } => {
+                let fields = Some(document.body_json());
+                Self::Document { document, fields }
+            }
+            other => other,
+        }
+    }
+
     /// What makes two rows the same: the document of an entry, or with `select distinct` the selected fields. `None`
     /// when all rows count as different.
     pub(super) fn identity(&self, plan: &Plan, source: &dyn Source) -> Result<Option<String>, QueryError> {
         match (self, &plan.projection) {
             (Self::Entry { id, .. }, Projection::Whole) => Ok(Some(id.key().to_owned())),
             (Self::Result(result), Projection::Whole) if plan.distinct => Ok(Some(result.to_string())),
-            (_, Projection::Fields(_)) if plan.distinct => {
+            (_, Projection::Fields(_) | Projection::Script { .. }) if plan.distinct => {
                 let shaped = self.copy().shape(plan, source, false)?;
                 Ok(shaped.map(|shaped| match shaped.row {
                     Json::Object(mut row) => {
@@ -75,6 +96,29 @@ impl Row {
                 }))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Whether the `filter` clause lets it through; one that is no more does not.
+    pub(super) fn passes(&self, filter: &RowFilter, source: &dyn Source) -> Result<bool, QueryError> {
+        let loaded = Loaded::new();
+        let of_document = |document: &Document| {
+            let metadata = document.wire_metadata(source.database_id());
+            let fields = document.body_json();
+            let id = Some(document.id.as_str());
+            filter.holds(
+                script::Row { id, fields: &fields, metadata: Some(&metadata), loaded: &loaded },
+                source,
+            )
+        };
+        match self {
+            Self::Document { document, .. } => of_document(document),
+            Self::Entry { id, .. } => match source.document(id.as_str())? {
+                Some(document) => of_document(&document),
+                None => Ok(false),
+            },
+            Self::Result(result) => filter
+                .holds(script::Row { id: None, fields: result, metadata: None, loaded: &loaded }, source),
         }
     }
 
@@ -108,7 +152,7 @@ impl Row {
                 }
                 None => None,
             },
-            Self::Result(result) => Some(from_result(result, plan, metadata_only)?),
+            Self::Result(result) => Some(from_result(result, plan, source, metadata_only)?),
         })
     }
 }
@@ -122,16 +166,33 @@ fn from_document(
     metadata_only: bool,
 ) -> Result<Shaped, QueryError> {
     let id = document.id.as_str();
-    let Projection::Fields(items) = &plan.projection else {
+    if matches!(plan.projection, Projection::Whole) {
         let metadata = document.wire_metadata(source.database_id());
         // Only `include` needs the fields once more.
         let origin = if plan.include.is_empty() { Object::new() } else { fields.clone() };
         let row = finished(fields, metadata, metadata_only);
-        return Ok(Shaped { row, id: Some(id.to_owned()), is_whole: true, origin });
+        return Ok(Shaped { row, id: Some(id.to_owned()), is_whole: true, origin, reasons: None });
+    }
+    let loaded = load::documents(&plan.loads, &fields, source)?;
+    let scripted = match &plan.script {
+        Some(script) => {
+            let metadata = document.wire_metadata(source.database_id());
+            let row =
+                script::Row { id: Some(id), fields: &fields, metadata: Some(&metadata), loaded: &loaded };
+            Some(script.call(row, source)?)
+        }
+        None => None,
     };
     let stored_metadata = document.metadata_json();
-    let origin = Origin { id: Some(id), fields: &fields, metadata: Some(&stored_metadata), entry };
-    let (row, all_stored) = projection::row(items, &origin)?;
+    let origin = Origin {
+        id: Some(id),
+        fields: &fields,
+        metadata: Some(&stored_metadata),
+        entry,
+        loaded: &loaded,
+        scripted: scripted.as_ref(),
+    };
+    let (row, all_stored) = projected(plan, &origin)?;
     let mut metadata = Object::new();
     metadata.insert("@projection", true);
     if all_stored {
@@ -148,22 +209,63 @@ fn from_document(
         metadata.insert("@last-modified", document.last_modified.to_string());
     }
     let row = finished(row, metadata, metadata_only);
-    Ok(Shaped { row, id: Some(id.to_owned()), is_whole: false, origin: fields })
+    Ok(Shaped { row, id: Some(id.to_owned()), is_whole: false, origin: fields, reasons: None })
 }
 
-fn from_result(result: Object, plan: &Plan, metadata_only: bool) -> Result<Shaped, QueryError> {
+fn from_result(
+    result: Object,
+    plan: &Plan,
+    source: &dyn Source,
+    metadata_only: bool,
+) -> Result<Shaped, QueryError> {
     let mut metadata = Object::new();
-    let (row, origin) = match &plan.projection {
-        Projection::Whole if plan.include.is_empty() => (result, Object::new()),
-        Projection::Whole => (result.clone(), result),
-        Projection::Fields(items) => {
-            metadata.insert("@projection", true);
-            let origin = Origin { id: None, fields: &result, metadata: None, entry: None };
-            (projection::row(items, &origin)?.0, result)
-        }
+    let (row, origin) = if !matches!(plan.projection, Projection::Whole) {
+        metadata.insert("@projection", true);
+        let loaded = load::documents(&plan.loads, &result, source)?;
+        let row = script::Row { id: None, fields: &result, metadata: None, loaded: &loaded };
+        let scripted = plan.script.as_ref().map(|script| script.call(row, source)).transpose()?;
+        let origin = Origin {
+            id: None,
+            fields: &result,
+            metadata: None,
+            entry: None,
+            loaded: &loaded,
+            scripted: scripted.as_ref(),
+        };
+        (projected(plan, &origin)?.0, result)
+    } else if plan.include.is_empty() {
+        (result, Object::new())
+    } else {
+        (result.clone(), result)
     };
     metadata.insert("@change-vector", Json::Null);
-    Ok(Shaped { row: finished(row, metadata, metadata_only), id: None, is_whole: false, origin })
+    Ok(Shaped {
+        row: finished(row, metadata, metadata_only),
+        id: None,
+        is_whole: false,
+        origin,
+        reasons: None,
+    })
+}
+
+/// The fields of the row, and whether all of them came from the index entry.
+fn projected(plan: &Plan, origin: &Origin<'_>) -> Result<(Object, bool), QueryError> {
+    let made = match &plan.projection {
+        Projection::Fields(items) => return projection::row(items, origin),
+        Projection::Script { is_call: true } => {
+            origin.scripted.and_then(Json::as_array).and_then(|all| all.first())
+        }
+        Projection::Script { is_call: false } | Projection::Whole => origin.scripted,
+    };
+    match made {
+        Some(Json::Object(row)) => Ok((row.clone(), false)),
+        other => Err(QueryError::Operation {
+            message: format!(
+                "Query returning a single function call result must return an object, but got: {}",
+                other.map_or_else(|| "null".to_owned(), ToString::to_string)
+            ),
+        }),
+    }
 }
 
 fn finished(row: Object, metadata: Object, metadata_only: bool) -> Json {

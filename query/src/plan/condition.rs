@@ -8,16 +8,16 @@ use crate::compare::{Matching, Operand, OperandSet};
 use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::filter::{Filter, Test};
+use crate::full_text::Search;
 use crate::limits;
-use crate::source::SourceIndex;
+use crate::source::{FieldIndexing, SourceIndex};
 use crate::term::{FieldRef, fold, number_text, steps};
 use magpie_store::json::Json;
 use regex::RegexBuilder;
 use std::collections::HashSet;
 
 /// Methods that RQL has in conditions and this server does not.
-const NOT_BUILT: [&str; 12] = [
-    "search",
+const NOT_BUILT: [&str; 11] = [
     "lucene",
     "intersect",
     "fuzzy",
@@ -39,6 +39,8 @@ pub(super) struct Compiler<'a> {
     /// The fields of the auto index that the query would have.
     pub(super) fields: AutoFields,
     pub(super) needs_metadata: bool,
+    /// Whether fields are met inside of `search()`.
+    adds_search: bool,
 }
 
 /// A field with the way its terms compare.
@@ -50,7 +52,19 @@ impl<'a> Compiler<'a> {
         alias: Option<&'a str>,
         index: Option<&'a dyn SourceIndex>,
     ) -> Self {
-        Self { context, alias, index, fields: AutoFields::default(), needs_metadata: false }
+        Self {
+            context,
+            alias,
+            index,
+            fields: AutoFields::default(),
+            needs_metadata: false,
+            adds_search: false,
+        }
+    }
+
+    /// The alias of `from`.
+    pub(super) fn alias(&self) -> Option<&'a str> {
+        self.alias
     }
 
     pub(super) fn compile(&mut self, condition: &Condition) -> Result<Filter, QueryError> {
@@ -107,6 +121,10 @@ impl<'a> Compiler<'a> {
         }
         let operand = Operand::new(&value);
         Ok(match operator {
+            Operator::Equal if self.is_searched(left) && value.as_str().is_some() => {
+                let words = value.as_str().unwrap_or_default().replace(['*', '"'], " ");
+                test(field, Test::Search(Box::new(Search::new(&words, true))))
+            }
             Operator::Equal => test(field, Test::Equal(operand)),
             Operator::NotEqual => test(field, Test::NotEqual(operand)),
             _ if value.is_null() => {
@@ -120,6 +138,17 @@ impl<'a> Compiler<'a> {
             }
             range => test(field, Test::Range { operator: range, bound: operand }),
         })
+    }
+
+    /// Whether an index has the words of this field rather than the whole.
+    fn is_searched(&self, left: &Left) -> bool {
+        match (left, self.index) {
+            (Left::Field(path), Some(index)) => {
+                let path = path.without_alias(self.alias);
+                path.is_some_and(|path| index.indexing(&path.text()) == FieldIndexing::Search)
+            }
+            _ => false,
+        }
     }
 
     fn membership(
@@ -200,7 +229,11 @@ impl<'a> Compiler<'a> {
         let field = FieldRef::Path(steps(&path));
         self.needs_metadata |= is_metadata(&field);
         let Some(index) = self.index else {
-            self.fields.add(&text, exact);
+            if self.adds_search {
+                self.fields.add_search(&text);
+            } else {
+                self.fields.add(&text, exact);
+            }
             return Ok((field, if exact { Matching::Original } else { Matching::Folded }));
         };
         let first = path.parts.first().map_or("", |part| part.name.as_str());
@@ -252,7 +285,27 @@ impl<'a> Compiler<'a> {
                         call.arguments.len()
                     )));
                 }
-                self.inner(call, exact)
+                let inner = self.inner(call, exact)?;
+                let boost = match call.arguments.get(1) {
+                    Some(Argument::Value(value)) => self.value(value)?,
+                    _ => Json::Null,
+                };
+                match boost.as_number() {
+                    Some(number) => Ok(Filter::Boost(Box::new(inner), number.as_f64())),
+                    None => Err(self.context.invalid("The second argument of boost() must be a number")),
+                }
+            }
+            "search" => self.search(call),
+            "morelikethis" if self.index.is_none() => {
+                Err(self.context.invalid("Method moreLikeThis() cannot be used in dynamic queries"))
+            }
+            _ if name.starts_with("spatial.")
+                && !matches!(call.arguments.get(1), Some(Argument::Call(_))) =>
+            {
+                Err(self.context.invalid(format!(
+                    "Method {}() expects first argument to be a method expression",
+                    call.name
+                )))
             }
             "exists" => {
                 let Some(field) = self.field_argument(call, exact)? else {
@@ -294,23 +347,8 @@ impl<'a> Compiler<'a> {
     }
 
     fn text_method(&mut self, call: &Call, name: &str, exact: bool) -> Result<Filter, QueryError> {
-        let Some(second) = call.arguments.get(1) else {
-            let message = format!("Method {}() expects second argument to be provided", call.name);
-            return Err(self.context.invalid(message));
-        };
-        let value = match second {
-            Argument::Value(value) => self.value(value)?,
-            other => {
-                return Err(self.context.invalid(format!("Expected value, but got: <Field>: {other}")));
-            }
-        };
-        let Some(text) = value.as_str() else {
-            return Err(self.context.invalid(format!(
-                "Method {}() expects to get an argument of type String while it got {}",
-                call.name,
-                type_name(&value)
-            )));
-        };
+        let text = self.text_argument(call)?;
+        let text = text.as_str();
         let Some(field) = self.field_argument(call, exact)? else {
             return Err(self.context.invalid("Unable to understand query"));
         };
@@ -332,6 +370,48 @@ impl<'a> Compiler<'a> {
                 test(field, Test::Pattern(Box::new(pattern)))
             }
         })
+    }
+
+    /// `search(field, 'terms', and)`
+    fn search(&mut self, call: &Call) -> Result<Filter, QueryError> {
+        let text = self.text_argument(call)?;
+        let all = match call.arguments.get(2) {
+            None => false,
+            Some(Argument::Word(word)) => word.eq_ignore_ascii_case("and"),
+            Some(_) => return Err(self.context.invalid("The third argument of search() is 'and' or 'or'")),
+        };
+        let field = self.first_field(call, true)?;
+        Ok(test(field, Test::Search(Box::new(Search::new(&text, all)))))
+    }
+
+    /// The text that a method's second argument is.
+    fn text_argument(&self, call: &Call) -> Result<String, QueryError> {
+        let Some(second) = call.arguments.get(1) else {
+            let message = format!("Method {}() expects second argument to be provided", call.name);
+            return Err(self.context.invalid(message));
+        };
+        let value = match second {
+            Argument::Value(value) => self.value(value)?,
+            other => {
+                return Err(self.context.invalid(format!("Expected value, but got: <Field>: {other}")));
+            }
+        };
+        match value {
+            Json::String(text) => Ok(text),
+            other => Err(self.context.invalid(format!(
+                "Method {}() expects to get an argument of type String while it got {}",
+                call.name,
+                type_name(&other)
+            ))),
+        }
+    }
+
+    /// The field that a method searches or compares, which must be there.
+    fn first_field(&mut self, call: &Call, search: bool) -> Result<Field, QueryError> {
+        self.adds_search = search;
+        let found = self.field_argument(call, false);
+        self.adds_search = false;
+        found?.ok_or_else(|| self.context.invalid("Unable to understand query"))
     }
 
     /// Whether the collection itself answers the query, without terms: no condition, `true`, or only ids.
@@ -459,7 +539,7 @@ fn unknown_method(call: &Call) -> QueryError {
 }
 
 /// The value of a literal; a parameter has none and counts as null, the callers ask for it elsewhere.
-pub(super) fn literal(value: &Value) -> Json {
+pub(crate) fn literal(value: &Value) -> Json {
     match value {
         Value::Null | Value::Parameter(_) => Json::Null,
         Value::Bool(value) => Json::Bool(*value),

@@ -32,6 +32,7 @@ fn is_few(spans: &[Span]) -> bool {
 fn of_field(filter: &Filter, field: &str) -> Option<Vec<Span>> {
     match filter {
         Filter::All | Filter::Not(_) => None,
+        Filter::Boost(inner, _) => of_field(inner, field),
         Filter::And(filters) => {
             filters.iter().filter_map(|filter| of_field(filter, field)).reduce(|left, right| {
                 // Two long lists would make a longer one.
@@ -83,6 +84,7 @@ fn of_test(test: &Test, matching: Matching) -> Option<Vec<Span>> {
         | Test::AllIn(_)
         | Test::StartsWith(_)
         | Test::EndsWith(_)
+        | Test::Search(_)
         | Test::Pattern(_) => return None,
     };
     // An array is searched element by element, and an object is its text.

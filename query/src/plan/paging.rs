@@ -37,6 +37,17 @@ impl Page {
     }
 }
 
+/// Most rows that `filter` looks at; `None` for all.
+pub(super) fn filter_limit(query: &Query, context: Context<'_>) -> Result<Option<u64>, QueryError> {
+    match &query.filter_limit {
+        Some(_) if query.filter.is_none() => {
+            Err(context.invalid("filter_limit needs a FILTER whose reading it limits"))
+        }
+        Some(clause) => count(&clause.content, context, "Filter limit"),
+        None => Ok(None),
+    }
+}
+
 /// A count of rows; `null` stands for none given.
 fn count(value: &Value, context: Context<'_>, what: &str) -> Result<Option<u64>, QueryError> {
     let value = match value {

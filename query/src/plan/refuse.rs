@@ -80,31 +80,14 @@ pub(super) fn unsupported(query: &Query) -> Result<(), QueryError> {
         line: position.line,
         column: position.column,
     };
-    if let Some(declaration) = query.declarations.first() {
-        return Err(refused("declare function", declaration.position));
-    }
-    if let Some(item) = query.group_by.first() {
-        return Err(refused("group by", item.position));
-    }
-    if let Some(item) = query.load.first() {
-        return Err(refused("load", item.position));
-    }
-    if let Some(clause) = &query.filter {
-        return Err(refused("filter", clause.position));
-    }
-    if let Some(clause) = &query.filter_limit {
-        return Err(refused("filter_limit", clause.position));
-    }
     if let Some(clause) = &query.update {
         return Err(refused("update", clause.position));
     }
-    if let Some(select) = &query.select
-        && matches!(select.what, Selection::Script(_))
-    {
-        return Err(refused("select { .. }", select.position));
-    }
     for item in &query.include {
-        if let Include::Call(include) = item {
+        if let Include::Call(include) = item
+            && !super::is_told(include, "timings")
+            && !super::is_told(include, "explanations")
+        {
             return Err(call(include, "include"));
         }
     }
@@ -112,7 +95,7 @@ pub(super) fn unsupported(query: &Query) -> Result<(), QueryError> {
 }
 
 /// The refusal of a method that RQL has and this server does not.
-pub(super) fn call(call: &Call, clause: &str) -> QueryError {
+pub(crate) fn call(call: &Call, clause: &str) -> QueryError {
     QueryError::NotSupported {
         feature: format!("{}() in {clause}", call.name),
         line: call.position.line,

@@ -2,8 +2,8 @@
 //! contents are given.
 
 use magpie_query::{
-    AutoFields, AutoIndexNames, Documents, Entries, KeyRange, QueryError, ReducedResult, ReducedResults,
-    Results, Source, SourceCollection, SourceIndex,
+    AutoFields, AutoIndexNames, Documents, Entries, GroupFields, KeyRange, QueryError, ReducedResult,
+    ReducedResults, Results, Source, SourceCollection, SourceIndex,
 };
 use magpie_store::json::{Json, Object, parse};
 use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
@@ -115,6 +115,10 @@ impl Source for FakeDatabase {
 
     fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
         self.names.widen(collection, fields)
+    }
+
+    fn widen_groups(&self, collection: &str, fields: GroupFields) -> GroupFields {
+        self.names.widen_groups(collection, fields)
     }
 }
 

@@ -21,6 +21,8 @@ mod reduce_by;
 #[cfg(test)]
 mod staleness;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod trial;
 #[cfg(test)]
 mod uploads;

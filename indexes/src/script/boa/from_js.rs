@@ -18,6 +18,8 @@ pub(super) enum Missing {
     LeftOut,
     /// It is null (reduce outputs).
     Null,
+    /// It is null, and so are functions and symbols; numbers that JSON has not are their texts (rows of queries).
+    Told,
 }
 
 /// Why an output cannot be taken.
@@ -122,6 +124,15 @@ impl Reader {
         Ok(())
     }
 
+    /// What is no data: null where it is told, else refused.
+    fn no_data(&mut self, what: &str) -> Converted<Json> {
+        if self.missing != Missing::Told {
+            return self.refuse(what);
+        }
+        self.grow(4)?;
+        Ok(Json::Null)
+    }
+
     fn refuse<T>(&self, what: &str) -> Converted<T> {
         let field = self.path.first().map_or("", String::as_str);
         Err(OutputError::Refused(format!(
@@ -145,7 +156,13 @@ impl Reader {
             // A data property is read without a call; only accessors run script code.
             let property = object.borrow().properties().get(&key);
             let value = match property {
-                Some(property) if property.enumerable() == Some(false) => continue,
+                // What is no plain object is told by all that it has.
+                Some(property)
+                    if property.enumerable() == Some(false)
+                        && (self.missing != Missing::Told || object.is_ordinary()) =>
+                {
+                    continue;
+                }
                 Some(property) if property.is_data_descriptor() => {
                     property.value().cloned().unwrap_or_default()
                 }
@@ -209,6 +226,16 @@ impl Reader {
                 if self.missing == Missing::LeftOut && value == 0.0 && value.is_sign_negative() {
                     return Ok(Json::Number(Number::from_valid_text("-0")));
                 }
+                if self.missing == Missing::Told && !value.is_finite() {
+                    let text = if value.is_nan() {
+                        "NaN"
+                    } else if value > 0.0 {
+                        "Infinity"
+                    } else {
+                        "-Infinity"
+                    };
+                    return Ok(Json::from(text));
+                }
                 Ok(number(value))
             }
             JsVariant::String(text) => {
@@ -230,7 +257,7 @@ impl Reader {
                 self.grow(usize::try_from(big_ints::digits_max(&value)).unwrap_or(usize::MAX))?;
                 Ok(Json::from(integer.clone()))
             }
-            JsVariant::Symbol(_) => self.refuse("a symbol"),
+            JsVariant::Symbol(_) => self.no_data("a symbol"),
             JsVariant::Object(object) => self.inner_object(&object, context),
         }
     }
@@ -244,12 +271,17 @@ impl Reader {
             return self.date(object, context);
         }
         if object.is_callable() {
-            return self.refuse("a function");
+            return self.no_data("a function");
+        }
+        if !object.is_ordinary() && self.missing == Missing::Told {
+            return Ok(Json::Object(self.object(object, context, None)?));
         }
         if !object.is_ordinary() {
             return self.refuse("an object that is no plain data (a regular expression, Map, Set, error ..)");
         }
-        if let Some(value) = boosted_value(object, context) {
+        if self.missing != Missing::Told
+            && let Some(value) = boosted_value(object, context)
+        {
             return self.value(&value, context);
         }
         Ok(Json::Object(self.object(object, context, None)?))
@@ -275,7 +307,7 @@ impl Reader {
         let iso = boa_engine::object::builtins::JsDate::from_object(object.clone())?;
         let time = iso.get_time(context)?.as_number().unwrap_or(f64::NAN);
         if time.is_nan() {
-            return self.refuse("an invalid Date");
+            return self.no_data("an invalid Date");
         }
         let text = iso.to_iso_string(context)?;
         let text = text.as_string().map(|text| text.to_std_string_lossy()).unwrap_or_default();

@@ -43,6 +43,8 @@ struct Table {
     /// The documents that the running function has already, so that loading twice gives one object.
     objects: HashMap<Wanted, JsObject>,
     writer: to_js::Writer,
+    /// Whether no collection needs to be named.
+    any: bool,
 }
 
 thread_local! {
@@ -51,7 +53,7 @@ thread_local! {
 }
 
 /// Begins the map of one document.
-pub(super) fn begin(numbers: Numbers) {
+pub(super) fn begin(numbers: Numbers, any: bool) {
     TABLE.with_borrow_mut(|table| {
         *table = Some(Table {
             fetched: HashMap::new(),
@@ -61,6 +63,7 @@ pub(super) fn begin(numbers: Numbers) {
             tracked: HashMap::new(),
             objects: HashMap::new(),
             writer: to_js::Writer::new(numbers),
+            any,
         });
     });
 }
@@ -135,7 +138,9 @@ fn answer(arguments: &[JsValue], tracked: bool, context: &mut Context) -> JsResu
     if TABLE.with_borrow(Option::is_none) {
         return refuse("load() is only available in a map: a reduce or finalize only sees its values");
     }
-    let [ids, collection] = arguments else {
+    let unnamed = [arguments.first().cloned().unwrap_or_default(), js_string!("@all_docs").into()];
+    let any = TABLE.with_borrow(|table| table.as_ref().is_some_and(|table| table.any));
+    let [ids, collection] = (if any && arguments.len() == 1 { &unnamed } else { arguments }) else {
         return refuse(format!(
             "The load(id, collection) method expects two arguments, but got: {}",
             arguments.len()

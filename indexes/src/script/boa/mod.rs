@@ -53,6 +53,8 @@ pub(super) struct Plan {
     pub projections: Vec<Option<Projection>>,
     /// What the large whole numbers of documents are.
     pub numbers: Numbers,
+    /// Whether it is the script of a query rather than of an index.
+    pub is_query: bool,
 }
 
 /// A registered map function.
@@ -180,7 +182,7 @@ impl IndexFunction for BoaFunction {
         if self.plan.program.loads == Loaded::default() {
             return self.map_once(document);
         }
-        loads::begin(self.plan.numbers);
+        loads::begin(self.plan.numbers, self.plan.is_query);
         let outcome = self.map_in_rounds(document, loads);
         // Also when the map failed: it may work when one of these documents is another one.
         for wanted in loads::end() {
@@ -332,8 +334,10 @@ impl Engine {
                 format!("a document has more than {EMITS_PER_DOCUMENT_MAX} outputs, which is not allowed");
             return Err(limit_error(message, None));
         }
-        let object = from_js::unboosted(object, &mut self.context);
-        let (value, undefined) = from_js::output(&object, Missing::LeftOut, &mut self.context)
+        let object =
+            if plan.is_query { object.clone() } else { from_js::unboosted(object, &mut self.context) };
+        let missing = if plan.is_query { Missing::Told } else { Missing::LeftOut };
+        let (value, undefined) = from_js::output(&object, missing, &mut self.context)
             .map_err(|error| error.into_function_error(plan, &mut self.context))?;
         let key = match &plan.group_by {
             Some(group_by) => reduce_key(group_by, &value, &undefined)?,

@@ -5,6 +5,7 @@ use super::expressions::Level;
 use super::scope::Meaning;
 use crate::function::FunctionError;
 use crate::script::dialect::{self, names};
+use crate::script::parse::Role;
 use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
 use boa_ast::expression::{Call, Optional, OptionalOperation, OptionalOperationKind};
 use boa_ast::{Expression, Span, Spanned};
@@ -310,6 +311,9 @@ impl Writer<'_> {
 
     /// Refuses calls of the dialect that are not there.
     fn check_dialect_call(&self, node: &Call, callee: &Expression) -> Written {
+        if self.role == Role::Query {
+            return Ok(());
+        }
         if self.loads(callee) && node.args().len() != 2 {
             return self.refuse(
                 format!(

@@ -1,0 +1,116 @@
+//! The script of one query: called for one row after the other on a thread of its own, with the bounds that every
+//! script has. Threads of queries are counted across all databases, those too that are left behind in a call that does
+//! not come back.
+
+use crate::calls::{CallError, CallLimits, Calls};
+use crate::function::{FunctionError, FunctionShape, FunctionSource, IndexFunction, Loads};
+use crate::limits::QUERY_SCRIPTS_MAX;
+use crate::script::QuerySource;
+use magpie_store::json::{Json, Object};
+use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Why there is no script to call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryScriptError {
+    /// The text is no JavaScript that a query may use.
+    Refused(FunctionError),
+    /// As many run as may.
+    Busy {
+        /// How many.
+        limit: usize,
+    },
+}
+
+/// One function, called by one query.
+pub struct QueryScript {
+    calls: Calls,
+}
+
+impl Debug for QueryScript {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str("QueryScript")
+    }
+}
+
+impl QueryScript {
+    /// The function of `parameter` that runs the statements `head`, each with its end, and gives `result`, an
+    /// expression. Positions of errors count in `text` below, which is what [`Self::text`] makes of these.
+    ///
+    /// # Errors
+    /// [`QueryScriptError::Refused`] with the position in the text; [`QueryScriptError::Busy`].
+    pub fn new(parameter: &str, head: &str, result: &str) -> Result<Self, QueryScriptError> {
+        let permit = Permit::take()?;
+        let source =
+            QuerySource::new(&Self::text(parameter, head, result)).map_err(QueryScriptError::Refused)?;
+        let limits = CallLimits { threads_max: 1, abandoned_max: 1, ..CallLimits::default() };
+        Ok(Self { calls: Calls::with_limits(Arc::new(Counted { source, _permit: permit }), limits) })
+    }
+
+    /// The text in which positions of errors count, one line further down.
+    #[must_use]
+    pub fn text(parameter: &str, head: &str, result: &str) -> String {
+        QuerySource::wrapped(parameter, head, result)
+    }
+
+    /// Calls the function with an object as its argument. `loads` is asked on the calling thread.
+    ///
+    /// # Errors
+    /// Any [`CallError`].
+    pub fn call(&self, row: &Object, loads: &mut dyn Loads) -> Result<Json, CallError> {
+        let id = DocumentId::new("row").map_err(|error| CallError::Thread { cause: error.to_string() })?;
+        let document = Document {
+            id,
+            collection: Collection::empty(),
+            etag: Etag(0),
+            last_modified: Timestamp(0),
+            body: row.to_string().into(),
+            metadata: "{}".into(),
+        };
+        self.calls.map(&document, loads).map(QuerySource::result)
+    }
+}
+
+/// A source whose place is free again when the last thread that uses it has ended.
+struct Counted {
+    source: QuerySource,
+    _permit: Permit,
+}
+
+impl FunctionSource for Counted {
+    fn shape(&self) -> &FunctionShape {
+        self.source.shape()
+    }
+
+    fn canonical_text(&self) -> &str {
+        self.source.canonical_text()
+    }
+
+    fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError> {
+        self.source.create()
+    }
+}
+
+struct Permit;
+
+impl Permit {
+    fn take() -> Result<Self, QueryScriptError> {
+        let taken = RUNNING.fetch_add(1, Ordering::SeqCst);
+        let permit = Self;
+        if taken < QUERY_SCRIPTS_MAX {
+            Ok(permit)
+        } else {
+            Err(QueryScriptError::Busy { limit: QUERY_SCRIPTS_MAX })
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
+    }
+}

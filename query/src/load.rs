@@ -1,0 +1,126 @@
+//! The `load` clause: documents whose ids a row holds, under names of their own.
+
+use crate::ast::{LoadItem, PathIndex};
+use crate::error::QueryError;
+use crate::limits;
+use crate::projection;
+use crate::source::Source;
+use crate::term::{Step, steps};
+use magpie_store::Document;
+use magpie_store::json::{Json, Object};
+
+/// One item of the clause.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    /// The name of the document, or of the array of documents.
+    pub(crate) alias: String,
+    /// The loaded document that the path starts in; `None` for the row.
+    base: Option<String>,
+    path: Vec<Step>,
+    /// Whether there are several.
+    each: bool,
+}
+
+/// The documents of one row by their names; null for one that is missing.
+pub(crate) type Loaded = Vec<(String, Json)>;
+
+impl Load {
+    /// `alias` is that of `from`, `before` what is loaded before. An item without an alias was refused before.
+    pub(crate) fn new(item: &LoadItem, alias: Option<&str>, before: &[Self]) -> Option<Self> {
+        let name = item.alias.clone()?;
+        let first = item.path.parts.first()?;
+        let base = before
+            .iter()
+            .find(|load| load.alias == first.name && first.index == PathIndex::None)
+            .map(|load| load.alias.clone());
+        let path = item.path.without_alias(base.as_deref().or(alias));
+        let path = path.map_or_else(Vec::new, |path| steps(&path));
+        Some(Self { alias: name, base, path, each: item.each })
+    }
+
+    fn ids(&self, fields: &Object, loaded: &Loaded) -> Vec<Json> {
+        let value = match &self.base {
+            None => projection::read_from(fields, &self.path),
+            Some(base) => loaded
+                .iter()
+                .find(|(name, _)| name == base)
+                .and_then(|(_, document)| projection::read(document, &self.path)),
+        };
+        match value {
+            None | Some(Json::Null) => Vec::new(),
+            Some(Json::Array(items)) => flat(items),
+            Some(one) => vec![one],
+        }
+    }
+
+    fn value(
+        &self,
+        fields: &Object,
+        loaded: &Loaded,
+        source: &dyn Source,
+        left: &mut usize,
+    ) -> Result<Json, QueryError> {
+        let ids = self.ids(fields, loaded);
+        *left = left.checked_sub(ids.len()).ok_or(QueryError::LimitReached {
+            name: "loads_per_row_max",
+            limit: limits::LOADS_PER_ROW_MAX,
+            unit: "documents loaded for one row",
+            advice: "load fewer",
+        })?;
+        if !self.each && ids.len() > 1 {
+            return Err(QueryError::Unsupported {
+                message: format!(
+                    "Attempted to read multiple values in field {}, but it isn't an array and should have only a single \
+                     value, did you forget '[]' ?",
+                    self.alias
+                ),
+            });
+        }
+        let mut documents = Vec::with_capacity(ids.len());
+        for id in ids {
+            let found = match id.as_str() {
+                Some(id) => source.document(id)?,
+                None => None,
+            };
+            documents.push(found.map_or(Json::Null, |document| told(&document)));
+        }
+        Ok(if self.each { Json::Array(documents) } else { documents.pop().unwrap_or_default() })
+    }
+}
+
+/// Loads the documents of one row.
+///
+/// # Errors
+/// When a name of one document has several, there are too many, or the store cannot be read.
+pub(crate) fn documents(loads: &[Load], fields: &Object, source: &dyn Source) -> Result<Loaded, QueryError> {
+    let mut loaded = Loaded::with_capacity(loads.len());
+    let mut left = limits::LOADS_PER_ROW_MAX;
+    for load in loads {
+        let value = load.value(fields, &loaded, source, &mut left)?;
+        loaded.push((load.alias.clone(), value));
+    }
+    Ok(loaded)
+}
+
+/// A document with what rows tell of its metadata.
+fn told(document: &Document) -> Json {
+    let mut fields = document.body_json();
+    let mut metadata = document.metadata_json();
+    if metadata.get("@collection").is_none() {
+        metadata.insert("@collection", document.collection.as_str());
+    }
+    metadata.insert("@id", document.id.as_str());
+    fields.insert("@metadata", metadata);
+    Json::Object(fields)
+}
+
+fn flat(items: Vec<Json>) -> Vec<Json> {
+    let mut all = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Json::Array(inner) => all.extend(flat(inner)),
+            other => all.push(other),
+        }
+    }
+    all
+}

@@ -1,0 +1,224 @@
+//! `streams/queries` and `streams/docs`: all rows of a query, or a run of documents, written as they are read.
+//!
+//! With `format=jsonl` an answer is lines of JSON, else one JSON object. What goes wrong behind the head is told in a
+//! last line or property `Error`, and the connection breaks off without an end.
+
+use crate::answer;
+use crate::document_pages;
+use crate::document_text::write_document;
+use crate::error::ServerError;
+use crate::queries::{self, Asked};
+use crate::request::DatabaseRequest;
+use crate::stream_body::{ChunkWriter, Gone, respond};
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use magpie_query::{Answer, QueryError, RowSink, Snapshot};
+use magpie_store::json::{Json, Object};
+
+/// How the answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Lines,
+    Whole,
+}
+
+impl Format {
+    fn read(request: &DatabaseRequest) -> Result<Self, ServerError> {
+        match request.query.get("format") {
+            None => Ok(Self::Whole),
+            Some(name) if name.eq_ignore_ascii_case("json") => Ok(Self::Whole),
+            Some(name) if name.eq_ignore_ascii_case("jsonl") => Ok(Self::Lines),
+            Some(other) => Err(ServerError::ValueNotAllowed {
+                name: "format",
+                value: other.chars().take(100).collect(),
+                expected: "jsonl, or nothing for one JSON object",
+            }),
+        }
+    }
+}
+
+/// `POST streams/queries?format=`
+pub(crate) async fn post_query(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let asked = queries::read_body(&request, body).await?;
+    stream_query(request, asked).await
+}
+
+/// `GET streams/queries?query=&format=`
+pub(crate) async fn get_query(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let asked = queries::read_query_string(&request)?;
+    stream_query(request, asked).await
+}
+
+/// `HEAD streams/queries`: whether there is such a thing.
+pub(crate) async fn head_query(_request: DatabaseRequest) -> Response {
+    StatusCode::OK.into_response()
+}
+
+async fn stream_query(request: DatabaseRequest, asked: Asked) -> Result<Response, ServerError> {
+    let format = Format::read(&request)?;
+    let index_name = queries::wait_if_asked(&request.app, &request.database, &asked).await?;
+    let DatabaseRequest { app, database, .. } = request;
+    let answered = respond(app, move |writer| {
+        queries::again_when_moved(|| {
+            let view = database.documents().view();
+            let snapshot = Snapshot::new(&view, database.indexes(), database.auto_index_names());
+            let progress = queries::progress(&database, &view, index_name.as_deref())?;
+            let indexed_at = queries::index_timestamp(progress.map(|progress| progress.indexed_at));
+            let mut rows = Rows { writer, format, indexed_at, begun: false, given: 0 };
+            match magpie_query::stream(&snapshot, &asked.request, &mut rows) {
+                Ok(_) => rows.end().map_err(|Gone| ServerError::Stopping),
+                // Behind the head nothing can begin again.
+                Err(error) if rows.begun => {
+                    let error = ServerError::InvalidOperation(error.to_string());
+                    let _ = rows.fail(&error.to_string());
+                    Err(error)
+                }
+                Err(error) => Err(ServerError::Query(error)),
+            }
+        })
+    })
+    .await;
+    match answered {
+        // Unlike a query, a stream says which index it does not find.
+        Err(ServerError::Query(error @ QueryError::IndexMissing { .. })) => {
+            let body = Object::from_iter([("Error", Json::from(error.to_string()))]);
+            Ok(answer::json(StatusCode::NOT_FOUND, body))
+        }
+        other => other,
+    }
+}
+
+/// The rows of a query on their way out.
+struct Rows<'w> {
+    writer: &'w mut ChunkWriter,
+    format: Format,
+    indexed_at: String,
+    begun: bool,
+    given: u64,
+}
+
+impl RowSink for Rows<'_> {
+    fn begin(&mut self, head: &Answer) -> Result<(), QueryError> {
+        if head.included_paths.is_some() {
+            return Err(QueryError::Unsupported {
+                message: "Includes are not supported by streams; ask for the query without a stream"
+                    .to_owned(),
+            });
+        }
+        self.begun = true;
+        self.writer.begin();
+        let stats = Object::from_iter([
+            ("ResultEtag", Json::from(head.result_etag)),
+            ("IsStale", head.is_stale.into()),
+            ("IndexName", head.index_name.as_str().into()),
+            ("TotalResults", head.total_results.into()),
+            ("IndexTimestamp", self.indexed_at.as_str().into()),
+        ]);
+        let format = self.format;
+        let written = self.writer.write(|out| match format {
+            Format::Lines => {
+                Object::from_iter([("Stats", Json::Object(stats))]).write_to(out);
+                out.push(b'\n');
+            }
+            Format::Whole => {
+                stats.write_to(out);
+                out.pop();
+                out.extend_from_slice(b",\"Results\":[");
+            }
+        });
+        written.map_err(gone)
+    }
+
+    fn row(&mut self, row: Json) -> Result<(), QueryError> {
+        let first = self.given == 0;
+        self.given += 1;
+        let format = self.format;
+        let written = self.writer.write(|out| match format {
+            Format::Lines => {
+                out.extend_from_slice(b"{\"Item\":");
+                row.write_to(out);
+                out.extend_from_slice(b"}\n");
+            }
+            Format::Whole => {
+                if !first {
+                    out.push(b',');
+                }
+                row.write_to(out);
+            }
+        });
+        written.map_err(gone)
+    }
+}
+
+impl Rows<'_> {
+    fn end(&mut self) -> Result<(), Gone> {
+        let format = self.format;
+        self.writer.write(|out| {
+            if format == Format::Whole {
+                out.extend_from_slice(b"]}");
+            }
+        })
+    }
+
+    /// Says what went wrong, where a reader of half an answer finds it.
+    fn fail(&mut self, message: &str) -> Result<(), Gone> {
+        let format = self.format;
+        self.writer.write(|out| {
+            let error = Object::from_iter([("Error", Json::from(message))]);
+            match format {
+                Format::Lines => {
+                    error.write_to(out);
+                    out.push(b'\n');
+                }
+                Format::Whole => {
+                    out.extend_from_slice(b"],");
+                    let mut text = Vec::new();
+                    error.write_to(&mut text);
+                    out.extend_from_slice(text.get(1..).unwrap_or_default());
+                }
+            }
+        })
+    }
+}
+
+fn gone(_: Gone) -> QueryError {
+    QueryError::Operation { message: "the client does not take the rows, or the server stops".to_owned() }
+}
+
+/// `GET streams/docs?startsWith=&startAfter=&matches=&exclude=&start=&pageSize=&format=`
+pub(crate) async fn documents(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let format = Format::read(&request)?;
+    let page = document_pages::Page::read(&request.query)?;
+    let DatabaseRequest { app, database, query, .. } = request;
+    respond(app, move |writer| {
+        let view = database.documents().view();
+        let documents = document_pages::run(&view, &query)?;
+        writer.begin();
+        let mut first = true;
+        if format == Format::Whole {
+            writer
+                .write(|out| out.extend_from_slice(b"{\"Results\":["))
+                .map_err(|Gone| ServerError::Stopping)?;
+        }
+        for document in documents.skip(page.start).take(page.size) {
+            let document = document?;
+            let written = writer.write(|out| {
+                if format == Format::Whole && !first {
+                    out.push(b',');
+                }
+                write_document(&document, view.database_id(), page.metadata_only, out);
+                if format == Format::Lines {
+                    out.push(b'\n');
+                }
+            });
+            first = false;
+            written.map_err(|Gone| ServerError::Stopping)?;
+        }
+        if format == Format::Whole {
+            writer.write(|out| out.extend_from_slice(b"]}")).map_err(|Gone| ServerError::Stopping)?;
+        }
+        Ok(())
+    })
+    .await
+}
