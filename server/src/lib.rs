@@ -33,6 +33,7 @@ pub mod databases;
 mod document_pages;
 mod document_text;
 mod documents;
+mod dump;
 mod envelope;
 pub mod error;
 mod gzip;
@@ -61,6 +62,7 @@ mod query_string;
 pub mod random;
 mod request;
 mod server;
+mod smuggler;
 pub mod state;
 mod stats;
 mod timespan;
@@ -124,6 +126,7 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/indexes/staleness"), get(index_staleness::get))
         .route(&of_db("/indexes/progress"), get(index_stats::progress))
         .route(&of_db("/indexes/errors"), get(index_stats::errors).delete(index_admin::clear_errors))
+        .route(&of_db("/smuggler/import"), post(smuggler::import))
         .route(&of_db("/multi_get"), post(multi_get::post))
         .route(
             &of_db("/cmpxchg"),
