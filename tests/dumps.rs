@@ -72,6 +72,66 @@ impl Database<'_> {
     }
 }
 
+/// Everything that a dump carries, as text that can be compared.
+#[derive(Debug, PartialEq)]
+struct Contents {
+    documents: BTreeMap<String, String>,
+    attachments: BTreeMap<(String, String), (String, Vec<u8>)>,
+    indexes: Vec<Json>,
+    identities: Json,
+    compare_exchange: Vec<(String, String)>,
+}
+
+impl Database<'_> {
+    fn contents(&self) -> Contents {
+        let mut documents = BTreeMap::new();
+        let mut attachments = BTreeMap::new();
+        let page = self.get("docs?pageSize=100000");
+        for document in page.get("Results").unwrap().as_array().unwrap() {
+            let mut document = document.clone();
+            let Json::Object(fields) = &mut document else { panic!("{document}") };
+            let Some(Json::Object(metadata)) = fields.get_mut("@metadata") else { panic!("no metadata") };
+            metadata.remove("@change-vector");
+            let id = metadata.get("@id").unwrap().as_str().unwrap().to_owned();
+            if metadata.get("@flags").is_some_and(|flags| flags.to_string().contains("Artificial")) {
+                continue;
+            }
+            for attachment in metadata.get("@attachments").and_then(Json::as_array).unwrap_or_default() {
+                let name = attachment.get("Name").unwrap().as_str().unwrap().to_owned();
+                attachments.insert((id.clone(), name.clone()), self.attachment(&id, &name));
+            }
+            documents.insert(id, document.to_string());
+        }
+        let definitions = self.get("indexes");
+        let values = self.get("cmpxchg?startsWith=&pageSize=100000");
+        let value =
+            |value: &Json| (value.get("Key").unwrap().to_string(), value.get("Value").unwrap().to_string());
+        Contents {
+            documents,
+            attachments,
+            indexes: definitions.get("Results").unwrap().as_array().unwrap().to_vec(),
+            identities: self.get("debug/identities"),
+            compare_exchange: values.get("Results").unwrap().as_array().unwrap().iter().map(value).collect(),
+        }
+    }
+
+    /// The media type and the bytes.
+    fn attachment(&self, id: &str, name: &str) -> (String, Vec<u8>) {
+        let answer = self.client.get(&self.attachment_path(id, name)).unwrap().expect_status(200).unwrap();
+        assert_eq!(answer.header("attachment-size"), Some(answer.body.len().to_string().as_str()));
+        (answer.header("content-type").unwrap_or_default().to_owned(), answer.body)
+    }
+
+    fn attachment_path(&self, id: &str, name: &str) -> String {
+        let escape = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        self.path(&format!("attachments?id={}&name={}", escape(id), escape(name)))
+    }
+
+    fn export(&self, options: &str) -> Vec<u8> {
+        self.client.post(&self.path("smuggler/export"), options).unwrap().expect_status(200).unwrap().body
+    }
+}
+
 fn dump(name: &str) -> Option<Vec<u8>> {
     material(&format!("data/dumps/{name}.ravendbdump")).map(|file| fs::read(file).unwrap())
 }
@@ -166,7 +226,9 @@ fn values_and_times_are_those_of_the_dump() {
     let mut rows = database.rows("from index 'Orders/ByDay'");
     rows.sort_by_key(|row| row.get("day").unwrap().to_string());
     assert!(rows[0].to_string().starts_with(r#"{"day":"2024-01-01","n":2,"total":12.5,"users":["users/1"]"#));
-    assert!(rows[1].to_string().starts_with(r#"{"day":"2024-02-01","n":1,"total":-1.25,"users":["users/2"]"#));
+    assert!(
+        rows[1].to_string().starts_with(r#"{"day":"2024-02-01","n":1,"total":-1.25,"users":["users/2"]"#)
+    );
 }
 
 #[test]
@@ -321,4 +383,150 @@ fn what_is_refused_is_told_one_by_one_and_the_rest_goes_in() {
     let again = database.import_all(dump.as_bytes());
     assert_eq!(count(&again, "Documents"), (4, 0, 2), "an import overwrites");
     assert!(server.process.stop().unwrap());
+}
+
+#[test]
+fn an_export_imported_again_is_the_same_database() {
+    let server = server();
+    for (name, attachments) in [
+        ("Northwind_3.5.35168", 0),
+        ("Northwind-4.1", 17),
+        ("hospital", 16),
+        ("RavenDB_9912_1", 5),
+        ("northwind-7.1.5-js.zstd", 17),
+        ("small-7.1.5.zstd", 4),
+    ] {
+        let Some(bytes) = dump(name) else { return };
+        let name = name.replace('.', "_");
+        let database = server.database(&name);
+        let result = database.import_all(&bytes);
+        assert!(!result.to_string().contains(r#""ErroredCount":1"#), "{result}");
+        database.follow();
+        let contents = database.contents();
+        assert_eq!(contents.attachments.len(), attachments, "{name}");
+        let stats = database.get("stats");
+        assert_eq!(stats.get("CountOfAttachments").unwrap().as_i64(), i64::try_from(attachments).ok());
+        for (algorithm, magic) in [("Gzip", &b"\x1f\x8b"[..]), ("Zstd", b"\x28\xb5\x2f\xfd")] {
+            let dump = database.export(&format!(r#"{{"CompressionAlgorithm":"{algorithm}"}}"#));
+            assert!(dump.starts_with(magic));
+            let again = server.database(&format!("{name}_{algorithm}"));
+            let result = again.import_all(&dump);
+            assert_eq!(count(&result, "Documents").2 + count(&result, "Indexes").2, 0, "{result}");
+            again.follow();
+            assert_eq!(again.contents(), contents, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_export_has_the_form_that_other_servers_read() {
+    let Some(bytes) = dump("small-7.1.5.gzip") else { return };
+    let server = server();
+    let database = server.database("small");
+    database.import_all(&bytes);
+    database.follow();
+    let plain = unzip(&database.export(""));
+    let text = String::from_utf8_lossy(&plain).into_owned();
+    assert!(text.starts_with(r#"{"BuildVersion":71000,"DatabaseRecord":{"#), "{text}");
+    let keys = ["Docs", "RevisionDocuments", "Conflicts", "Indexes", "Identities", "CompareExchange"];
+    let places: Vec<usize> =
+        keys.iter().map(|key| text.find(&format!("],\"{key}\":[")).unwrap_or(0)).collect();
+    assert!(places.is_sorted() && places[1] > 0, "{places:?}");
+    // Each content once, before the first document that names it, and raw.
+    assert_eq!(text.matches(r#""@export-type":"Attachment""#).count(), 3);
+    let all: Vec<u8> = (0..=255).collect();
+    let at = plain.windows(256).position(|part| part == all).unwrap();
+    assert!(plain[..at].ends_with(b"}") && plain[at + 256..].starts_with(b",{"));
+    assert!(!text.contains("Artificial"), "what an index makes is not exported");
+    assert!(text.contains(r#"{"Key":"invoices|","Value":"3"}"#));
+    assert!(text.contains(r#"{"Type":"Map","IndexDefinition":{"Name":"Users/CSharp""#));
+    let few = unzip(&database.export(r#"{"OperateOnTypes":"Documents","Collections":["orders"]}"#));
+    let few = String::from_utf8_lossy(&few).into_owned();
+    assert_eq!(few.matches(r#""@id""#).count(), 3, "{few}");
+    assert!(few.contains(r#""Indexes":[],"Identities":[],"CompareExchange":[]"#), "{few}");
+}
+
+#[test]
+fn attachments_are_stored_read_and_deleted() {
+    let mut server = server();
+    let database = server.database("a");
+    let large: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+    let path = database.attachment_path("d/1", "lärge \"x\".bin");
+    let answer = server.client.send("PUT", &path, &[], Some(&large)).unwrap();
+    let answer = answer.expect_status(400).unwrap().json().unwrap();
+    assert!(answer.get("Type").unwrap().as_str().unwrap().ends_with("DocumentDoesNotExistException"));
+    let body = r#"{"n":1.50,"@metadata":{"@collection":"D"}}"#;
+    database.client.put(&database.path("docs?id=d/1"), body).unwrap().expect_status(201).unwrap();
+    let put = server.client.send("PUT", &format!("{path}&contentType=a%2Fb"), &[], Some(&large)).unwrap();
+    let put = put.expect_status(201).unwrap().json().unwrap();
+    assert_eq!(put.get("Size").unwrap().as_i64(), Some(3_000_000));
+    assert_eq!(database.attachment("D/1", "LÄRGE \"X\".BIN"), ("a/b".to_owned(), large.clone()));
+    let head = server.client.send("HEAD", &path, &[], None).unwrap().expect_status(200).unwrap();
+    let etag = head.header("etag").unwrap().to_owned();
+    assert_eq!(head.header("attachment-hash"), put.get("Hash").unwrap().as_str());
+    server.client.send("GET", &path, &[("If-None-Match", &etag)], None).unwrap().expect_status(304).unwrap();
+    let document = database.get("docs?id=d/1").to_string();
+    assert!(document.contains(r#""n":1.50"#) && document.contains(r#""@flags":"HasAttachments""#));
+    server
+        .client
+        .send("PUT", &path, &[("If-Match", "\"A:1-x\"")], Some(b"1"))
+        .unwrap()
+        .expect_status(409)
+        .unwrap();
+
+    // After the end of the process everything is there; after the document's end nothing is.
+    server.process.kill().unwrap();
+    let data = server._folder.path().join("data");
+    server.process = ServerProcess::start(&data, &[]).unwrap();
+    server.client = server.process.client();
+    let database = Database { client: &server.client, name: "a".to_owned() };
+    assert_eq!(database.attachment("d/1", "lärge \"x\".bin").1, large);
+    server
+        .client
+        .send("DELETE", &database.path("docs?id=d/1"), &[], None)
+        .unwrap()
+        .expect_status(204)
+        .unwrap();
+    server.client.get(&path).unwrap().expect_status(404).unwrap();
+    let stats = database.get("stats");
+    assert_eq!(stats.get("CountOfAttachments").unwrap().as_i64(), Some(0));
+}
+
+#[test]
+fn a_batch_carries_attachments_and_is_all_or_nothing() {
+    let server = server();
+    let database = server.database("b");
+    let batch = |commands: &str, streams: &[&[u8]]| {
+        let mut body = format!(
+            "--x\r\nContent-Disposition: form-data; name=\"main\"\r\n\r\n{{\"Commands\":[{commands}]}}\r\n"
+        )
+        .into_bytes();
+        for (number, stream) in streams.iter().enumerate() {
+            let head = format!("--x\r\nContent-Disposition: form-data; name=\"attachment_{number}\"\r\n\r\n");
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(stream);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--x--\r\n");
+        let headers = [("Content-Type", "multipart/form-data; boundary=x")];
+        server.client.send("POST", &database.path("bulk_docs"), &headers, Some(&body)).unwrap()
+    };
+    let put = r#"{"Type":"PUT","Id":"d/1","ChangeVector":null,"Document":{"a":1}}"#;
+    let first = r#"{"Type":"AttachmentPUT","Id":"d/1","Name":"one","ContentType":null,"ChangeVector":null}"#;
+    let second =
+        r#"{"Type":"AttachmentPUT","Id":"d/1","Name":"two","ContentType":"t/t","ChangeVector":null}"#;
+    let commands = [put, first, second].join(",");
+    let answer = batch(&commands, &[b"1\r\n--y", b"22"]).expect_status(201).unwrap().json().unwrap();
+    let results = answer.get("Results").unwrap().as_array().unwrap();
+    assert_eq!(results[2].get("Name").unwrap().as_str(), Some("two"));
+    assert_eq!(database.attachment("d/1", "one").1, b"1\r\n--y");
+    assert_eq!(database.attachment("d/1", "two"), ("t/t".to_owned(), b"22".to_vec()));
+    let copy =
+        r#"{"Type":"AttachmentMOVE","Id":"d/1","Name":"one","DestinationId":"d/1","DestinationName":"uno"}"#;
+    let bad = r#"{"Type":"AttachmentPUT","Id":"none","Name":"x"}"#;
+    batch(&[copy, bad].join(","), &[b"x"]).expect_status(400).unwrap();
+    assert_eq!(database.attachment("d/1", "one").1, b"1\r\n--y", "nothing of a refused batch is done");
+    batch(copy, &[]).expect_status(201).unwrap();
+    server.client.get(&database.attachment_path("d/1", "one")).unwrap().expect_status(404).unwrap();
+    batch(first, &[]).expect_status(400).unwrap();
 }

@@ -139,7 +139,8 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(input: D
 
 fn other_source<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
     let source: Option<String> = Option::deserialize(input)?;
-    Ok(source.filter(|source| !["", "None", "Documents"].iter().any(|name| name.eq_ignore_ascii_case(source))))
+    Ok(source
+        .filter(|source| !["", "None", "Documents"].iter().any(|name| name.eq_ignore_ascii_case(source))))
 }
 
 /// How an index's name starts while it is built next to the index it will replace.

@@ -388,7 +388,7 @@ fn dump_class(error: &DumpError) -> Class {
     match error {
         DumpError::Option { .. } => Class::new(S::BAD_REQUEST, "System.NotSupportedException"),
         DumpError::TooMany => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
-        DumpError::Receiving(_) => Class::new(S::BAD_REQUEST, IO),
+        DumpError::Receiving(_) | DumpError::Sending(_) => Class::new(S::BAD_REQUEST, IO),
         DumpError::Stopped { cause, .. } => cause.class(),
         _ => Class::new(S::BAD_REQUEST, INVALID_DATA),
     }
@@ -413,6 +413,14 @@ fn store_class(error: &StoreError) -> Class {
         StoreError::CollectionMismatch { .. } => Class::new(
             S::BAD_REQUEST,
             "Raven.Client.Exceptions.Documents.DocumentCollectionMismatchException",
+        ),
+        StoreError::InvalidAttachment { .. } => Class::new(S::BAD_REQUEST, ARGUMENT),
+        StoreError::AttachmentOwnerMissing { .. } => {
+            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.DocumentDoesNotExistException")
+        }
+        StoreError::AttachmentMissing { .. } => Class::new(
+            S::BAD_REQUEST,
+            "Raven.Client.Exceptions.Documents.Attachments.AttachmentDoesNotExistException",
         ),
         StoreError::UnsupportedFormat { .. } | StoreError::Corrupt(_) => {
             Class::new(S::INTERNAL_SERVER_ERROR, INVALID_DATA)

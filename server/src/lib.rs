@@ -23,6 +23,8 @@
 mod admin_databases;
 mod answer;
 mod array_splitter;
+mod attachments;
+mod batch_attachments;
 mod body;
 mod bulk_insert;
 pub mod clock;
@@ -63,6 +65,7 @@ pub mod random;
 mod request;
 mod server;
 mod smuggler;
+mod smuggler_export;
 pub mod state;
 mod stats;
 mod timespan;
@@ -126,7 +129,16 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/indexes/staleness"), get(index_staleness::get))
         .route(&of_db("/indexes/progress"), get(index_stats::progress))
         .route(&of_db("/indexes/errors"), get(index_stats::errors).delete(index_admin::clear_errors))
+        .route(
+            &of_db("/attachments"),
+            get(attachments::get)
+                .head(attachments::get)
+                .post(attachments::get)
+                .put(attachments::put)
+                .delete(attachments::delete),
+        )
         .route(&of_db("/smuggler/import"), post(smuggler::import))
+        .route(&of_db("/smuggler/export"), post(smuggler_export::export).get(smuggler_export::export))
         .route(&of_db("/multi_get"), post(multi_get::post))
         .route(
             &of_db("/cmpxchg"),

@@ -64,6 +64,10 @@ pub const DUMP_MESSAGES_MAX: usize = 200;
 pub const DUMPS_RUNNING_MAX: usize = 4;
 /// Pieces of a dump that wait between the network and the thread that reads or writes it.
 pub const DUMP_PIECES_MAX: usize = 4;
+/// Attachments that an export remembers to have written; the bytes of those beyond may stand in the dump twice.
+pub const DUMP_HASHES_REMEMBERED_MAX: usize = 500_000;
+/// Bytes of a packed dump that are handed to the network at a time.
+pub const DUMP_PIECE_BYTES: usize = 64 * 1024;
 /// Longest options of an import, in bytes.
 pub const DUMP_OPTIONS_BYTES_MAX: usize = 1024 * 1024;
 /// Distinct terms that one request may list.

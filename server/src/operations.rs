@@ -19,10 +19,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     InProgress,
-    Completed { documents: u64 },
+    Completed {
+        documents: u64,
+    },
     /// Done, with a result of its own form.
     CompletedWith(Object),
-    Faulted { kind: &'static str, message: String },
+    Faulted {
+        kind: &'static str,
+        message: String,
+    },
     Canceled,
 }
 

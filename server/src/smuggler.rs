@@ -4,10 +4,10 @@
 //! client sends is a form with the options and the file, or the file alone as the body.
 
 use crate::answer;
+use crate::batch_attachments::{self, broken};
 use crate::body::{self, BodyStream};
 use crate::databases::OpenDatabase;
 use crate::dump::counts::Counts;
-use crate::dump::error::DumpError;
 use crate::dump::import::{Import, Target};
 use crate::dump::options::DumpOptions;
 use crate::error::ServerError;
@@ -17,7 +17,6 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use futures_util::stream;
 use magpie_indexes::definition::Numbers;
 use magpie_store::json::Object;
 use multer::{Field, Multipart};
@@ -52,8 +51,11 @@ pub(crate) async fn import(request: DatabaseRequest, body: Body) -> Result<Respo
     let (pieces, received) = mpsc::channel(DUMP_PIECES_MAX);
     let (done, result) = oneshot::channel();
     let work = move || {
+        let importing = database.importing();
         // Whoever asked may be gone; the operation's state has the result as well.
-        let _ = done.send(run(&database, id, numbers, received));
+        let result = run(&database, id, numbers, received);
+        importing.end();
+        let _ = done.send(result);
         drop(place);
     };
     std::thread::Builder::new()
@@ -116,12 +118,7 @@ fn source(request: &DatabaseRequest, body: Body) -> Result<Source, ServerError> 
     let Some(content_type) = content_type.filter(|kind| kind.trim().starts_with("multipart/")) else {
         return Ok(Source::File(stream));
     };
-    let boundary = multer::parse_boundary(content_type)
-        .map_err(|error| ServerError::InvalidOperation(format!("Content-Type: {error}")))?;
-    let chunks = stream::unfold(stream, |mut stream| async {
-        stream.chunk().await.transpose().map(|chunk| (chunk, stream))
-    });
-    Ok(Source::Form(Multipart::new(chunks, boundary)))
+    Ok(Source::Form(batch_attachments::form(content_type.trim(), stream)?))
 }
 
 /// Hands on what comes, to its end.
@@ -142,7 +139,7 @@ async fn send(
         }
         Source::Form(form) => {
             let mut has_file = false;
-            while let Some(mut field) = form.next_field().await.map_err(form_error)? {
+            while let Some(mut field) = form.next_field().await.map_err(broken)? {
                 if field.name() == Some("importOptions") {
                     let options = DumpOptions::read(&options_of(&mut field).await?)?;
                     hand_on(pieces, Piece::Options(options)).await?;
@@ -152,7 +149,7 @@ async fn send(
                     let message = "the form has two files; import one dump at a time";
                     return Err(ServerError::InvalidOperation(message.to_owned()));
                 }
-                while let Some(chunk) = field.chunk().await.map_err(form_error)? {
+                while let Some(chunk) = field.chunk().await.map_err(broken)? {
                     hand_on(pieces, Piece::Bytes(chunk)).await?;
                 }
             }
@@ -167,7 +164,7 @@ async fn hand_on(pieces: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), Serve
 
 async fn options_of(field: &mut Field<'_>) -> Result<Object, ServerError> {
     let mut text = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(form_error)? {
+    while let Some(chunk) = field.chunk().await.map_err(broken)? {
         text.extend_from_slice(&chunk);
         if text.len() > DUMP_OPTIONS_BYTES_MAX {
             return Err(ServerError::TooLarge {
@@ -179,10 +176,6 @@ async fn options_of(field: &mut Field<'_>) -> Result<Object, ServerError> {
         }
     }
     body::parse_object(&text)
-}
-
-fn form_error(error: multer::Error) -> ServerError {
-    DumpError::Receiving(error.to_string()).into()
 }
 
 /// Reads and drops what is left, for a while, so that a client that is still sending sees the answer.

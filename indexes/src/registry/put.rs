@@ -262,9 +262,7 @@ impl Registry {
     pub(super) fn source_or_broken(&self, definition: &IndexDefinition) -> SharedSource {
         let runnable = match definition.why_not_runnable() {
             None => Ok(()),
-            Some(reason) => {
-                Err(IndexError::InvalidDefinition { name: definition.name.clone(), reason })
-            }
+            Some(reason) => Err(IndexError::InvalidDefinition { name: definition.name.clone(), reason }),
         };
         runnable.and_then(|()| self.source(definition)).unwrap_or_else(|error| {
             Arc::new(BrokenSource {

@@ -34,8 +34,7 @@ impl Import {
     /// # Errors
     /// When it cannot be read, is damaged, or items of it were refused.
     pub fn run(self) -> Result<(), String> {
-        let unreadable =
-            |error: std::io::Error| format!("'{}' cannot be read: {error}", self.file.display());
+        let unreadable = |error: std::io::Error| format!("'{}' cannot be read: {error}", self.file.display());
         let source = File::open(&self.file).map_err(unreadable)?;
         let bar = progress_bar(source.metadata().map_err(unreadable)?.len(), &self.file);
         let body = bar.wrap_read(BufReader::new(source));

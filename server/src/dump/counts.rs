@@ -97,11 +97,6 @@ impl Counts {
         }
     }
 
-    /// Everything that was refused.
-    pub(crate) fn errored(&self) -> u64 {
-        self.kinds.iter().map(|count| count.errored).sum::<u64>() + self.attachments.errored
-    }
-
     /// What is written, in one line.
     pub(crate) fn written(&self) -> String {
         let kinds = KINDS.iter().zip(&self.kinds).chain([(&"Attachments", &self.attachments)]);

@@ -10,7 +10,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum DumpError {
     /// It is something else.
-    #[error("this is not a .ravendbdump: {found}; a dump is a JSON object, plain or packed with gzip or zstd")]
+    #[error(
+        "this is not a .ravendbdump: {found}; a dump is a JSON object, plain or packed with gzip or zstd"
+    )]
     NotADump {
         /// What it is, as far as its beginning tells.
         found: String,
@@ -59,13 +61,17 @@ pub enum DumpError {
         at: u64,
     },
     /// A name on its top level is too long.
-    #[error("a name on the dump's top level is longer than {DUMP_KEY_BYTES_MAX} bytes (dump_key_bytes_max) at byte {at}")]
+    #[error(
+        "a name on the dump's top level is longer than {DUMP_KEY_BYTES_MAX} bytes (dump_key_bytes_max) at byte {at}"
+    )]
     LongKey {
         /// Where.
         at: u64,
     },
     /// A value on its top level is too long.
-    #[error("the value '{key}' at byte {at} is longer than {DUMP_ITEM_BYTES_MAX} bytes (dump_item_bytes_max)")]
+    #[error(
+        "the value '{key}' at byte {at} is longer than {DUMP_ITEM_BYTES_MAX} bytes (dump_item_bytes_max)"
+    )]
     LongValue {
         /// Where.
         at: u64,
@@ -79,7 +85,9 @@ pub enum DumpError {
         name: &'static str,
     },
     /// As many imports and exports as may run at a time are running.
-    #[error("{DUMPS_RUNNING_MAX} imports or exports are running (dumps_running_max); ask again when one has ended")]
+    #[error(
+        "{DUMPS_RUNNING_MAX} imports or exports are running (dumps_running_max); ask again when one has ended"
+    )]
     TooMany,
     /// An import ended early. What was committed before stays.
     #[error("{cause}. What was read before that stays: {written}")]
@@ -89,6 +97,9 @@ pub enum DumpError {
         /// What is in the database, by kind.
         written: String,
     },
+    /// The client does not take the dump any more.
+    #[error("the dump could not be sent to its end: {0}")]
+    Sending(String),
     /// The sender was too slow, or went away.
     #[error("the dump could not be received to its end: {0}")]
     Receiving(String),

@@ -17,7 +17,8 @@ use crate::limits::{UPLOAD_BATCH_BYTES_MAX, UPLOAD_BATCH_DOCUMENTS_MAX};
 use crate::operations::Running;
 use magpie_indexes::definition::Numbers;
 use magpie_store::json::{self, Json, Object};
-use magpie_store::{Command, NewDocument, StoreError, Timestamp};
+use magpie_store::limits::ATTACHMENT_BYTES_MAX;
+use magpie_store::{Attachment, Command, Content, ContentHash, NewDocument, Outcome, StoreError, Timestamp};
 
 /// Where an import goes.
 pub(crate) struct Target<'d> {
@@ -48,6 +49,7 @@ impl<'d> Import<'d> {
             options,
             counts: Counts::new(),
             is_legacy: true,
+            blob: None,
             documents: Vec::new(),
             bytes: 0,
             exchanges: Vec::new(),
@@ -106,31 +108,49 @@ struct Writer<'d> {
     counts: Counts,
     /// Until a `BuildVersion` is seen: dumps of 3.5 have none.
     is_legacy: bool,
+    /// The attachment whose bytes are coming.
+    blob: Option<Blob>,
     documents: Vec<Pending>,
     bytes: usize,
     exchanges: Vec<(String, Json)>,
 }
 
+/// Bytes of an attachment on their way.
+struct Blob {
+    at: u64,
+    /// As the dump says.
+    hash: Option<ContentHash>,
+    bytes: Vec<u8>,
+}
+
 impl Writer<'_> {
     fn take(&mut self, event: Event<'_>) -> Result<(), ServerError> {
         match event {
-            Event::Value { key: "BuildVersion", .. } => self.is_legacy = false,
-            Event::Value { key, .. } => self.leave_out(key),
+            Event::Value { key: "BuildVersion" } => self.is_legacy = false,
+            Event::Value { key } => self.leave_out(key),
             Event::Element { key: "Docs", text, at } => self.document(&text, at)?,
             Event::Element { key: "Indexes", text, at } => self.index(&text, at)?,
             Event::Element { key: "Identities", text, at } => self.identity(&text, at)?,
             Event::Element { key: key @ ("CompareExchange" | "CmpXchg"), text, at } => {
                 self.compare_exchange(key, &text, at)?;
             }
+            Event::Element { key: "Attachments", text, at } => self.legacy_attachment(&text, at)?,
             Event::Element { key, .. } => self.leave_out(key),
             Event::TooLong { key, at } => self.too_long(key, at),
-            Event::Blob { key: "Docs", .. } => {
-                self.counts.attachments.read += 1;
-                self.counts.attachments.skipped += 1;
-            }
+            Event::Blob { key: "Docs", header, size, at } => self.blob(&header, size, at),
             // The attachments of revisions go with them.
-            Event::Blob { key: "RevisionDocuments", .. } | Event::Bytes(_) | Event::BlobEnd => {}
+            Event::Blob { key: "RevisionDocuments", .. } => {}
             Event::Blob { key, .. } => self.leave_out(key),
+            Event::Bytes(bytes) => {
+                if let Some(blob) = &mut self.blob {
+                    blob.bytes.extend_from_slice(bytes);
+                }
+            }
+            Event::BlobEnd => {
+                if let Some(blob) = self.blob.take() {
+                    self.stage(blob)?;
+                }
+            }
         }
         if self.documents.len() >= UPLOAD_BATCH_DOCUMENTS_MAX || self.bytes >= UPLOAD_BATCH_BYTES_MAX {
             self.flush()?;
@@ -204,21 +224,27 @@ impl Writer<'_> {
             self.refuse("Documents", format!("the document at byte {at} has no @id in its @metadata"));
             return Ok(());
         };
+        let listed = metadata.get("@attachments").and_then(Json::as_array).unwrap_or_default();
+        let listed: Vec<Attachment> = listed.iter().filter_map(Attachment::from_json).collect();
         let modified = metadata.get("@last-modified").and_then(Json::as_str).and_then(Timestamp::parse);
         match NewDocument::from_json(&id, document) {
             Err(error) => self.refuse("Documents", format!("the document '{id}' at byte {at}: {error}")),
             // An id with such an end would be completed, and be another one.
             Ok(_) if id.ends_with(['/', '|']) => {
-                self.refuse("Documents", format!("the document '{id}' at byte {at}: its id ends with / or |"));
+                self.refuse(
+                    "Documents",
+                    format!("the document '{id}' at byte {at}: its id ends with / or |"),
+                );
             }
             Ok(document) => {
+                let attachments = if self.options.takes("Attachments") { listed } else { Vec::new() };
                 let document = match modified {
                     Some(time) => document.with_last_modified(time),
                     None => document,
                 };
                 self.counts.add("Documents", |count| count.read += 1);
                 self.bytes += text.len();
-                let command = Command::Put { id: id.clone(), document, expected: None };
+                let command = Command::Import { id: id.clone(), document, attachments };
                 self.documents.push(Pending { id, at, command });
             }
         }
@@ -229,9 +255,8 @@ impl Writer<'_> {
     fn is_left_out(&self, metadata: &Object) -> bool {
         let options = &self.options;
         let text = |key: &str| metadata.get(key).and_then(Json::as_str);
-        let has_flag = |name: &str| {
-            text("@flags").is_some_and(|flags| flags.split(',').any(|flag| flag.trim() == name))
-        };
+        let has_flag =
+            |name: &str| text("@flags").is_some_and(|flags| flags.split(',').any(|flag| flag.trim() == name));
         let is_expired =
             || text("@expires").and_then(Timestamp::parse).is_some_and(|expires| expires <= clock::now());
         !options.takes("Documents")
@@ -239,6 +264,74 @@ impl Writer<'_> {
             || (!options.include_artificial && has_flag("Artificial"))
             || (options.leave_out_expired && is_expired())
             || (options.leave_out_archived && has_flag("Archived"))
+    }
+
+    /// Bytes follow, if they are wanted and not too many.
+    fn blob(&mut self, header: &Json, size: u64, at: u64) {
+        self.counts.attachments.read += 1;
+        if !self.options.takes("Attachments") {
+            self.counts.attachments.skipped += 1;
+            return;
+        }
+        if size > ATTACHMENT_BYTES_MAX as u64 {
+            self.counts.attachments.errored += 1;
+            self.counts.say(format!(
+                "the attachment at byte {at} has {size} bytes; the limit (attachment_bytes_max) is \
+                 {ATTACHMENT_BYTES_MAX}"
+            ));
+            return;
+        }
+        let hash = header.get("Hash").and_then(Json::as_str).and_then(ContentHash::parse);
+        self.blob = Some(Blob { at, hash, bytes: Vec::new() });
+    }
+
+    /// Keeps bytes for the documents behind them.
+    fn stage(&mut self, blob: Blob) -> Result<(), ServerError> {
+        let Blob { at, hash, bytes } = blob;
+        let content = Content::new(bytes)?;
+        if hash.is_some_and(|hash| hash != *content.hash()) {
+            self.counts.attachments.errored += 1;
+            self.counts.say(format!(
+                "the bytes of the attachment at byte {at} are not those that its hash says; they were left out"
+            ));
+            return Ok(());
+        }
+        let size = content.size();
+        self.documents.push(Pending { id: String::new(), at, command: Command::StageContent { content } });
+        self.bytes = self.bytes.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// An attachment of 3.5 stands alone; it becomes that of a document of its own.
+    fn legacy_attachment(&mut self, text: &[u8], at: u64) -> Result<(), ServerError> {
+        let Some(element) = self.parse("Attachments", text, at)? else { return Ok(()) };
+        self.counts.attachments.read += 1;
+        if !self.options.takes("Attachments") {
+            self.counts.attachments.skipped += 1;
+            return Ok(());
+        }
+        match legacy::attachment(&element) {
+            Err(reason) => {
+                self.counts.attachments.errored += 1;
+                self.counts.say(format!("the attachment at byte {at}: {reason}"));
+            }
+            Ok((id, document, attachment, content)) => {
+                self.counts.say(format!(
+                    "the attachment '{}' is now that of the document '{id}' in the collection @files",
+                    attachment.name
+                ));
+                self.counts.add("Documents", |count| count.read += 1);
+                self.bytes += text.len();
+                self.documents.push(Pending {
+                    id: id.clone(),
+                    at,
+                    command: Command::StageContent { content },
+                });
+                let command = Command::Import { id: id.clone(), document, attachments: vec![attachment] };
+                self.documents.push(Pending { id, at, command });
+            }
+        }
+        Ok(())
     }
 
     fn index(&mut self, text: &[u8], at: u64) -> Result<(), ServerError> {
@@ -332,10 +425,9 @@ impl Writer<'_> {
         let pending = std::mem::take(&mut self.documents);
         let database = self.target.database.documents();
         let commands: Vec<Command> = pending.iter().map(|pending| pending.command.clone()).collect();
-        let count = commands.len() as u64;
         match database.write(commands, clock::now()) {
-            Ok(_) => {
-                self.counts.add("Documents", |documents| documents.written += count);
+            Ok(outcomes) => {
+                outcomes.into_iter().for_each(|outcome| self.written(outcome));
                 return Ok(());
             }
             Err(error) if is_refusal(&error) => {}
@@ -344,7 +436,7 @@ impl Writer<'_> {
         // One of them is refused, so nothing was written: each on its own.
         for Pending { id, at, command } in pending {
             match database.write(vec![command], clock::now()) {
-                Ok(_) => self.counts.add("Documents", |documents| documents.written += 1),
+                Ok(outcomes) => outcomes.into_iter().for_each(|outcome| self.written(outcome)),
                 Err(error) if is_refusal(&error) => {
                     self.counts.add("Documents", |documents| documents.errored += 1);
                     self.counts.say(format!("the document '{id}' at byte {at}: {error}"));
@@ -353,6 +445,22 @@ impl Writer<'_> {
             }
         }
         Ok(())
+    }
+
+    fn written(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Imported { id, missing, .. } => {
+                self.counts.add("Documents", |documents| documents.written += 1);
+                for name in missing {
+                    self.counts.attachments.errored += 1;
+                    self.counts.say(format!(
+                        "the attachment '{name}' of the document '{id}' has no bytes in the dump"
+                    ));
+                }
+            }
+            Outcome::ContentStaged { .. } => self.counts.attachments.written += 1,
+            _ => {}
+        }
     }
 
     fn flush_exchanges(&mut self) -> Result<(), ServerError> {
@@ -379,6 +487,9 @@ fn is_refusal(error: &StoreError) -> bool {
         | StoreError::Json(_)
         | StoreError::InvalidDocument { .. }
         | StoreError::DocumentTooLarge { .. }
+        | StoreError::InvalidAttachment { .. }
+        | StoreError::AttachmentOwnerMissing { .. }
+        | StoreError::AttachmentMissing { .. }
         | StoreError::Conflict { .. }
         | StoreError::CollectionMismatch { .. } => true,
         StoreError::UnsupportedFormat { .. }

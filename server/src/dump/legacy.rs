@@ -1,6 +1,9 @@
 //! Dumps of RavenDB 3.5: its metadata and its index definitions in today's form.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use magpie_store::json::{Json, Object};
+use magpie_store::{Attachment, Content, NewDocument};
 
 /// What 3.5 kept in metadata for itself.
 const OWN: [&str; 7] = [
@@ -20,7 +23,8 @@ pub(crate) fn modernise(document: &mut Json) {
     let text = |metadata: &Object, key: &str| metadata.get(key).and_then(Json::as_str).map(str::to_owned);
     let id = text(metadata, "@id").unwrap_or_default();
     let named = text(metadata, "Raven-Entity-Name").filter(|name| !name.is_empty());
-    let is_hilo = id.get(.."Raven/Hilo/".len()).is_some_and(|start| start.eq_ignore_ascii_case("Raven/Hilo/"));
+    let is_hilo =
+        id.get(.."Raven/Hilo/".len()).is_some_and(|start| start.eq_ignore_ascii_case("Raven/Hilo/"));
     let collection = named.or_else(|| is_hilo.then(|| "@hilo".to_owned()));
     let modified = text(metadata, "Raven-Last-Modified").or_else(|| text(metadata, "Last-Modified"));
     OWN.iter().for_each(|key| drop(metadata.remove(key)));
@@ -35,6 +39,31 @@ pub(crate) fn modernise(document: &mut Json) {
 /// Whether a document of 3.5 is an old revision of another one.
 pub(crate) fn is_revision(metadata: &Object) -> bool {
     metadata.get("Raven-Document-Revision-Status").and_then(Json::as_str) == Some("Historical")
+}
+
+/// An attachment of 3.5 (`{"Data","Metadata","Key"}`): the document that it becomes, and the attachment of that.
+///
+/// # Errors
+/// One sentence.
+pub(crate) fn attachment(element: &Json) -> Result<(String, NewDocument, Attachment, Content), String> {
+    let text = |key: &str| element.get(key).and_then(Json::as_str);
+    let key = text("Key").ok_or("it has no Key")?;
+    let data = text("Data").ok_or("it has no Data")?;
+    let bytes = STANDARD.decode(data).map_err(|error| format!("its Data is not base64: {error}"))?;
+    let content = Content::new(bytes).map_err(|error| error.to_string())?;
+    let id = format!("files/{key}");
+    let metadata = element.get("Metadata");
+    let content_type = metadata.and_then(|metadata| metadata.get("Content-Type")).and_then(Json::as_str);
+    let own = Object::from_iter([("@collection", Json::from("@files"))]);
+    let document = Json::Object(Object::from_iter([("@metadata", Json::from(own))]));
+    let document = NewDocument::from_json(&id, document).map_err(|error| error.to_string())?;
+    let attachment = Attachment {
+        name: key.to_owned(),
+        hash: content.hash().clone(),
+        content_type: content_type.unwrap_or_default().to_owned(),
+        size: content.size(),
+    };
+    Ok((id, document, attachment, content))
 }
 
 /// An index definition of 3.5 (`{"name","definition":{"Map","Maps","Reduce",..}}`) in today's form.

@@ -65,11 +65,6 @@ impl DumpOptions {
         self.types.as_ref().is_none_or(|types| types.iter().any(|name| name.eq_ignore_ascii_case(kind)))
     }
 
-    /// The collections that are taken, in lower case; empty for all.
-    pub(crate) fn collections(&self) -> &[String] {
-        &self.collections
-    }
-
     /// Whether documents of a collection are taken.
     pub(crate) fn takes_collection(&self, name: &str) -> bool {
         self.collections.is_empty() || self.collections.contains(&name.to_lowercase())

@@ -11,7 +11,7 @@ use magpie_store::json::{self, Json};
 /// What a dump is made of.
 pub(crate) enum Event<'e> {
     /// A value on the top level that is no array.
-    Value { key: &'e str, value: Json },
+    Value { key: &'e str },
     /// An element of an array: its text as strict JSON, and where it begins.
     Element { key: &'e str, text: Vec<u8>, at: u64 },
     /// An element that is too long to be held.
@@ -123,7 +123,10 @@ impl Reader {
                 format!("in '{}', behind {} elements", self.key, self.elements)
             }
             State::Blob { left } => {
-                format!("in '{}', where {left} raw bytes of an attachment or time series are missing", self.key)
+                format!(
+                    "in '{}', where {left} raw bytes of an attachment or time series are missing",
+                    self.key
+                )
             }
             State::Colon | State::Value => format!("in the value '{}'", self.key),
             State::Key | State::BehindValue => "between its parts, before the last '}'".to_owned(),
@@ -166,9 +169,9 @@ impl Reader {
                 sink(Event::TooLong { key: &self.key, at: self.value_at })?;
             }
             (_, Some(text)) => {
-                let value = parse(&text, self.value_at, &self.key)?;
+                parse(&text, self.value_at, &self.key)?;
                 self.state = State::BehindValue;
-                sink(Event::Value { key: &self.key, value })?;
+                sink(Event::Value { key: &self.key })?;
             }
             (_, None) => {
                 return Err(DumpError::LongValue { at: self.value_at, key: self.key.clone() }.into());
@@ -272,7 +275,8 @@ impl Reader {
         let found = if self.begin.is_empty() {
             "it is empty".to_owned()
         } else if self.begin.starts_with(b"PK") {
-            "it is a zip archive; a .ravendb-snapshot cannot be imported, export the database instead".to_owned()
+            "it is a zip archive; a .ravendb-snapshot cannot be imported, export the database instead"
+                .to_owned()
         } else {
             format!("it begins with '{}'", String::from_utf8_lossy(&self.begin).escape_debug())
         };
@@ -338,4 +342,157 @@ pub(crate) fn parse(text: &[u8], at: u64, key: &str) -> Result<Json, DumpError> 
         at,
         message: format!("a value of '{key}' begins there and is {error} of its compact form"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DumpError, Event, Reader};
+    use proptest::prelude::*;
+
+    /// What a dump says, as text; pieces of raw bytes joined.
+    fn read(bytes: &[u8], step: usize) -> Result<Vec<String>, DumpError> {
+        let mut said: Vec<String> = Vec::new();
+        let mut blob = Vec::new();
+        let mut reader = Reader::new();
+        for piece in bytes.chunks(step) {
+            reader.feed(piece, &mut |event| {
+                match event {
+                    Event::Value { key } => said.push(format!("value {key}")),
+                    Event::Element { key, text, at } => {
+                        said.push(format!("{key} at {at}: {}", String::from_utf8_lossy(&text)));
+                    }
+                    Event::TooLong { key, at } => said.push(format!("{key} at {at} is too long")),
+                    Event::Blob { key, size, at, .. } => said.push(format!("{key} at {at}, {size} bytes")),
+                    Event::Bytes(part) => blob.extend_from_slice(part),
+                    Event::BlobEnd => said.push(format!("{:?}", std::mem::take(&mut blob))),
+                }
+                Ok::<(), DumpError>(())
+            })?;
+        }
+        reader.finish()?;
+        Ok(said)
+    }
+
+    const DUMP: &[u8] = b"\xef\xbb\xbf {\"BuildVersion\":71000, \"Record\" : {\"a\":[1,2]},\"Docs\":[\
+        {\"a\":\"]\\\"}\x19\",\"@metadata\":{\"@id\":\"x\"}}\n,\
+        {\"@metadata\":{\"@export-type\":\"Attachment\"},\"Hash\":\"h\",\"Size\":5,\"Tag\":\"t\"}]},\"{,\
+        {\"@metadata\":{\"@export-type\":\"Attachment\"},\"Size\":0},\
+        {\"@metadata\":{\"@export-type\":\"Attachment\",\"@id\":\"d\"},\"Size\":9}],\
+        \"TimeSeries\":[{\"@raven-data\":{},\"@raven-blob-size\":2}ab],\
+        \"Indexes\":[{\"q\":false,},[1,null,true ],\"s\",1.50 , -2]} \n";
+
+    #[test]
+    fn real_oddities_are_read() {
+        let said = read(DUMP, 1000).unwrap();
+        assert_eq!(said[0], "value BuildVersion");
+        assert_eq!(said[1], "value Record");
+        assert!(said[2].ends_with(r#"{"a":"]\"}\u0019","@metadata":{"@id":"x"}}"#), "{}", said[2]);
+        assert_eq!(said[4], format!("{:?}", b"]},\"{"));
+        assert!(said[5].ends_with("0 bytes") && said[6] == "[]", "{said:?}");
+        assert!(said[7].contains(r#""Size":9"#), "a document may look like that");
+        assert_eq!(said[9], format!("{:?}", b"ab"));
+        let ends: Vec<&str> = said[10..].iter().map(|text| text.split_once(": ").unwrap().1).collect();
+        assert_eq!(ends, [r#"{"q":false}"#, "[1,null,true ]", "\"s\"", "1.50", "-2"]);
+    }
+
+    #[test]
+    fn every_cut_is_told_with_its_place_and_every_step_reads_the_same() {
+        let whole = read(DUMP, 1000).unwrap();
+        for step in 1..40 {
+            assert_eq!(read(DUMP, step).unwrap(), whole);
+        }
+        let end = DUMP.len() - 2;
+        for cut in 5..end {
+            match read(&DUMP[..cut], 7) {
+                Err(DumpError::Cut { at, .. }) => assert_eq!(at, cut as u64),
+                other => panic!("{cut}: {other:?}"),
+            }
+        }
+    }
+
+    fn dump() -> impl Strategy<Value = (Vec<u8>, usize)> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            any::<i32>().prop_map(|n| n.to_string()),
+            "[a-z\\]\\[{},:@ ]{0,9}".prop_map(|text| format!("{text:?}")),
+            Just("\"\\\\\\\"\"".to_owned()),
+        ];
+        let value = leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4)
+                    .prop_map(|items| format!("[{}]", items.join(", "))),
+                prop::collection::vec(inner, 0..4).prop_map(|items| {
+                    let pairs: Vec<String> =
+                        items.iter().enumerate().map(|(at, item)| format!("\"k{at}\" :{item}")).collect();
+                    format!("{{{}}}", pairs.join(","))
+                }),
+            ]
+        });
+        let blob = prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| {
+            let mut text =
+                format!("{{\"@metadata\":{{\"@export-type\":\"Attachment\"}},\"Size\":{}}}", bytes.len())
+                    .into_bytes();
+            text.extend(bytes);
+            text
+        });
+        let element = prop_oneof![4 => value.prop_map(String::into_bytes), 1 => blob];
+        prop::collection::vec(prop::collection::vec(element, 0..6), 1..4).prop_map(|arrays| {
+            let elements = arrays.iter().map(Vec::len).sum();
+            let mut text = b"{\"BuildVersion\":1".to_vec();
+            for (at, array) in arrays.into_iter().enumerate() {
+                text.extend(format!(",\"A{at}\":[").into_bytes());
+                text.extend(array.join(&b", "[..]));
+                text.push(b']');
+            }
+            text.push(b'}');
+            (text, elements)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1500, max_shrink_time: 5000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_good_dump_is_read_alike_in_any_steps((text, elements) in dump(), step in 1_usize..50) {
+            let whole = read(&text, text.len());
+            prop_assert!(whole.is_ok(), "{whole:?}");
+            let whole = whole.unwrap();
+            let found = whole.iter().filter(|said| said.contains(" at ")).count();
+            prop_assert_eq!(found, elements);
+            prop_assert_eq!(&read(&text, step).unwrap(), &whole);
+        }
+
+        #[test]
+        fn a_damaged_dump_is_read_alike_or_refused_with_a_place(
+            (text, _) in dump(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()
+        ) {
+            let mut text = text;
+            let at = at.index(text.len());
+            if cut {
+                text.truncate(at);
+            } else {
+                text[at] = byte;
+            }
+            let (one, other) = (read(&text, 1), read(&text, 4096));
+            match (one, other) {
+                (Ok(one), Ok(other)) => prop_assert_eq!(one, other),
+                (Err(one), Err(other)) => {
+                    prop_assert_eq!(one.to_string(), other.to_string());
+                    if let DumpError::Cut { at, .. } | DumpError::Malformed { at, .. } = one {
+                        prop_assert!(at <= text.len() as u64);
+                    }
+                }
+                (one, other) => prop_assert!(false, "{one:?} {other:?}"),
+            }
+        }
+
+        #[test]
+        fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..300), step in 1_usize..20) {
+            let mut unpacker = crate::dump::unpack::Unpacker::new();
+            let mut reader = Reader::new();
+            let mut sink = |plain: &[u8]| reader.feed(plain, &mut |_| Ok::<(), DumpError>(()));
+            let fed = noise.chunks(step).try_for_each(|piece| unpacker.feed(piece, &mut sink));
+            prop_assert!(fed.and_then(|()| unpacker.finish(&mut sink)).and_then(|()| reader.finish()).is_err());
+        }
+    }
 }
