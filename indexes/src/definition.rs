@@ -64,6 +64,10 @@ pub struct IndexDefinition {
     /// [`IndexDefinition::reduce`] may have `.finalize(..)` instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finalize: Option<String>,
+    /// What it is over if that is not documents: `TimeSeries` or `Counters`, which Magpie has not. Such a definition is
+    /// only kept.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "other_source")]
+    pub source_type: Option<String>,
     /// The id pattern of the documents that reference output documents.
     pub pattern_for_output_reduce_to_collection_references: Option<String>,
     /// The collection of those referencing documents.
@@ -133,6 +137,12 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(input: D
     Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
+fn other_source<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    let source: Option<String> = Option::deserialize(input)?;
+    Ok(source
+        .filter(|source| !["", "None", "Documents"].iter().any(|name| name.eq_ignore_ascii_case(source))))
+}
+
 /// How an index's name starts while it is built next to the index it will replace.
 pub const REPLACEMENT_PREFIX: &str = "ReplacementOf/";
 /// Longest index name, in bytes.
@@ -198,10 +208,11 @@ impl IndexDefinition {
         self.configuration.get(NATIVE).is_some_and(|value| value.as_deref() == Some("true"))
     }
 
-    /// The wire's name for its type: `JavaScriptMap`, `JavaScriptMapReduce`, or `Map`, `MapReduce` for native ones.
+    /// The wire's name for its type: `JavaScriptMap`, `JavaScriptMapReduce`, or `Map`, `MapReduce` for native ones and
+    /// those that are C#.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
-        match (self.is_native(), self.is_map_reduce()) {
+        match (self.is_native() || self.why_not_script().is_some(), self.is_map_reduce()) {
             (false, false) => "JavaScriptMap",
             (false, true) => "JavaScriptMapReduce",
             (true, false) => "Map",
@@ -221,11 +232,8 @@ impl IndexDefinition {
         if self.maps.iter().all(|map| map.trim().is_empty()) {
             return invalid("Index must have a 'Maps' fields");
         }
-        if let Some(linq) = self.maps.iter().find(|map| is_linq(map)) {
-            return invalid(&format!(
-                "its map is C# ('{}..'); Magpie runs JavaScript: write map('Collection', x => ({{ .. }}))",
-                linq.trim_start().chars().take(30).collect::<String>()
-            ));
+        if let Some(reason) = self.why_not_runnable() {
+            return invalid(&reason);
         }
         self.map_batch_size()?;
         self.numbers()?;
@@ -236,7 +244,36 @@ impl IndexDefinition {
         Ok(())
     }
 
-    fn validate_name(&self) -> Result<(), IndexError> {
+    /// Why its functions cannot run here, if that is known without a script engine, and what to do.
+    #[must_use]
+    pub fn why_not_runnable(&self) -> Option<String> {
+        if let Some(source) = &self.source_type {
+            return Some(format!("it is over {source}, and Magpie indexes documents only"));
+        }
+        self.why_not_script()
+    }
+
+    /// What to do about functions that are C#, if they are.
+    fn why_not_script(&self) -> Option<String> {
+        let linq = self.maps.iter().find(|map| is_linq(map))?;
+        let shown: String = linq.trim_start().chars().take(30).collect();
+        let named = linq.split("docs.").nth(1).unwrap_or_default();
+        let named: String = named.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let collection = if named.is_empty() { "Collection" } else { &named };
+        let mut reason = format!(
+            "its map is C# ('{}..'); Magpie runs JavaScript: write map('{collection}', x => ({{ .. }}))",
+            shown.escape_debug()
+        );
+        if self.is_map_reduce() {
+            reason.push_str(
+                " and the reduce as groupBy(x => x.Key).aggregate(g => ({ Key: g.key, Count: g.values.reduce((sum, x) => \
+                 sum + x.Count, 0) })), and put it under the same name",
+            );
+        }
+        Some(reason)
+    }
+
+    pub(crate) fn validate_name(&self) -> Result<(), IndexError> {
         let name = &self.name;
         let refuse = |text: String| Err(IndexError::InvalidName(text));
         if name.is_empty() {

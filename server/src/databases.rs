@@ -29,9 +29,34 @@ pub struct OpenDatabase {
     operations: Operations,
     auto_index_names: AutoIndexNames,
     folder: Arc<Folder>,
+    /// How many imports are running.
+    imports: Mutex<u32>,
+}
+
+/// An import in progress: bytes of attachments may be there that no document names yet.
+pub(crate) struct Importing<'d>(&'d OpenDatabase);
+
+impl Importing<'_> {
+    /// The import is over, whatever it came to: the last one removes the bytes that nothing names.
+    pub(crate) fn end(self) {
+        let mut imports = self.0.imports.lock().unwrap_or_else(PoisonError::into_inner);
+        *imports = imports.saturating_sub(1);
+        if *imports == 0
+            && let Err(error) = self.0.database.remove_unused_contents()
+        {
+            // They are looked for again when the database is opened.
+            tracing::warn!(database = %self.0.name, %error, "unused bytes of attachments stay");
+        }
+    }
 }
 
 impl OpenDatabase {
+    /// Says that an import begins.
+    pub(crate) fn importing(&self) -> Importing<'_> {
+        *self.imports.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Importing(self)
+    }
+
     /// Its name as it was given at its creation.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -295,6 +320,8 @@ fn open(
     };
     let kv = kv.map_err(magpie_store::StoreError::Kv)?;
     let database = Arc::new(Database::open(Arc::new(kv), &random::database_id()?)?);
+    // What an import had brought when the server ended.
+    database.remove_unused_contents()?;
     let clock = Arc::new(clock::now);
     let indexes = Registry::open_in_boot(Arc::clone(&database), clock, natives.to_vec(), boot::number())?;
     tracing::info!(database = %record.name, documents_etag = %database.last_etag(), "database open");
@@ -305,6 +332,7 @@ fn open(
         operations: Operations::default(),
         auto_index_names: AutoIndexNames::default(),
         folder: Arc::clone(folder),
+        imports: Mutex::default(),
     }))
 }
 

@@ -7,6 +7,7 @@
 //!
 //! The body is written by [`crate::envelope`], which knows the request's URL.
 
+use crate::dump::error::DumpError;
 use crate::limits::VERIFICATIONS_RUNNING_MAX;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -262,6 +263,9 @@ pub enum ServerError {
         "{VERIFICATIONS_RUNNING_MAX} verifications are running (verifications_running_max); ask again when one has ended"
     )]
     VerificationsRunning,
+    /// A dump cannot be read or written.
+    #[error(transparent)]
+    Dump(#[from] DumpError),
     /// The server is stopping.
     #[error("the server is stopping; ask again when it is back")]
     Stopping,
@@ -371,10 +375,22 @@ impl ServerError {
             Self::HostRefused { .. } | Self::OriginRefused { .. } => {
                 class(S::FORBIDDEN, "Raven.Client.Exceptions.Security.AuthorizationException")
             }
+            Self::Dump(error) => dump_class(error),
             Self::VerificationsRunning => class(S::SERVICE_UNAVAILABLE, RAVEN),
             Self::Stopping => class(S::SERVICE_UNAVAILABLE, "System.OperationCanceledException"),
             Self::Panicked(_) => class(S::INTERNAL_SERVER_ERROR, RAVEN),
         }
+    }
+}
+
+fn dump_class(error: &DumpError) -> Class {
+    use StatusCode as S;
+    match error {
+        DumpError::Option { .. } => Class::new(S::BAD_REQUEST, "System.NotSupportedException"),
+        DumpError::TooMany => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
+        DumpError::Receiving(_) | DumpError::Sending(_) => Class::new(S::BAD_REQUEST, IO),
+        DumpError::Stopped { cause, .. } => cause.class(),
+        _ => Class::new(S::BAD_REQUEST, INVALID_DATA),
     }
 }
 
@@ -397,6 +413,14 @@ fn store_class(error: &StoreError) -> Class {
         StoreError::CollectionMismatch { .. } => Class::new(
             S::BAD_REQUEST,
             "Raven.Client.Exceptions.Documents.DocumentCollectionMismatchException",
+        ),
+        StoreError::InvalidAttachment { .. } => Class::new(S::BAD_REQUEST, ARGUMENT),
+        StoreError::AttachmentOwnerMissing { .. } => {
+            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.DocumentDoesNotExistException")
+        }
+        StoreError::AttachmentMissing { .. } => Class::new(
+            S::BAD_REQUEST,
+            "Raven.Client.Exceptions.Documents.Attachments.AttachmentDoesNotExistException",
         ),
         StoreError::UnsupportedFormat { .. } | StoreError::Corrupt(_) => {
             Class::new(S::INTERNAL_SERVER_ERROR, INVALID_DATA)

@@ -139,7 +139,7 @@ pub(crate) fn metadata(app: &AppState, headers: &HeaderMap) -> Object {
 }
 
 /// A definition as clients expect it: every key there, nulls included.
-fn definition_json(definition: &IndexDefinition) -> Object {
+pub(crate) fn definition_json(definition: &IndexDefinition) -> Object {
     let texts = |texts: &[String]| Json::Array(texts.iter().map(|text| text.as_str().into()).collect());
     let configuration =
         definition.configuration.iter().map(|(key, value)| (key.as_str(), value.clone().into()));
@@ -148,7 +148,7 @@ fn definition_json(definition: &IndexDefinition) -> Object {
     let fields = definition.fields.iter().map(|(name, options)| (name.as_str(), field_json(options).into()));
     let mut body = Object::from_iter([
         ("Name", Json::from(definition.name.as_str())),
-        ("SourceType", "Documents".into()),
+        ("SourceType", definition.source_type.as_deref().unwrap_or("Documents").into()),
         ("Type", definition.type_name().into()),
         ("LockMode", format!("{:?}", definition.lock_mode).into()),
         ("ArchivedDataProcessingBehavior", Json::Null),

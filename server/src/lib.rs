@@ -23,6 +23,8 @@
 mod admin_databases;
 mod answer;
 mod array_splitter;
+mod attachments;
+mod batch_attachments;
 mod body;
 mod boot;
 mod bulk_insert;
@@ -34,6 +36,7 @@ pub mod databases;
 mod document_pages;
 mod document_text;
 mod documents;
+mod dump;
 mod envelope;
 pub mod error;
 mod gzip;
@@ -62,6 +65,8 @@ mod query_string;
 pub mod random;
 mod request;
 mod server;
+mod smuggler;
+mod smuggler_export;
 pub mod state;
 mod stats;
 mod stream_body;
@@ -130,6 +135,16 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/indexes/staleness"), get(index_staleness::get))
         .route(&of_db("/indexes/progress"), get(index_stats::progress))
         .route(&of_db("/indexes/errors"), get(index_stats::errors).delete(index_admin::clear_errors))
+        .route(
+            &of_db("/attachments"),
+            get(attachments::get)
+                .head(attachments::get)
+                .post(attachments::get)
+                .put(attachments::put)
+                .delete(attachments::delete),
+        )
+        .route(&of_db("/smuggler/import"), post(smuggler::import))
+        .route(&of_db("/smuggler/export"), post(smuggler_export::export).get(smuggler_export::export))
         .route(&of_db("/multi_get"), post(multi_get::post))
         .route(
             &of_db("/cmpxchg"),

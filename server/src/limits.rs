@@ -54,6 +54,32 @@ pub const OPERATIONS_REMEMBERED_MAX: usize = 1024;
 pub const REQUEST_IDS_REMEMBERED_MAX: usize = 256;
 /// Time between two removals of tombstones that every index has seen, in milliseconds.
 pub const PURGE_INTERVAL_MS: u64 = 60_000;
+/// Longest element of a dump, in bytes: a document and its wrapping.
+pub const DUMP_ITEM_BYTES_MAX: usize = UPLOAD_ITEM_BYTES_MAX;
+/// Deepest nesting of brackets in a dump.
+pub const DUMP_DEPTH_MAX: usize = 512;
+/// Longest name on the top level of a dump, in bytes.
+pub const DUMP_KEY_BYTES_MAX: usize = 256;
+/// How many times its size a dump may unpack to, once that is more than [`DUMP_RATIO_FREE_BYTES`].
+pub const DUMP_RATIO_MAX: u64 = 500;
+/// Up to so many unpacked bytes nobody asks how many times its size a dump is.
+pub const DUMP_RATIO_FREE_BYTES: u64 = 256 * 1024 * 1024;
+/// The largest window of a zstd stream, as a power of two: 32 MiB of memory.
+pub const DUMP_WINDOW_LOG_MAX: u32 = 25;
+/// Bytes that are unpacked in one step of a zstd stream.
+pub const UNPACK_STEP_BYTES: usize = 128 * 1024;
+/// Most messages in the result of an import or export; all are counted.
+pub const DUMP_MESSAGES_MAX: usize = 200;
+/// Most imports and exports that run at a time; further ones are refused.
+pub const DUMPS_RUNNING_MAX: usize = 4;
+/// Pieces of a dump that wait between the network and the thread that reads or writes it.
+pub const DUMP_PIECES_MAX: usize = 4;
+/// Attachments that an export remembers to have written; the bytes of those beyond may stand in the dump twice.
+pub const DUMP_HASHES_REMEMBERED_MAX: usize = 500_000;
+/// Bytes of a packed dump that are handed to the network at a time.
+pub const DUMP_PIECE_BYTES: usize = 64 * 1024;
+/// Longest options of an import, in bytes.
+pub const DUMP_OPTIONS_BYTES_MAX: usize = 1024 * 1024;
 /// Distinct terms that one request may list.
 pub const TERMS_MAX: usize = 1024;
 

@@ -2,9 +2,10 @@
 
 use crate::config::Config;
 use crate::databases::Databases;
+use crate::dump::error::DumpError;
 use crate::envelope::panic_text;
 use crate::error::ServerError;
-use crate::limits::{QUERIES_RUNNING_MAX, STREAMS_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX};
+use crate::limits::{DUMPS_RUNNING_MAX, QUERIES_RUNNING_MAX, STREAMS_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
@@ -19,6 +20,7 @@ struct Shared {
     query_places: Semaphore,
     stream_places: Arc<Semaphore>,
     verify_places: Semaphore,
+    dump_places: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
 }
 
@@ -33,6 +35,7 @@ impl AppState {
             query_places: Semaphore::new(QUERIES_RUNNING_MAX),
             stream_places: Arc::new(Semaphore::new(STREAMS_RUNNING_MAX)),
             verify_places: Semaphore::new(VERIFICATIONS_RUNNING_MAX),
+            dump_places: Arc::new(Semaphore::new(DUMPS_RUNNING_MAX)),
             stopping: watch::Sender::new(false),
         }))
     }
@@ -77,6 +80,14 @@ impl AppState {
     /// [`ServerError::VerificationsRunning`].
     pub(crate) fn verify_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
         self.0.verify_places.try_acquire().map_err(|_| ServerError::VerificationsRunning)
+    }
+
+    /// A place to import or export; refuses while all are taken, for each has a thread of its own.
+    ///
+    /// # Errors
+    /// [`DumpError::TooMany`].
+    pub(crate) fn dump_place(&self) -> Result<OwnedSemaphorePermit, ServerError> {
+        Arc::clone(&self.0.dump_places).try_acquire_owned().map_err(|_| DumpError::TooMany.into())
     }
 
     /// Whether the server was told to stop.

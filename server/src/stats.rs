@@ -69,6 +69,9 @@ fn database_stats(database: &OpenDatabase) -> Result<Object, ServerError> {
     for none in ABSENT {
         body.insert(none, 0_i64);
     }
+    let (attachments, contents) = view.attachment_counts()?;
+    body.insert("CountOfAttachments", attachments);
+    body.insert("CountOfUniqueAttachments", contents);
     body.insert("LastDocEtag", view.last_etag().0);
     body.insert("LastDatabaseEtag", view.last_etag().0);
     body.insert("DatabaseChangeVector", ChangeVector::new(view.last_etag(), view.database_id()).as_str());
@@ -88,13 +91,18 @@ fn database_stats(database: &OpenDatabase) -> Result<Object, ServerError> {
 pub(crate) async fn collections(request: DatabaseRequest) -> Result<Response, ServerError> {
     let detailed = request.uri.path().ends_with("/detailed");
     let database = request.database;
-    let collections = blocking(move || Ok(database.documents().view().collections()?)).await?;
+    let (collections, attachments) = blocking(move || {
+        let view = database.documents().view();
+        Ok((view.collections()?, view.attachment_counts()?.0))
+    })
+    .await?;
     let mut body = Object::new();
     body.insert("CountOfDocuments", collections.iter().map(|c| c.documents).sum::<u64>());
     body.insert("CountOfTombstones", collections.iter().map(|c| c.tombstones).sum::<u64>());
     for none in ABSENT.into_iter().filter(|name| *name != "CountOfUniqueAttachments") {
         body.insert(none, 0_i64);
     }
+    body.insert("CountOfAttachments", attachments);
     body.insert("CountOfTimeSeriesDeletedRanges", 0_i64);
     let live = collections.iter().filter(|collection| collection.documents > 0);
     let counts = live.map(|collection| (collection.collection.as_str(), count_of(collection, detailed)));

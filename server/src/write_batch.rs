@@ -5,6 +5,7 @@
 //! the write itself stays, also when they have not in time.
 
 use crate::answer;
+use crate::batch_attachments::{self, BatchBody};
 use crate::body;
 use crate::clock;
 use crate::error::ServerError;
@@ -19,15 +20,17 @@ use magpie_store::json::{Json, Object};
 use magpie_store::{
     ChangeVector, CollectionFilter, Command, Database, Etag, NewDocument, Outcome, StoreError, Timestamp,
 };
+use std::collections::VecDeque;
 
 /// `POST bulk_docs`
 pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
     let wait = WaitOptions::read(&request.query)?;
-    let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
+    let limit = request.app.config().limits.request_body_bytes_max;
+    let BatchBody { text, mut streams } = batch_attachments::read(&request.headers, body, limit).await?;
     let database = request.database.clone();
     let wants_wait = wait.is_some();
     let (answer, touched, etag) = blocking(move || {
-        let commands = read_commands(body::parse_object(&text)?)?;
+        let commands = read_commands(body::parse_object(&text)?, &mut streams)?;
         drop(text);
         let outcomes = database.documents().write(commands, clock::now())?;
         let etag = newest_etag(&outcomes, database.documents());
@@ -41,25 +44,30 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
     Ok(answer::json(StatusCode::CREATED, answer))
 }
 
-fn read_commands(mut body: Object) -> Result<Vec<Command>, ServerError> {
+fn read_commands(mut body: Object, streams: &mut VecDeque<Vec<u8>>) -> Result<Vec<Command>, ServerError> {
     if body.get("TransactionMode").and_then(Json::as_str) == Some("ClusterWide") {
         return Err(ServerError::NotSupported { what: "TransactionMode ClusterWide".to_owned() });
     }
     match body.remove("Commands") {
-        Some(Json::Array(commands)) => commands.into_iter().map(read_command).collect(),
+        Some(Json::Array(commands)) => {
+            commands.into_iter().map(|command| read_command(command, streams)).collect()
+        }
         Some(_) | None => Err(ServerError::InvalidOperation(
             "the body must have a property 'Commands' with an array of commands".to_owned(),
         )),
     }
 }
 
-fn read_command(command: Json) -> Result<Command, ServerError> {
+fn read_command(command: Json, streams: &mut VecDeque<Vec<u8>>) -> Result<Command, ServerError> {
     let Json::Object(mut command) = command else {
         return Err(ServerError::InvalidOperation("a command must be a JSON object".to_owned()));
     };
     let Some(kind) = command.get("Type").and_then(Json::as_str) else {
         return Err(ServerError::InvalidOperation("Command must have a valid 'Type' property".to_owned()));
     };
+    if let Some(command) = batch_attachments::command(kind, &command, streams)? {
+        return Ok(command);
+    }
     match kind {
         "PUT" => put_command(&mut command),
         "DELETE" => {
@@ -78,10 +86,6 @@ fn read_command(command: Json) -> Result<Command, ServerError> {
         | "TimeSeries"
         | "TimeSeriesWithIncrements"
         | "TimeSeriesCopy"
-        | "AttachmentPUT"
-        | "AttachmentDELETE"
-        | "AttachmentMOVE"
-        | "AttachmentCOPY"
         | "ForceRevisionCreation"
         | "CompareExchangePUT"
         | "CompareExchangeDELETE" => {
@@ -153,6 +157,7 @@ fn result(outcome: &Outcome, database_id: &str) -> Object {
             result.insert("Type", "DELETE");
             result.insert("Deleted", true);
         }
+        _ => return batch_attachments::result(outcome, database_id),
     }
     result
 }
@@ -163,7 +168,14 @@ fn touched(database: &Database, outcomes: &[Outcome]) -> Result<Touched, StoreEr
     let view = database.view();
     for outcome in outcomes {
         match outcome {
-            Outcome::Put { collection, .. } => touched.collections.push(collection.clone()),
+            Outcome::Put { collection, .. }
+            | Outcome::AttachmentPut { collection, .. }
+            | Outcome::AttachmentDeleted { collection: Some(collection), .. } => {
+                touched.collections.push(collection.clone());
+            }
+            Outcome::AttachmentDeleted { collection: None, .. } | Outcome::ContentStaged { .. } => {}
+            // A move changes two documents.
+            Outcome::AttachmentCopied { .. } | Outcome::Imported { .. } => touched.any = true,
             Outcome::Deleted { etag: None, .. } => {}
             Outcome::Deleted { etag: Some(etag), .. } => {
                 let before = Etag(etag.0.saturating_sub(1));
@@ -185,8 +197,12 @@ fn touched(database: &Database, outcomes: &[Outcome]) -> Result<Touched, StoreEr
 /// The etag of the last write of a batch.
 fn newest_etag(outcomes: &[Outcome], database: &Database) -> Etag {
     let etags = outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Put { etag, .. } => Some(*etag),
-        Outcome::Deleted { etag, .. } => *etag,
+        Outcome::Put { etag, .. }
+        | Outcome::AttachmentPut { etag, .. }
+        | Outcome::AttachmentCopied { etag, .. }
+        | Outcome::Imported { etag, .. } => Some(*etag),
+        Outcome::Deleted { etag, .. } | Outcome::AttachmentDeleted { etag, .. } => *etag,
+        Outcome::ContentStaged { .. } => None,
         // Its deletes have etags of their own, which the outcome does not list: take the database's newest.
         Outcome::PrefixDeleted { .. } => Some(database.last_etag()),
     });

@@ -1,5 +1,6 @@
 //! What a writer asks for ([`Command`], [`NewDocument`]) and what it is told afterwards ([`Outcome`]).
 
+use crate::attachments::{self, Attachment, Content, ContentHash};
 use crate::document::{Collection, DocumentId, Etag};
 use crate::error::StoreError;
 use crate::json::{self, Json, Object};
@@ -90,6 +91,7 @@ impl NewDocument {
         for key in OWN_METADATA {
             metadata.remove(key);
         }
+        attachments::strip(&mut metadata);
         let named = match metadata.get(COLLECTION) {
             None | Some(Json::Null) => None,
             Some(Json::String(name)) => Some(Collection::new(name)?),
@@ -167,6 +169,53 @@ pub enum Command {
         /// The beginning of the ids; empty for all documents.
         prefix: String,
     },
+    /// Gives a document an attachment, or other bytes to the one of that name. The document is written anew.
+    PutAttachment {
+        /// The document, which must exist.
+        id: String,
+        /// The attachment's name.
+        name: String,
+        /// Its media type; may be empty.
+        content_type: String,
+        /// Its bytes.
+        content: Content,
+        /// The change vector of the document; see [`Command`].
+        expected: Option<String>,
+    },
+    /// Takes an attachment from a document. That there is none is not an error.
+    DeleteAttachment {
+        /// The document.
+        id: String,
+        /// The attachment's name.
+        name: String,
+        /// The change vector of the document; see [`Command`].
+        expected: Option<String>,
+    },
+    /// Gives a document the attachment of another one, or of itself under another name.
+    CopyAttachment {
+        /// The document that has it, and the attachment's name.
+        from: (String, String),
+        /// The document that gets it, which must exist, and the name there.
+        to: (String, String),
+        /// The change vector of the document that has it; see [`Command`].
+        expected: Option<String>,
+        /// Whether it is taken from where it was.
+        is_move: bool,
+    },
+    /// Creates or replaces a document of a dump, with its attachments, whose bytes were staged before.
+    Import {
+        /// The complete id.
+        id: String,
+        /// The document.
+        document: NewDocument,
+        /// The attachments to name; those that the document has besides stay.
+        attachments: Vec<Attachment>,
+    },
+    /// Keeps bytes until a document names them, or [`crate::Database::remove_unused_contents`].
+    StageContent {
+        /// The bytes.
+        content: Content,
+    },
 }
 
 impl Command {
@@ -179,6 +228,13 @@ impl Command {
             }
             Self::Delete { id, .. } => ROWS + 2 * id.len(),
             Self::DeletePrefix { prefix } => ROWS + prefix.len(),
+            Self::PutAttachment { content, .. } | Self::StageContent { content } => {
+                2 * ROWS + content.bytes.len()
+            }
+            Self::DeleteAttachment { .. } | Self::CopyAttachment { .. } => 4 * ROWS,
+            Self::Import { document, attachments, .. } => {
+                ROWS * (2 + attachments.len()) + document.body.len() + document.metadata.len()
+            }
         }
     }
 }
@@ -212,6 +268,61 @@ pub enum Outcome {
         prefix: String,
         /// How many documents were deleted.
         count: u64,
+    },
+    /// The document has the attachment.
+    AttachmentPut {
+        /// The document.
+        id: DocumentId,
+        /// Its collection.
+        collection: Collection,
+        /// The attachment.
+        attachment: Attachment,
+        /// The etag of the document's write.
+        etag: Etag,
+    },
+    /// The document does not have the attachment any more.
+    AttachmentDeleted {
+        /// The document.
+        id: DocumentId,
+        /// The attachment's name as the command spelt it.
+        name: String,
+        /// The document's collection; `None` when it or the attachment did not exist.
+        collection: Option<Collection>,
+        /// The etag of the document's write; `None` as before.
+        etag: Option<Etag>,
+    },
+    /// The document has another one's attachment.
+    AttachmentCopied {
+        /// The document that had it.
+        source: DocumentId,
+        /// Its name there, as the command spelt it.
+        source_name: String,
+        /// The document that has it now.
+        id: DocumentId,
+        /// The collection of that one.
+        collection: Collection,
+        /// The attachment.
+        attachment: Attachment,
+        /// The etag of the last write.
+        etag: Etag,
+        /// Whether it was taken from where it was.
+        is_move: bool,
+    },
+    /// The document of a dump is written.
+    Imported {
+        /// The document.
+        id: DocumentId,
+        /// The etag of this write.
+        etag: Etag,
+        /// How many attachments of the command it names.
+        attachments: u64,
+        /// The names of those whose bytes are not there.
+        missing: Vec<String>,
+    },
+    /// The bytes are there.
+    ContentStaged {
+        /// Their hash.
+        hash: ContentHash,
     },
 }
 

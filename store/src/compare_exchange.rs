@@ -55,6 +55,39 @@ impl Database {
         self.exchange(key, None, expected)
     }
 
+    /// Sets values whatever they were, each with an index of its own, in one commit. Gives for each whether it was
+    /// taken. Synced before it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::WritesStopped`]; [`StoreError::Kv`]. What is wrong with one value is in its place of the answer,
+    /// see [`Database::put_compare_exchange`].
+    pub fn set_compare_exchanges(
+        &self,
+        values: Vec<(String, Json)>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let rows: Vec<_> = values
+            .iter()
+            .map(|(key, value)| checked(key).and_then(|key| Ok((encoded(&key, value)?, key))))
+            .collect();
+        self.exclusively(|kv, _| {
+            let last = kv.snapshot().get(Space::Meta, keys::COMPARE_EXCHANGE_INDEX)?;
+            let mut index = last.map_or(Ok(0), |row| rows::parse_counter(&row))?;
+            let mut batch = Batch::new();
+            let outcomes = rows.into_iter().map(|row| {
+                let (text, key) = row?;
+                index += 1;
+                let row = [index.to_be_bytes().as_slice(), &text].concat();
+                batch.put(Space::Meta, keys::compare_exchange(&key), row);
+                Ok(())
+            });
+            let outcomes = outcomes.collect();
+            if !batch.is_empty() {
+                batch.put(Space::Meta, keys::COMPARE_EXCHANGE_INDEX, rows::counter(index));
+            }
+            Ok((batch, outcomes))
+        })
+    }
+
     fn exchange(&self, key: &str, new: Option<Json>, expected: u64) -> Result<CompareExchanged, StoreError> {
         let key = checked(key)?;
         let text = new.as_ref().map(|value| encoded(&key, value)).transpose()?;

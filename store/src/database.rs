@@ -293,6 +293,9 @@ fn read_settings(view: &dyn View) -> Result<Option<(Box<str>, Committed)>, Store
     let id = view.get(Space::Meta, keys::DATABASE_ID)?.and_then(|id| String::from_utf8(id).ok());
     let id = id.ok_or_else(|| StoreError::Corrupt("the database id is missing or not text".to_owned()))?;
     let mut committed = Committed { last_etag: last_etag(view)?, ..Committed::default() };
+    if let Some(row) = view.get(Space::Meta, keys::ATTACHMENTS)? {
+        committed.attachments = rows::parse_pair("attachments", &row)?;
+    }
     let (from, to) = keys::collections();
     for row in view.scan(Space::Meta, &from, &to, Direction::Forward) {
         let (key, value) = row?;

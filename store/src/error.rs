@@ -42,6 +42,30 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// An attachment breaks a rule.
+    #[error("attachment '{name}' is not valid: {reason}")]
+    InvalidAttachment {
+        /// Its name; may be empty.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no document that the attachment could belong to.
+    #[error("Cannot put attachment {name} on a non existent document '{id}'.")]
+    AttachmentOwnerMissing {
+        /// The document.
+        id: String,
+        /// The attachment.
+        name: String,
+    },
+    /// The document has no such attachment.
+    #[error("document '{id}' has no attachment '{name}'")]
+    AttachmentMissing {
+        /// The document.
+        id: String,
+        /// The attachment.
+        name: String,
+    },
     /// The expected change vector is not the current one.
     #[error("{}", conflict_text(.id, .expected, .actual.as_deref(), *.delete))]
     Conflict {

@@ -9,8 +9,12 @@
 //! Meta       s/identity/{name, lower case, with '|'}   last value given, u64
 //! Meta       s/exchange/{key, lower case}              index u64, value as JSON text
 //! Meta       s/exchanges                               last index given, u64
+//! Meta       s/attachments                             how many attachments there are, and distinct contents
 //! Documents  {id, lower case}                          the live document, and the tombstones of that id
 //! Feed       {collection, lower case} 00 {etag, u64}   live or tombstone, and the id
+//! Attachments  c{hash}                                 uses u64, bytes u64
+//! Attachments  d{hash} 00 {number, u32}                a chunk of the bytes
+//! Attachments  s{hash}                                 empty: an import brought the bytes, no document may name them
 //! ```
 //!
 //! Integers are big-endian, so that their bytes sort like their values. Names hold no control characters, hence no
@@ -31,6 +35,8 @@ const COLLECTIONS: &str = "s/collection/";
 const IDENTITIES: &str = "s/identity/";
 const EXCHANGES: &str = "s/exchange/";
 pub(crate) const COMPARE_EXCHANGE_INDEX: &[u8] = b"s/exchanges";
+pub(crate) const ATTACHMENTS: &[u8] = b"s/attachments";
+const STAGED: &str = "s";
 const FEED_SEPARATOR: u8 = 0x00;
 
 /// A half-open range of keys.
@@ -79,6 +85,31 @@ pub(crate) fn compare_exchanges(prefix: &str) -> Range {
 /// The key of a compare-exchange value in its row's key.
 pub(crate) fn compare_exchange_of(key: &[u8]) -> Result<&str, StoreError> {
     name_after(EXCHANGES, key)
+}
+
+/// The key of the row that says how often bytes are used.
+pub(crate) fn content(hash: &str) -> Vec<u8> {
+    ["c", hash].concat().into_bytes()
+}
+
+/// The key of a chunk of bytes.
+pub(crate) fn content_chunk(hash: &str, number: u32) -> Vec<u8> {
+    [b"d", hash.as_bytes(), &[0], &number.to_be_bytes()].concat()
+}
+
+/// The key of the row that marks bytes that an import brought.
+pub(crate) fn staged_content(hash: &str) -> Vec<u8> {
+    [STAGED, hash].concat().into_bytes()
+}
+
+/// All such marks.
+pub(crate) fn staged_contents() -> Range {
+    prefix_range(STAGED)
+}
+
+/// The hash in such a mark's key.
+pub(crate) fn staged_content_of(key: &[u8]) -> Result<&str, StoreError> {
+    name_after(STAGED, key)
 }
 
 /// The key of a document's row.

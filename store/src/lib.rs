@@ -40,6 +40,7 @@ pub mod kv;
 pub mod limits;
 pub mod ordered;
 
+mod attachments;
 mod change_feed;
 mod command;
 mod compare_exchange;
@@ -54,6 +55,7 @@ mod timestamp;
 mod view;
 mod write;
 
+pub use attachments::{Attachment, Content, ContentHash};
 pub use change_feed::{Change, CollectionFilter};
 pub use command::{Command, NewDocument, Outcome};
 pub use compare_exchange::{CompareExchangeValue, CompareExchanged};

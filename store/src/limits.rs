@@ -16,5 +16,11 @@ pub const NUMBER_EXPONENT_MAX: i64 = 99_999;
 pub const GROUP_COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most decimal digits of a BigInt of a script.
 pub const BIG_INT_DIGITS_MAX: usize = 20_000;
+/// Largest attachment, in bytes: as much as a request's body may have, for it is held in memory once.
+pub const ATTACHMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How an attachment is cut into rows, in bytes, so that it can be read in parts. Part of the disk format.
+pub const ATTACHMENT_CHUNK_BYTES: usize = 1024 * 1024;
+/// Most attachments of one document: its metadata lists them all.
+pub const ATTACHMENTS_PER_DOCUMENT_MAX: usize = 1000;
 /// Largest compare-exchange value as compact JSON, in bytes.
 pub const COMPARE_EXCHANGE_BYTES_MAX: usize = 1024 * 1024;

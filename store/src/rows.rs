@@ -2,22 +2,27 @@
 //! [`StoreError::Corrupt`], never a guess.
 //!
 //! ```text
-//! document    flags (bit 0: live)  n  n x (collection key, etag)  [live part]
+//! document    flags (bit 0: live, bit 1: has attachments)  n  n x (collection key, etag)  [live part]
 //!             live part: etag  last modified (i64)  id as written  collection as spelt  metadata  body (to the end)
 //! feed        01 = live, 02 = tombstone, then the id as written (to the end)
 //! collection  documents  tombstones  name as first spelt (to the end)
 //! counter     u64
+//! content     how many documents name the bytes, counted per name  how many bytes there are
+//! attachments how many attachments documents have  how many contents they name
 //! ```
 //!
 //! Integers are big-endian u64 except `n` and the lengths of texts, which are LEB128. A document's tombstones are
 //! those that stand in the feeds of other collections (and, if it is deleted, of its last one): whoever writes the
 //! id must know which feed rows exist for it.
 
+use crate::attachments::{Attachment, listed_in};
 use crate::document::{Collection, Document, DocumentId, Etag};
 use crate::error::StoreError;
 use crate::timestamp::Timestamp;
 
 const LIVE: u8 = 1;
+const ATTACHMENTS: u8 = 2;
+const LIVE_WITH_ATTACHMENTS: u8 = LIVE | ATTACHMENTS;
 const FEED_LIVE: u8 = 1;
 const FEED_TOMBSTONE: u8 = 2;
 
@@ -48,6 +53,8 @@ pub(crate) struct LiveHead {
     pub id: Box<str>,
     /// The collection's name as it is spelt.
     pub collection: Box<str>,
+    /// Its attachments.
+    pub attachments: Vec<Attachment>,
 }
 
 /// The live part of a document row, for writing.
@@ -58,13 +65,14 @@ pub(crate) struct Live<'a> {
     pub collection: &'a str,
     pub metadata: &'a str,
     pub body: &'a str,
+    pub has_attachments: bool,
 }
 
 /// Writes a document row.
 pub(crate) fn document(tombstones: &[Tombstone], live: Option<&Live<'_>>) -> Vec<u8> {
     let texts = live.map_or(0, |l| 40 + l.id.len() + l.collection.len() + l.metadata.len() + l.body.len());
     let mut row = Vec::with_capacity(texts + 2 + 48 * tombstones.len());
-    begin_document(live.is_some(), tombstones, &mut row);
+    begin_document(live.map_or(0, Live::flags), tombstones, &mut row);
     if let Some(live) = live {
         row.extend_from_slice(&live.etag.0.to_be_bytes());
         row.extend_from_slice(&live.last_modified.0.to_be_bytes());
@@ -76,8 +84,14 @@ pub(crate) fn document(tombstones: &[Tombstone], live: Option<&Live<'_>>) -> Vec
     row
 }
 
-fn begin_document(live: bool, tombstones: &[Tombstone], row: &mut Vec<u8>) {
-    row.push(if live { LIVE } else { 0 });
+impl Live<'_> {
+    fn flags(&self) -> u8 {
+        if self.has_attachments { LIVE_WITH_ATTACHMENTS } else { LIVE }
+    }
+}
+
+fn begin_document(flags: u8, tombstones: &[Tombstone], row: &mut Vec<u8>) {
+    row.push(flags);
     push_length(tombstones.len(), row);
     for tombstone in tombstones {
         push_text(&tombstone.collection, row);
@@ -88,12 +102,12 @@ fn begin_document(live: bool, tombstones: &[Tombstone], row: &mut Vec<u8>) {
 /// A document row with other tombstones; `None` when nothing is left that needs a row.
 pub(crate) fn with_tombstones(row: &[u8], tombstones: &[Tombstone]) -> Result<Option<Vec<u8>>, StoreError> {
     let mut cursor = Cursor::new("document", row);
-    let (live, _) = cursor.document_begin()?;
-    if !live && tombstones.is_empty() {
+    let (flags, _) = cursor.document_begin()?;
+    if flags == 0 && tombstones.is_empty() {
         return Ok(None);
     }
     let mut changed = Vec::with_capacity(row.len());
-    begin_document(live, tombstones, &mut changed);
+    begin_document(flags, tombstones, &mut changed);
     changed.extend_from_slice(cursor.rest);
     Ok(Some(changed))
 }
@@ -101,8 +115,8 @@ pub(crate) fn with_tombstones(row: &[u8], tombstones: &[Tombstone]) -> Result<Op
 /// Reads what a writer must know of a document row.
 pub(crate) fn head(row: &[u8]) -> Result<Head, StoreError> {
     let mut cursor = Cursor::new("document", row);
-    let (live, tombstones) = cursor.document_begin()?;
-    if !live {
+    let (flags, tombstones) = cursor.document_begin()?;
+    if flags == 0 {
         cursor.end()?;
         return Ok(Head { live: None, tombstones });
     }
@@ -110,14 +124,15 @@ pub(crate) fn head(row: &[u8]) -> Result<Head, StoreError> {
     cursor.integer()?;
     let id = cursor.text()?.into();
     let collection = cursor.text()?.into();
-    Ok(Head { live: Some(LiveHead { etag, id, collection }), tombstones })
+    let attachments = if flags & ATTACHMENTS != 0 { listed_in(cursor.text()?) } else { Vec::new() };
+    Ok(Head { live: Some(LiveHead { etag, id, collection, attachments }), tombstones })
 }
 
 /// Reads the live document of a document row, if it has one.
 pub(crate) fn live_document(row: &[u8]) -> Result<Option<Document>, StoreError> {
     let mut cursor = Cursor::new("document", row);
-    let (live, _) = cursor.document_begin()?;
-    if !live {
+    let (flags, _) = cursor.document_begin()?;
+    if flags == 0 {
         cursor.end()?;
         return Ok(None);
     }
@@ -186,6 +201,40 @@ impl CollectionRow {
         }
         Ok(Self { documents, tombstones, name: name.into() })
     }
+}
+
+/// How often bytes are used, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ContentRow {
+    /// How many documents name them, counted once per name.
+    pub uses: u64,
+    /// How many bytes there are.
+    pub size: u64,
+}
+
+impl ContentRow {
+    /// Writes it.
+    pub(crate) fn encode(self) -> Vec<u8> {
+        pair(self.uses, self.size)
+    }
+
+    /// Reads it.
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, StoreError> {
+        parse_pair("content", row).map(|(uses, size)| Self { uses, size })
+    }
+}
+
+/// Writes two numbers.
+pub(crate) fn pair(first: u64, second: u64) -> Vec<u8> {
+    [first.to_be_bytes(), second.to_be_bytes()].concat()
+}
+
+/// Reads two numbers.
+pub(crate) fn parse_pair(kind: &'static str, row: &[u8]) -> Result<(u64, u64), StoreError> {
+    let mut cursor = Cursor::new(kind, row);
+    let (first, second) = (u64::from_be_bytes(cursor.integer()?), u64::from_be_bytes(cursor.integer()?));
+    cursor.end()?;
+    Ok((first, second))
 }
 
 /// Writes a counter.
@@ -281,18 +330,18 @@ impl<'a> Cursor<'a> {
         Ok(text)
     }
 
-    fn document_begin(&mut self) -> Result<(bool, Vec<Tombstone>), StoreError> {
-        let live = match self.byte()? {
-            LIVE => true,
-            0 => false,
-            _ => return Err(self.corrupt()),
-        };
+    /// The flags (0: not alive) and the tombstones.
+    fn document_begin(&mut self) -> Result<(u8, Vec<Tombstone>), StoreError> {
+        let flags = self.byte()?;
+        if !matches!(flags, 0 | LIVE | LIVE_WITH_ATTACHMENTS) {
+            return Err(self.corrupt());
+        }
         let count = self.length()?;
         let mut tombstones = Vec::new();
         for _ in 0..count {
             tombstones.push(Tombstone { collection: self.text()?.into(), etag: self.etag()? });
         }
-        Ok((live, tombstones))
+        Ok((flags, tombstones))
     }
 }
 
@@ -315,6 +364,7 @@ mod tests {
             collection: "Users",
             metadata: r#"{"@collection":"users"}"#,
             body: r#"{"a":1}"#,
+            has_attachments: false,
         }
     }
 
@@ -331,7 +381,12 @@ mod tests {
         assert_eq!(head.tombstones, tombstones());
         assert_eq!(
             head.live,
-            Some(LiveHead { etag: Etag(7), id: "Users/1-A".into(), collection: "Users".into() })
+            Some(LiveHead {
+                etag: Etag(7),
+                id: "Users/1-A".into(),
+                collection: "Users".into(),
+                attachments: Vec::new()
+            })
         );
     }
 

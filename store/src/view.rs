@@ -94,6 +94,15 @@ impl<'a> DatabaseView<'a> {
         row.map_or(Ok(None), |row| rows::live_document(&row))
     }
 
+    /// How many attachments documents have, and how many distinct contents those are.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`], [`StoreError::Corrupt`].
+    pub fn attachment_counts(&self) -> Result<(u64, u64), StoreError> {
+        let row = self.kv.get(Space::Meta, keys::ATTACHMENTS)?;
+        row.map_or(Ok((0, 0)), |row| rows::parse_pair("attachments", &row))
+    }
+
     /// All collections that ever had a document, ordered by lower-cased name; `@hilo` and `@empty` included.
     ///
     /// # Errors

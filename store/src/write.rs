@@ -8,13 +8,16 @@
 //! feed row that it makes obsolete: the document's last one, or the tombstone it left in the same collection.
 //! A tombstone in another collection stays, as that collection's indexes have still to learn about it.
 
+mod attachments;
+
+use crate::attachments::{Attachment, ContentHash, with_list};
 use crate::command::{Command, NewDocument, Outcome};
 use crate::document::{ChangeVector, Collection, DocumentId, Etag, lower_case};
 use crate::error::StoreError;
 use crate::identities;
 use crate::keys;
 use crate::kv::{Batch, Direction, Space, View};
-use crate::rows::{self, CollectionRow, Head, LiveHead, Tombstone};
+use crate::rows::{self, CollectionRow, ContentRow, Head, LiveHead, Tombstone};
 use crate::timestamp::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,6 +28,8 @@ pub(crate) struct Committed {
     pub last_etag: Etag,
     /// The registry, by lower-cased name.
     pub collections: HashMap<Box<str>, CollectionRow>,
+    /// How many attachments documents have, and how many contents they name.
+    pub attachments: (u64, u64),
 }
 
 /// What writes have changed since some earlier state.
@@ -34,6 +39,24 @@ pub(crate) struct Layer {
     documents: HashMap<Box<str>, Head>,
     collections: HashMap<Box<str>, CollectionRow>,
     identities: HashMap<Box<str>, u64>,
+    /// The rows of bytes that changed; `None` for those that are gone.
+    contents: HashMap<ContentHash, Option<ContentRow>>,
+    attachments: AttachmentChange,
+}
+
+/// How the numbers of attachments change.
+#[derive(Debug, Clone, Copy, Default)]
+struct AttachmentChange {
+    /// Attachments of documents.
+    names: i64,
+    /// Contents that documents name.
+    contents: i64,
+}
+
+impl AttachmentChange {
+    fn of(self, (names, contents): (u64, u64)) -> (u64, u64) {
+        (names.saturating_add_signed(self.names), contents.saturating_add_signed(self.contents))
+    }
 }
 
 impl Layer {
@@ -45,6 +68,7 @@ impl Layer {
     pub(crate) fn settle(self, committed: &mut Committed) {
         committed.last_etag = self.last_etag;
         committed.collections.extend(self.collections);
+        committed.attachments = self.attachments.of(committed.attachments);
     }
 }
 
@@ -76,6 +100,9 @@ impl<'a> Group<'a> {
             self.layer.last_etag = layer.last_etag;
             self.layer.documents.extend(layer.documents);
             self.layer.collections.extend(layer.collections);
+            self.layer.contents.extend(layer.contents);
+            self.layer.attachments.names += layer.attachments.names;
+            self.layer.attachments.contents += layer.attachments.contents;
             self.batch.append(batch);
         }
         outcomes
@@ -88,6 +115,10 @@ impl<'a> Group<'a> {
         }
         for (name, value) in sorted(&self.layer.identities) {
             self.batch.put(Space::Meta, keys::identity(name), rows::counter(*value));
+        }
+        let (names, contents) = self.layer.attachments.of(self.committed.attachments);
+        if (names, contents) != self.committed.attachments {
+            self.batch.put(Space::Meta, keys::ATTACHMENTS, rows::pair(names, contents));
         }
         if self.layer.last_etag != self.committed.last_etag {
             self.batch.put(Space::Meta, keys::LAST_ETAG, rows::counter(self.layer.last_etag.0));
@@ -116,6 +147,17 @@ impl Request<'_, '_> {
             Command::Put { id, document, expected } => self.put(&id, &document, expected.as_deref(), now),
             Command::Delete { id, expected } => self.delete(id, expected.as_deref()),
             Command::DeletePrefix { prefix } => self.delete_prefix(prefix),
+            Command::PutAttachment { id, name, content_type, content, expected } => {
+                self.put_attachment(&id, (name, content_type, &content), expected.as_deref(), now)
+            }
+            Command::DeleteAttachment { id, name, expected } => {
+                self.delete_attachment(id, name, expected.as_deref(), now)
+            }
+            Command::CopyAttachment { from, to, expected, is_move } => {
+                self.copy_attachment(from, to, expected.as_deref(), is_move, now)
+            }
+            Command::Import { id, document, attachments } => self.import(&id, &document, attachments, now),
+            Command::StageContent { content } => self.stage(&content),
         }
     }
 
@@ -124,6 +166,18 @@ impl Request<'_, '_> {
         requested: &str,
         document: &NewDocument,
         expected: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        self.put_with(requested, document, expected, None, now)
+    }
+
+    /// Puts a document with these attachments, or with those that it has already.
+    fn put_with(
+        &mut self,
+        requested: &str,
+        document: &NewDocument,
+        expected: Option<&str>,
+        attachments: Option<Vec<Attachment>>,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let etag = Etag(self.layer.last_etag.0 + 1);
@@ -155,17 +209,22 @@ impl Request<'_, '_> {
             }
         }
         let last_modified = document.last_modified.unwrap_or(now);
+        let before = head.live.take().map(|live| live.attachments).unwrap_or_default();
+        let attachments = attachments.unwrap_or(before);
+        let listed = (!attachments.is_empty()).then(|| with_list(&document.metadata, &attachments));
         let live = rows::Live {
             etag,
             last_modified,
             id: id.as_str(),
             collection: &row.name,
-            metadata: &document.metadata,
+            metadata: listed.as_deref().unwrap_or(&document.metadata),
             body: &document.body,
+            has_attachments: !attachments.is_empty(),
         };
         self.batch.put(Space::Documents, keys::document(&id), rows::document(&head.tombstones, Some(&live)));
         self.batch.put(Space::Feed, keys::feed(collection, etag), rows::feed(false, id.as_str()));
-        head.live = Some(LiveHead { etag, id: id.as_str().into(), collection: row.name.clone() });
+        let collection_name = row.name.clone();
+        head.live = Some(LiveHead { etag, id: id.as_str().into(), collection: collection_name, attachments });
         self.layer.last_etag = etag;
         self.layer.documents.insert(id.key().into(), head);
         let spelt = Collection::from_stored(&row.name);
@@ -195,7 +254,7 @@ impl Request<'_, '_> {
         let id = DocumentId::new(&requested)?;
         let head = self.head(&id)?;
         self.check_expected(&id, expected, head.live.as_ref(), true)?;
-        let etag = self.bury(id.key(), head);
+        let etag = self.bury(id.key(), head)?;
         Ok(Outcome::Deleted { id: requested, etag })
     }
 
@@ -213,7 +272,7 @@ impl Request<'_, '_> {
         }
         let mut count = 0;
         for (id, head) in heads {
-            if self.bury(&id, head).is_some() {
+            if self.bury(&id, head)?.is_some() {
                 count += 1;
             }
         }
@@ -221,8 +280,9 @@ impl Request<'_, '_> {
     }
 
     /// Replaces a live document by a tombstone; `None` when it was not alive.
-    fn bury(&mut self, key: &str, mut head: Head) -> Option<Etag> {
-        let live = head.live.take()?;
+    fn bury(&mut self, key: &str, mut head: Head) -> Result<Option<Etag>, StoreError> {
+        let Some(live) = head.live.take() else { return Ok(None) };
+        self.release(&live.attachments)?;
         let etag = Etag(self.layer.last_etag.0 + 1);
         let collection = Collection::from_stored(&live.collection);
         self.batch.delete(Space::Feed, keys::feed(collection.key(), live.etag));
@@ -235,7 +295,7 @@ impl Request<'_, '_> {
         self.set_collection(collection.key(), row);
         self.layer.last_etag = etag;
         self.layer.documents.insert(key.into(), head);
-        Some(etag)
+        Ok(Some(etag))
     }
 
     fn head(&self, id: &DocumentId) -> Result<Head, StoreError> {

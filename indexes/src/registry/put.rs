@@ -89,6 +89,23 @@ impl Registry {
         Ok(names)
     }
 
+    /// Keeps a definition whose functions cannot run here, as an index that shows why and answers no query. Gives whether
+    /// it is kept: an index of this name that is there already stays as it is, and an equal one is kept already.
+    ///
+    /// # Errors
+    /// [`IndexError::InvalidName`], and when the store fails.
+    pub fn keep_faulty(&self, definition: IndexDefinition) -> Result<bool, IndexError> {
+        definition.validate_name()?;
+        let guard = lock(&self.changes);
+        if let Some(there) = self.get(&definition.name) {
+            return Ok(*there.definition() == definition);
+        }
+        let source = self.source_or_broken(&definition);
+        self.carry_out(vec![(Plan::Create(source), definition)])?;
+        drop(guard);
+        Ok(true)
+    }
+
     /// Whether putting this definition would change anything.
     ///
     /// # Errors
@@ -243,7 +260,11 @@ impl Registry {
     /// The source of a stored definition. One that is refused today (it was accepted when it was put) must not keep
     /// the database from opening: the index shows the reason as its failure.
     pub(super) fn source_or_broken(&self, definition: &IndexDefinition) -> SharedSource {
-        self.source(definition).unwrap_or_else(|error| {
+        let runnable = match definition.why_not_runnable() {
+            None => Ok(()),
+            Some(reason) => Err(IndexError::InvalidDefinition { name: definition.name.clone(), reason }),
+        };
+        runnable.and_then(|()| self.source(definition)).unwrap_or_else(|error| {
             Arc::new(BrokenSource {
                 shape: FunctionShape::new(MappedCollections::Named(Vec::new()), None, Vec::new()),
                 canonical: format!("broken {definition:?}"),

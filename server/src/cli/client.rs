@@ -3,8 +3,9 @@
 use clap::Args;
 use magpie_store::json::{self, Json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::io::Write;
 use std::time::Duration;
-use ureq::{Agent, Body, SendBody, http};
+use ureq::{Agent, AsSendBody, Body, SendBody, http};
 
 /// Longest wait for a connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
@@ -42,6 +43,30 @@ impl Target {
         headers: &[(&str, &str)],
         body: SendBody<'_>,
     ) -> Result<Json, String> {
+        read(self.ask(method, path, headers, body)?)
+    }
+
+    /// Sends a request to a path of the database and copies the answer, which may be large, to `out`.
+    ///
+    /// # Errors
+    /// As [`Self::send`], and when the answer breaks off or cannot be written.
+    pub fn download(&self, method: &str, path: &str, body: &str, out: &mut dyn Write) -> Result<(), String> {
+        let headers = [("Content-Type", "application/json")];
+        let response = self.ask(method, path, &headers, body.as_bytes().as_body())?;
+        if !response.status().is_success() {
+            return read(response).map(drop);
+        }
+        let mut body = response.into_body().into_reader();
+        std::io::copy(&mut body, out).map(drop).map_err(|error| format!("the export broke off: {error}"))
+    }
+
+    fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: SendBody<'_>,
+    ) -> Result<http::Response<Body>, String> {
         let base = self.url.trim_end_matches('/');
         let url = format!("{base}/databases/{}/{path}", escaped(&self.database));
         let agent: Agent = Agent::config_builder()
@@ -54,10 +79,9 @@ impl Target {
             request = request.header(*name, *value);
         }
         let request = request.body(body).map_err(|error| format!("'{url}' is not an address: {error}"))?;
-        let response = agent.run(request).map_err(|error| {
+        agent.run(request).map_err(|error| {
             format!("no answer from {base}: {error}; is the server running there? (magpie serve, or --url)")
-        })?;
-        read(response)
+        })
     }
 }
 

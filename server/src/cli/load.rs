@@ -117,7 +117,7 @@ impl Load {
 }
 
 /// Shown on a terminal only; counts the file's bytes as they are sent.
-fn progress_bar(bytes: u64, file: &Path) -> ProgressBar {
+pub fn progress_bar(bytes: u64, file: &Path) -> ProgressBar {
     let template = "{prefix} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(bytes).with_style(style).with_prefix(file.display().to_string())

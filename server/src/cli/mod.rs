@@ -2,6 +2,8 @@
 
 mod client;
 mod explain;
+mod export;
+mod import;
 mod index;
 mod index_test;
 mod load;
@@ -30,6 +32,10 @@ enum Verb {
     Serve(serve::Serve),
     /// Load files of events into a running server.
     Load(load::Load),
+    /// Export a database of a running server as a .ravendbdump.
+    Export(export::Export),
+    /// Import a .ravendbdump into a running server.
+    Import(import::Import),
     /// Ask a running server.
     Query(query::Query),
     /// Show why a result of an index is what it is, down to the events.
@@ -51,6 +57,8 @@ impl Cli {
             None => self.serve.run(),
             Some(Verb::Serve(serve)) => serve.run(),
             Some(Verb::Load(load)) => load.run(),
+            Some(Verb::Export(export)) => export.run(),
+            Some(Verb::Import(import)) => import.run(),
             Some(Verb::Query(query)) => query.run(),
             Some(Verb::Explain(explain)) => explain.run(),
             Some(Verb::Verify(verify)) => verify.run(),

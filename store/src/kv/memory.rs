@@ -139,12 +139,13 @@ impl Kv for MemoryKv {
 }
 
 fn table(tables: &mut Tables, space: Space) -> &mut Table {
-    let [meta, documents, feed, index] = tables;
+    let [meta, documents, feed, index, attachments] = tables;
     Arc::make_mut(match space {
         Space::Meta => meta,
         Space::Documents => documents,
         Space::Feed => feed,
         Space::Index => index,
+        Space::Attachments => attachments,
     })
 }
 
@@ -175,12 +176,13 @@ struct MemoryView {
 
 impl MemoryView {
     fn table(&self, space: Space) -> &Table {
-        let [meta, documents, feed, index] = &self.tables;
+        let [meta, documents, feed, index, attachments] = &self.tables;
         match space {
             Space::Meta => meta,
             Space::Documents => documents,
             Space::Feed => feed,
             Space::Index => index,
+            Space::Attachments => attachments,
         }
     }
 }

@@ -20,11 +20,13 @@ pub enum Space {
     Feed,
     /// All rows of all indexes.
     Index,
+    /// The bytes of attachments, and how often they are used.
+    Attachments,
 }
 
 impl Space {
     /// Every space, in a fixed order.
-    pub const ALL: [Self; 4] = [Self::Meta, Self::Documents, Self::Feed, Self::Index];
+    pub const ALL: [Self; 5] = [Self::Meta, Self::Documents, Self::Feed, Self::Index, Self::Attachments];
 }
 
 /// How durable a commit is when [`Kv::commit`] returns.
@@ -86,6 +88,21 @@ impl Batch {
     pub fn append(&mut self, later: Self) {
         self.bytes += later.bytes;
         self.changes.extend(later.changes);
+    }
+
+    /// The value that a row is set to by the last change of it, if that sets it.
+    #[must_use]
+    pub fn last_put(&self, space: Space, key: &[u8]) -> Option<&[u8]> {
+        let last = self.changes.iter().rev().find(|change| match change {
+            Change::Put(other, name, _) | Change::Delete(other, name) => *other == space && name == key,
+            Change::DeleteRange(other, from, to) => {
+                *other == space && from.as_slice() <= key && key < to.as_slice()
+            }
+        })?;
+        match last {
+            Change::Put(_, _, value) => Some(value),
+            Change::Delete(..) | Change::DeleteRange(..) => None,
+        }
     }
 
     /// The changes in order.

@@ -23,6 +23,8 @@ const WRITE_BUFFER_BYTES: usize = 32 * MIB;
 const WRITE_BUFFERS_BYTES_MAX: usize = 96 * MIB;
 /// The write-ahead log, and so what an open after a crash has to replay.
 const WAL_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Values from this size on lie in files of their own.
+const BLOB_BYTES_MIN: u64 = 16 * 1024;
 const OPEN_FILES_MAX: i32 = 512;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 
@@ -165,6 +167,7 @@ const fn name(space: Space) -> &'static str {
         Space::Documents => "documents",
         Space::Feed => "feed",
         Space::Index => "index",
+        Space::Attachments => "attachments",
     }
 }
 
@@ -204,6 +207,12 @@ fn family_options(space: Space, cache: &Cache) -> Options {
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    if space == Space::Attachments {
+        // Large values lie in files of their own, which no compaction writes again and again.
+        options.set_enable_blob_files(true);
+        options.set_enable_blob_gc(true);
+        options.set_min_blob_size(BLOB_BYTES_MIN);
+    }
     options
 }
 

@@ -1,0 +1,511 @@
+//! Writing what a dump holds: documents in sub-batches, identities, compare-exchange values, index definitions.
+//!
+//! What Magpie has nothing for is counted by kind and told. What is refused (an id that is too long, a document of
+//! another collection under the same id) is counted and told one by one; the rest goes on. A dump that is damaged
+//! ends the import; what was written before stays, and the error says what that is.
+
+use super::counts::Counts;
+use super::error::DumpError;
+use super::options::DumpOptions;
+use super::reader::{Event, Reader, parse};
+use super::unpack::Unpacker;
+use super::{import_indexes, legacy};
+use crate::clock;
+use crate::databases::OpenDatabase;
+use crate::error::ServerError;
+use crate::limits::{UPLOAD_BATCH_BYTES_MAX, UPLOAD_BATCH_DOCUMENTS_MAX};
+use crate::operations::Running;
+use magpie_indexes::definition::Numbers;
+use magpie_store::json::{self, Json, Object};
+use magpie_store::limits::ATTACHMENT_BYTES_MAX;
+use magpie_store::{Attachment, Command, Content, ContentHash, NewDocument, Outcome, StoreError, Timestamp};
+
+/// Where an import goes.
+pub(crate) struct Target<'d> {
+    pub(crate) database: &'d OpenDatabase,
+    /// What whole numbers are in scripts of indexes that do not say it.
+    pub(crate) numbers: Numbers,
+    pub(crate) running: &'d Running<'d>,
+}
+
+/// A command of the next sub-batch, and where it comes from.
+struct Pending {
+    id: String,
+    at: u64,
+    command: Command,
+}
+
+/// Takes the pieces of a dump and writes what is in them.
+pub(crate) struct Import<'d> {
+    unpacker: Unpacker,
+    reader: Reader,
+    writer: Writer<'d>,
+}
+
+impl<'d> Import<'d> {
+    pub(crate) fn new(target: Target<'d>, options: DumpOptions) -> Self {
+        let writer = Writer {
+            target,
+            options,
+            counts: Counts::new(),
+            is_legacy: true,
+            blob: None,
+            documents: Vec::new(),
+            bytes: 0,
+            exchanges: Vec::new(),
+        };
+        Self { unpacker: Unpacker::new(), reader: Reader::new(), writer }
+    }
+
+    /// Takes the next piece of the packed dump.
+    ///
+    /// # Errors
+    /// [`DumpError`], a failure of the store, [`ServerError::OperationKilled`]. The import is over then; see
+    /// [`Self::stopped`].
+    pub(crate) fn feed(&mut self, piece: &[u8]) -> Result<(), ServerError> {
+        let Self { unpacker, reader, writer } = self;
+        unpacker.feed(piece, &mut |plain| reader.feed(plain, &mut |event| writer.take(event)))
+    }
+
+    /// The end of the dump.
+    ///
+    /// # Errors
+    /// As [`Self::feed`].
+    pub(crate) fn finish(&mut self) -> Result<Counts, ServerError> {
+        let Self { unpacker, reader, writer } = self;
+        let unpacker = std::mem::replace(unpacker, Unpacker::new());
+        let end = unpacker.finish(&mut |plain| reader.feed(plain, &mut |event| writer.take(event)));
+        let end = match end {
+            // A dump that was cut says so better than its container.
+            Ok(()) | Err(ServerError::Dump(DumpError::Packed { .. })) => {
+                reader.finish().map_err(ServerError::from).and(end)
+            }
+            other => other,
+        };
+        writer.flush()?;
+        end?;
+        writer.counts.say_left_out();
+        Ok(writer.counts.clone())
+    }
+
+    /// Writes what was read, if that can be, and says what is in the database now, with the cause of the end.
+    pub(crate) fn stopped(mut self, cause: ServerError) -> ServerError {
+        // The first cause is the one to tell.
+        let _ = self.writer.flush();
+        let written = self.writer.counts.written();
+        match cause {
+            // Nothing of it can have been read.
+            ServerError::Dump(DumpError::NotADump { .. }) => cause,
+            cause => DumpError::Stopped { cause: Box::new(cause), written }.into(),
+        }
+    }
+}
+
+/// The writing side.
+struct Writer<'d> {
+    target: Target<'d>,
+    options: DumpOptions,
+    counts: Counts,
+    /// Until a `BuildVersion` is seen: dumps of 3.5 have none.
+    is_legacy: bool,
+    /// The attachment whose bytes are coming.
+    blob: Option<Blob>,
+    documents: Vec<Pending>,
+    bytes: usize,
+    exchanges: Vec<(String, Json)>,
+}
+
+/// Bytes of an attachment on their way.
+struct Blob {
+    at: u64,
+    /// As the dump says.
+    hash: Option<ContentHash>,
+    bytes: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn take(&mut self, event: Event<'_>) -> Result<(), ServerError> {
+        match event {
+            Event::Value { key: "BuildVersion" } => self.is_legacy = false,
+            Event::Value { key } => self.leave_out(key),
+            Event::Element { key: "Docs", text, at } => self.document(&text, at)?,
+            Event::Element { key: "Indexes", text, at } => self.index(&text, at)?,
+            Event::Element { key: "Identities", text, at } => self.identity(&text, at)?,
+            Event::Element { key: key @ ("CompareExchange" | "CmpXchg"), text, at } => {
+                self.compare_exchange(key, &text, at)?;
+            }
+            Event::Element { key: "Attachments", text, at } => self.legacy_attachment(&text, at)?,
+            Event::Element { key, .. } => self.leave_out(key),
+            Event::TooLong { key, at } => self.too_long(key, at),
+            Event::Blob { key: "Docs", header, size, at } => self.blob(&header, size, at),
+            // The attachments of revisions go with them.
+            Event::Blob { key: "RevisionDocuments", .. } => {}
+            Event::Blob { key, .. } => self.leave_out(key),
+            Event::Bytes(bytes) => {
+                if let Some(blob) = &mut self.blob {
+                    blob.bytes.extend_from_slice(bytes);
+                }
+            }
+            Event::BlobEnd => {
+                if let Some(blob) = self.blob.take() {
+                    self.stage(blob)?;
+                }
+            }
+        }
+        if self.documents.len() >= UPLOAD_BATCH_DOCUMENTS_MAX || self.bytes >= UPLOAD_BATCH_BYTES_MAX {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Counts an item that Magpie has nothing for.
+    fn leave_out(&mut self, key: &str) {
+        match self.counts.of(kind_of(key)) {
+            Some(count) => {
+                count.read += 1;
+                count.skipped += 1;
+            }
+            None => self.counts.unknown(key),
+        }
+    }
+
+    fn too_long(&mut self, key: &str, at: u64) {
+        let kind = kind_of(key);
+        self.refuse(kind, format!("an item of {kind} at byte {at} is longer than dump_item_bytes_max"));
+    }
+
+    fn refuse(&mut self, kind: &str, message: String) {
+        self.counts.add(kind, |count| {
+            count.read += 1;
+            count.errored += 1;
+        });
+        self.counts.say(message);
+    }
+
+    /// An element's JSON; `None` when it is none and that is to be skipped.
+    fn parse(&mut self, kind: &'static str, text: &[u8], at: u64) -> Result<Option<Json>, ServerError> {
+        match parse(text, at, kind) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if self.options.skip_corrupted => {
+                self.refuse(kind, error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn document(&mut self, text: &[u8], at: u64) -> Result<(), ServerError> {
+        let Some(mut document) = self.parse("Documents", text, at)? else { return Ok(()) };
+        if self.is_legacy {
+            legacy::modernise(&mut document);
+        }
+        let Some(metadata) = document.get("@metadata").and_then(Json::as_object) else {
+            self.refuse("Documents", format!("the document at byte {at} has no @metadata, hence no id"));
+            return Ok(());
+        };
+        let exported = metadata.get("@export-type").and_then(Json::as_str);
+        if let Some(kind) = exported.filter(|_| metadata.get("@id").is_none()) {
+            let kind = format!("{kind}s");
+            self.leave_out(&kind);
+            return Ok(());
+        }
+        if legacy::is_revision(metadata) {
+            self.leave_out("RevisionDocuments");
+            return Ok(());
+        }
+        if self.is_left_out(metadata) {
+            self.counts.add("Documents", |count| {
+                count.read += 1;
+                count.skipped += 1;
+            });
+            return Ok(());
+        }
+        let Some(id) = metadata.get("@id").and_then(Json::as_str).map(str::to_owned) else {
+            self.refuse("Documents", format!("the document at byte {at} has no @id in its @metadata"));
+            return Ok(());
+        };
+        let listed = metadata.get("@attachments").and_then(Json::as_array).unwrap_or_default();
+        let listed: Vec<Attachment> = listed.iter().filter_map(Attachment::from_json).collect();
+        let modified = metadata.get("@last-modified").and_then(Json::as_str).and_then(Timestamp::parse);
+        match NewDocument::from_json(&id, document) {
+            Err(error) => self.refuse("Documents", format!("the document '{id}' at byte {at}: {error}")),
+            // An id with such an end would be completed, and be another one.
+            Ok(_) if id.ends_with(['/', '|']) => {
+                self.refuse(
+                    "Documents",
+                    format!("the document '{id}' at byte {at}: its id ends with / or |"),
+                );
+            }
+            Ok(document) => {
+                let attachments = if self.options.takes("Attachments") { listed } else { Vec::new() };
+                let document = match modified {
+                    Some(time) => document.with_last_modified(time),
+                    None => document,
+                };
+                self.counts.add("Documents", |count| count.read += 1);
+                self.bytes += text.len();
+                let command = Command::Import { id: id.clone(), document, attachments };
+                self.documents.push(Pending { id, at, command });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an option leaves the document out.
+    fn is_left_out(&self, metadata: &Object) -> bool {
+        let options = &self.options;
+        let text = |key: &str| metadata.get(key).and_then(Json::as_str);
+        let has_flag =
+            |name: &str| text("@flags").is_some_and(|flags| flags.split(',').any(|flag| flag.trim() == name));
+        let is_expired =
+            || text("@expires").and_then(Timestamp::parse).is_some_and(|expires| expires <= clock::now());
+        !options.takes("Documents")
+            || !options.takes_collection(text("@collection").unwrap_or("@empty"))
+            || (!options.include_artificial && has_flag("Artificial"))
+            || (options.leave_out_expired && is_expired())
+            || (options.leave_out_archived && has_flag("Archived"))
+    }
+
+    /// Bytes follow, if they are wanted and not too many.
+    fn blob(&mut self, header: &Json, size: u64, at: u64) {
+        self.counts.attachments.read += 1;
+        if !self.options.takes("Attachments") {
+            self.counts.attachments.skipped += 1;
+            return;
+        }
+        if size > ATTACHMENT_BYTES_MAX as u64 {
+            self.counts.attachments.errored += 1;
+            self.counts.say(format!(
+                "the attachment at byte {at} has {size} bytes; the limit (attachment_bytes_max) is \
+                 {ATTACHMENT_BYTES_MAX}"
+            ));
+            return;
+        }
+        let hash = header.get("Hash").and_then(Json::as_str).and_then(ContentHash::parse);
+        self.blob = Some(Blob { at, hash, bytes: Vec::new() });
+    }
+
+    /// Keeps bytes for the documents behind them.
+    fn stage(&mut self, blob: Blob) -> Result<(), ServerError> {
+        let Blob { at, hash, bytes } = blob;
+        let content = Content::new(bytes)?;
+        if hash.is_some_and(|hash| hash != *content.hash()) {
+            self.counts.attachments.errored += 1;
+            self.counts.say(format!(
+                "the bytes of the attachment at byte {at} are not those that its hash says; they were left out"
+            ));
+            return Ok(());
+        }
+        let size = content.size();
+        self.documents.push(Pending { id: String::new(), at, command: Command::StageContent { content } });
+        self.bytes = self.bytes.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// An attachment of 3.5 stands alone; it becomes that of a document of its own.
+    fn legacy_attachment(&mut self, text: &[u8], at: u64) -> Result<(), ServerError> {
+        let Some(element) = self.parse("Attachments", text, at)? else { return Ok(()) };
+        self.counts.attachments.read += 1;
+        if !self.options.takes("Attachments") {
+            self.counts.attachments.skipped += 1;
+            return Ok(());
+        }
+        match legacy::attachment(&element) {
+            Err(reason) => {
+                self.counts.attachments.errored += 1;
+                self.counts.say(format!("the attachment at byte {at}: {reason}"));
+            }
+            Ok((id, document, attachment, content)) => {
+                self.counts.say(format!(
+                    "the attachment '{}' is now that of the document '{id}' in the collection @files",
+                    attachment.name
+                ));
+                self.counts.add("Documents", |count| count.read += 1);
+                self.bytes += text.len();
+                self.documents.push(Pending {
+                    id: id.clone(),
+                    at,
+                    command: Command::StageContent { content },
+                });
+                let command = Command::Import { id: id.clone(), document, attachments: vec![attachment] };
+                self.documents.push(Pending { id, at, command });
+            }
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, text: &[u8], at: u64) -> Result<(), ServerError> {
+        let Some(element) = self.parse("Indexes", text, at)? else { return Ok(()) };
+        if !self.options.takes("Indexes") {
+            self.counts.add("Indexes", |count| {
+                count.read += 1;
+                count.skipped += 1;
+            });
+            return Ok(());
+        }
+        // They map the documents from the first on.
+        self.flush()?;
+        let (registry, numbers) = (self.target.database.indexes(), self.target.numbers);
+        import_indexes::import(registry, numbers, &element, &mut self.counts)
+    }
+
+    fn identity(&mut self, text: &[u8], at: u64) -> Result<(), ServerError> {
+        let Some(element) = self.parse("Identities", text, at)? else { return Ok(()) };
+        let value = match element.get("Value") {
+            Some(Json::String(text)) => text.parse().ok(),
+            Some(value) => value.as_i64(),
+            None => None,
+        };
+        let value = value.and_then(|value| u64::try_from(value).ok());
+        let (Some(key), Some(value)) = (element.get("Key").and_then(Json::as_str), value) else {
+            self.refuse("Identities", format!("the identity at byte {at} has no Key or no whole Value"));
+            return Ok(());
+        };
+        if !self.options.takes("Identities") {
+            self.leave_out("Identities");
+            return Ok(());
+        }
+        match self.target.database.documents().seed_identity(key, value, false) {
+            Ok(_) => self.counts.add("Identities", |count| {
+                count.read += 1;
+                count.written += 1;
+            }),
+            Err(error) if is_refusal(&error) => {
+                self.refuse("Identities", format!("the identity at byte {at}: {error}"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn compare_exchange(&mut self, key: &str, text: &[u8], at: u64) -> Result<(), ServerError> {
+        const KIND: &str = "CompareExchange";
+        let Some(element) = self.parse(KIND, text, at)? else { return Ok(()) };
+        if !self.options.takes(KIND) {
+            self.leave_out(key);
+            return Ok(());
+        }
+        let Some(name) = element.get("Key").and_then(Json::as_str) else {
+            self.refuse(KIND, format!("the compare-exchange value at byte {at} has no Key"));
+            return Ok(());
+        };
+        let value = match element.get("Value") {
+            Some(Json::String(text)) => match json::parse(text.as_bytes()) {
+                Ok(value) => value,
+                Err(error) => {
+                    self.refuse(KIND, format!("the compare-exchange value '{name}' at byte {at}: {error}"));
+                    return Ok(());
+                }
+            },
+            Some(value) => value.clone(),
+            None => Json::Null,
+        };
+        self.counts.add(KIND, |count| count.read += 1);
+        self.bytes += text.len();
+        self.exchanges.push((name.to_owned(), value));
+        if self.exchanges.len() >= UPLOAD_BATCH_DOCUMENTS_MAX {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is gathered.
+    fn flush(&mut self) -> Result<(), ServerError> {
+        if self.target.running.is_killed() {
+            return Err(ServerError::OperationKilled);
+        }
+        self.bytes = 0;
+        self.flush_documents()?;
+        self.flush_exchanges()?;
+        self.target.running.progress(self.counts.to_json());
+        Ok(())
+    }
+
+    fn flush_documents(&mut self) -> Result<(), ServerError> {
+        let pending = std::mem::take(&mut self.documents);
+        let database = self.target.database.documents();
+        let commands: Vec<Command> = pending.iter().map(|pending| pending.command.clone()).collect();
+        match database.write(commands, clock::now()) {
+            Ok(outcomes) => {
+                outcomes.into_iter().for_each(|outcome| self.written(outcome));
+                return Ok(());
+            }
+            Err(error) if is_refusal(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // One of them is refused, so nothing was written: each on its own.
+        for Pending { id, at, command } in pending {
+            match database.write(vec![command], clock::now()) {
+                Ok(outcomes) => outcomes.into_iter().for_each(|outcome| self.written(outcome)),
+                Err(error) if is_refusal(&error) => {
+                    self.counts.add("Documents", |documents| documents.errored += 1);
+                    self.counts.say(format!("the document '{id}' at byte {at}: {error}"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Imported { id, missing, .. } => {
+                self.counts.add("Documents", |documents| documents.written += 1);
+                for name in missing {
+                    self.counts.attachments.errored += 1;
+                    self.counts.say(format!(
+                        "the attachment '{name}' of the document '{id}' has no bytes in the dump"
+                    ));
+                }
+            }
+            Outcome::ContentStaged { .. } => self.counts.attachments.written += 1,
+            _ => {}
+        }
+    }
+
+    fn flush_exchanges(&mut self) -> Result<(), ServerError> {
+        let exchanges = std::mem::take(&mut self.exchanges);
+        let outcomes = self.target.database.documents().set_compare_exchanges(exchanges)?;
+        for outcome in outcomes {
+            match outcome {
+                Ok(()) => self.counts.add("CompareExchange", |count| count.written += 1),
+                Err(error) => {
+                    self.counts.add("CompareExchange", |count| count.errored += 1);
+                    self.counts.say(format!("a compare-exchange value was refused: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error is about what was to be written, and not about the disk.
+fn is_refusal(error: &StoreError) -> bool {
+    match error {
+        StoreError::InvalidId { .. }
+        | StoreError::InvalidCollection { .. }
+        | StoreError::Json(_)
+        | StoreError::InvalidDocument { .. }
+        | StoreError::DocumentTooLarge { .. }
+        | StoreError::InvalidAttachment { .. }
+        | StoreError::AttachmentOwnerMissing { .. }
+        | StoreError::AttachmentMissing { .. }
+        | StoreError::Conflict { .. }
+        | StoreError::CollectionMismatch { .. } => true,
+        StoreError::UnsupportedFormat { .. }
+        | StoreError::Corrupt(_)
+        | StoreError::WritesStopped { .. }
+        | StoreError::Kv(_) => false,
+    }
+}
+
+/// The result's name of what a dump calls otherwise.
+fn kind_of(key: &str) -> &str {
+    match key {
+        "Docs" => "Documents",
+        "CmpXchg" => "CompareExchange",
+        "CounterGroups" => "Counters",
+        "DocsDeletions" | "AttachmentsDeletions" => "Tombstones",
+        other => other,
+    }
+}

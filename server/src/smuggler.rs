@@ -1,0 +1,200 @@
+//! Dumps over HTTP: `smuggler/import`.
+//!
+//! Each import has a thread of its own, which may wait for a slow client; a few pieces wait between the two. What the
+//! client sends is a form with the options and the file, or the file alone as the body.
+
+use crate::answer;
+use crate::batch_attachments::{self, broken};
+use crate::body::{self, BodyStream};
+use crate::databases::OpenDatabase;
+use crate::dump::counts::Counts;
+use crate::dump::import::{Import, Target};
+use crate::dump::options::DumpOptions;
+use crate::error::ServerError;
+use crate::limits::{DRAIN_BYTES_MAX, DRAIN_MS_MAX, DUMP_OPTIONS_BYTES_MAX, DUMP_PIECES_MAX};
+use crate::request::DatabaseRequest;
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use magpie_indexes::definition::Numbers;
+use magpie_store::json::Object;
+use multer::{Field, Multipart};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// What goes to the thread of an import, in this order.
+enum Piece {
+    Options(DumpOptions),
+    Bytes(Bytes),
+    /// Nothing more will come, though the dump has not ended.
+    Broken(ServerError),
+}
+
+/// What the client sends, as it comes.
+enum Source {
+    Form(Multipart<'static>),
+    File(BodyStream),
+}
+
+/// `POST smuggler/import?operationId=`
+pub(crate) async fn import(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let mut source = source(&request, body)?;
+    let place = request.app.dump_place()?;
+    let database = Arc::clone(&request.database);
+    let id = match request.query.number("operationId")? {
+        Some(id) => id,
+        None => database.operations().next_id(),
+    };
+    let numbers = request.app.config().numbers;
+    let (pieces, received) = mpsc::channel(DUMP_PIECES_MAX);
+    let (done, result) = oneshot::channel();
+    let work = move || {
+        let importing = database.importing();
+        // Whoever asked may be gone; the operation's state has the result as well.
+        let result = run(&database, id, numbers, received);
+        importing.end();
+        let _ = done.send(result);
+        drop(place);
+    };
+    std::thread::Builder::new()
+        .name("import".to_owned())
+        .spawn(work)
+        .map_err(|cause| ServerError::Panicked(format!("no thread could be started: {cause}")))?;
+    if let Err(error) = send(&request, &mut source, &pieces).await {
+        // When the thread has ended already, its own error is the one to tell.
+        let _ = pieces.send(Piece::Broken(error)).await;
+    }
+    drop(pieces);
+    let result = result.await.unwrap_or_else(|_| Err(ServerError::Panicked("the import".to_owned())));
+    if result.is_err() {
+        drain_in_background(source);
+    }
+    Ok(answer::json(StatusCode::OK, result?.to_json()))
+}
+
+/// The thread of an import.
+fn run(
+    database: &OpenDatabase,
+    id: i64,
+    numbers: Numbers,
+    mut received: mpsc::Receiver<Piece>,
+) -> Result<Counts, ServerError> {
+    let running = database.operations().start(id);
+    let mut options = DumpOptions::default();
+    let mut first = received.blocking_recv();
+    if let Some(Piece::Options(given)) = first {
+        options = given;
+        first = received.blocking_recv();
+    }
+    let mut import = Import::new(Target { database, numbers, running: &running }, options);
+    let mut end = Ok(());
+    while let Some(piece) = first.take() {
+        end = match piece {
+            Piece::Options(_) => Ok(()),
+            Piece::Bytes(bytes) => import.feed(&bytes),
+            Piece::Broken(error) => Err(error),
+        };
+        if end.is_err() {
+            break;
+        }
+        first = received.blocking_recv();
+    }
+    let result = match end.and_then(|()| import.finish()) {
+        Ok(counts) => Ok(counts),
+        Err(cause) => Err(import.stopped(cause)),
+    };
+    match &result {
+        Ok(counts) => running.complete_with(counts.to_json()),
+        Err(error) => running.fail(error),
+    }
+    result
+}
+
+fn source(request: &DatabaseRequest, body: Body) -> Result<Source, ServerError> {
+    let content_type = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let stream = BodyStream::new(body);
+    let Some(content_type) = content_type.filter(|kind| kind.trim().starts_with("multipart/")) else {
+        return Ok(Source::File(stream));
+    };
+    Ok(Source::Form(batch_attachments::form(content_type.trim(), stream)?))
+}
+
+/// Hands on what comes, to its end.
+async fn send(
+    request: &DatabaseRequest,
+    source: &mut Source,
+    pieces: &mpsc::Sender<Piece>,
+) -> Result<(), ServerError> {
+    match source {
+        Source::File(stream) => {
+            if let Some(options) = request.query.get("importOptions") {
+                let options = DumpOptions::read(&body::parse_object(options.as_bytes())?)?;
+                hand_on(pieces, Piece::Options(options)).await?;
+            }
+            while let Some(chunk) = stream.chunk().await? {
+                hand_on(pieces, Piece::Bytes(chunk)).await?;
+            }
+        }
+        Source::Form(form) => {
+            let mut has_file = false;
+            while let Some(mut field) = form.next_field().await.map_err(broken)? {
+                if field.name() == Some("importOptions") {
+                    let options = DumpOptions::read(&options_of(&mut field).await?)?;
+                    hand_on(pieces, Piece::Options(options)).await?;
+                    continue;
+                }
+                if std::mem::replace(&mut has_file, true) {
+                    let message = "the form has two files; import one dump at a time";
+                    return Err(ServerError::InvalidOperation(message.to_owned()));
+                }
+                while let Some(chunk) = field.chunk().await.map_err(broken)? {
+                    hand_on(pieces, Piece::Bytes(chunk)).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn hand_on(pieces: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), ServerError> {
+    pieces.send(piece).await.map_err(|_| ServerError::OperationKilled)
+}
+
+async fn options_of(field: &mut Field<'_>) -> Result<Object, ServerError> {
+    let mut text = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(broken)? {
+        text.extend_from_slice(&chunk);
+        if text.len() > DUMP_OPTIONS_BYTES_MAX {
+            return Err(ServerError::TooLarge {
+                what: "importOptions",
+                limit_name: "dump_options_bytes_max",
+                limit: DUMP_OPTIONS_BYTES_MAX,
+                advice: "send the options only",
+            });
+        }
+    }
+    body::parse_object(&text)
+}
+
+/// Reads and drops what is left, for a while, so that a client that is still sending sees the answer.
+fn drain_in_background(source: Source) {
+    let time = Duration::from_millis(DRAIN_MS_MAX);
+    match source {
+        Source::File(stream) => stream.drain_in_background(time),
+        Source::Form(mut form) => {
+            tokio::spawn(tokio::time::timeout(time, async move {
+                let mut left = DRAIN_BYTES_MAX;
+                while let Ok(Some(mut field)) = form.next_field().await {
+                    while let Ok(Some(chunk)) = field.chunk().await {
+                        left = left.saturating_sub(chunk.len());
+                        if left == 0 {
+                            return;
+                        }
+                    }
+                }
+            }));
+        }
+    }
+}
