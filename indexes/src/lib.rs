@@ -58,6 +58,7 @@ pub mod limits;
 pub mod losses;
 mod output;
 mod pace;
+pub mod patches;
 pub mod progress;
 pub mod reduce_tree;
 mod references;

@@ -8,9 +8,11 @@
 //! The body is written by [`crate::envelope`], which knows the request's URL.
 
 use crate::limits::VERIFICATIONS_RUNNING_MAX;
+use crate::patch::PatchFailure;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use magpie_indexes::function::FunctionErrorKind;
+use magpie_indexes::patches::PatchError;
 use magpie_indexes::{CallError, IndexError};
 use magpie_query::QueryError;
 use magpie_store::StoreError;
@@ -144,6 +146,9 @@ pub enum ServerError {
         /// The type.
         name: String,
     },
+    /// A failure of a patch.
+    #[error(transparent)]
+    Patch(#[from] PatchFailure),
     /// Something the original server can do and this one cannot.
     #[error("{what} is not supported by this server")]
     NotSupported {
@@ -354,6 +359,7 @@ impl ServerError {
             Self::UnknownCommandType { .. } => {
                 class(S::BAD_REQUEST, "Raven.Server.Exceptions.InvalidCommandTypeException")
             }
+            Self::Patch(failure) => patch_class(failure),
             Self::NotSupported { .. } | Self::UnknownDebugOperation { .. } => {
                 class(S::BAD_REQUEST, "System.NotSupportedException")
             }
@@ -465,6 +471,27 @@ fn query_class(error: &QueryError) -> Class {
         }
     };
     Class::new(status, error.wire_type())
+}
+
+fn patch_class(failure: &PatchFailure) -> Class {
+    use StatusCode as S;
+    match failure {
+        PatchFailure::Missing => Class::new(S::BAD_REQUEST, ARGUMENT),
+        PatchFailure::ScriptMissing(_) => Class::new(S::BAD_REQUEST, INVALID_DATA),
+        PatchFailure::Parse { .. } => {
+            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.Patching.JavaScriptParseException")
+        }
+        PatchFailure::Failed { error: PatchError::Busy { .. }, .. } => {
+            Class::new(S::SERVICE_UNAVAILABLE, RAVEN)
+        }
+        PatchFailure::Refused(_) | PatchFailure::Failed { .. } => {
+            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.Patching.JavaScriptException")
+        }
+        PatchFailure::Conflict { id, expected, actual } => {
+            Class::new(S::CONFLICT, CONCURRENCY).with(conflict(Some(id), Some(expected), actual.as_deref()))
+        }
+        PatchFailure::BatchTooLarge { .. } => Class::new(S::PAYLOAD_TOO_LARGE, TOO_LARGE),
+    }
 }
 
 /// The fields of a 409; clients read all three.

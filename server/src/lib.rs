@@ -56,6 +56,8 @@ mod multi_get;
 mod ndjson;
 pub mod ndjson_line;
 mod operations;
+mod patch;
+mod patch_document;
 mod queries;
 mod query_string;
 pub mod random;
@@ -106,7 +108,7 @@ fn database_routes() -> Router<AppState> {
     let of_db = |path: &str| format!("/databases/{{db}}{path}");
     Router::new()
         .route(&of_db("/docs"), get(documents::get).head(documents::head).post(documents::post))
-        .route(&of_db("/docs"), put(documents::put).delete(documents::delete))
+        .route(&of_db("/docs"), put(documents::put).delete(documents::delete).patch(patch_document::patch))
         .route(&of_db("/docs/size"), get(documents::size))
         .route(&of_db("/docs/ndjson"), post(ndjson::post))
         .route(&of_db("/collections/docs"), get(document_pages::of_collection))

@@ -20,6 +20,14 @@ pub const BLOCKING_THREADS_MAX: usize = 64;
 pub const QUERIES_RUNNING_MAX: usize = 32;
 /// Most verifications of indexes that run at a time; further ones are refused.
 pub const VERIFICATIONS_RUNNING_MAX: usize = 2;
+/// Most requests with patches that run at a time; the others wait without a thread.
+pub const PATCHES_RUNNING_MAX: usize = 16;
+/// Most times that a batch with patches runs anew because a document that it read was written meanwhile.
+pub const PATCH_ATTEMPTS_MAX: usize = 32;
+/// Longest time in which a batch runs patches, in milliseconds, all attempts together.
+pub const PATCH_BATCH_MS_MAX: u64 = 60_000;
+/// Most bytes of documents that the patches of one batch write.
+pub const PATCH_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most requests in one `multi_get`.
 pub const MULTI_GET_REQUESTS_MAX: usize = 1024;
 /// Most documents of one sub-batch of a streamed upload.

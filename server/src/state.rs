@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::databases::Databases;
 use crate::envelope::panic_text;
 use crate::error::ServerError;
-use crate::limits::{QUERIES_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX};
+use crate::limits::{PATCHES_RUNNING_MAX, QUERIES_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
@@ -17,6 +17,7 @@ struct Shared {
     databases: Databases,
     topology_id: String,
     query_places: Semaphore,
+    patch_places: Semaphore,
     verify_places: Semaphore,
     stopping: watch::Sender<bool>,
 }
@@ -30,6 +31,7 @@ impl AppState {
             databases,
             topology_id,
             query_places: Semaphore::new(QUERIES_RUNNING_MAX),
+            patch_places: Semaphore::new(PATCHES_RUNNING_MAX),
             verify_places: Semaphore::new(VERIFICATIONS_RUNNING_MAX),
             stopping: watch::Sender::new(false),
         }))
@@ -59,6 +61,14 @@ impl AppState {
     /// [`ServerError::Stopping`] when there will be none.
     pub(crate) async fn query_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
         self.0.query_places.acquire().await.map_err(|_| ServerError::Stopping)
+    }
+
+    /// A place to run patches; waits while all are taken.
+    ///
+    /// # Errors
+    /// [`ServerError::Stopping`] when there will be none.
+    pub(crate) async fn patch_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
+        self.0.patch_places.acquire().await.map_err(|_| ServerError::Stopping)
     }
 
     /// A place to verify indexes; refuses while all are taken, for it may take long.

@@ -116,6 +116,11 @@ impl Request<'_, '_> {
             Command::Put { id, document, expected } => self.put(&id, &document, expected.as_deref(), now),
             Command::Delete { id, expected } => self.delete(id, expected.as_deref()),
             Command::DeletePrefix { prefix } => self.delete_prefix(prefix),
+            Command::Check { id, expected } => {
+                let id = DocumentId::new(&id)?;
+                self.check_expected(&id, Some(&expected), self.head(&id)?.live.as_ref(), false)?;
+                Ok(Outcome::Checked)
+            }
         }
     }
 

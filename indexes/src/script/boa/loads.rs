@@ -50,8 +50,8 @@ thread_local! {
     static TABLE: RefCell<Option<Table>> = const { RefCell::new(None) };
 }
 
-/// Begins the map of one document.
-pub(super) fn begin(numbers: Numbers) {
+/// Begins the map of one document; `guided` when numbers of loaded documents go back into documents.
+pub(super) fn begin(numbers: Numbers, guided: bool) {
     TABLE.with_borrow_mut(|table| {
         *table = Some(Table {
             fetched: HashMap::new(),
@@ -60,7 +60,7 @@ pub(super) fn begin(numbers: Numbers) {
             asked: Vec::new(),
             tracked: HashMap::new(),
             objects: HashMap::new(),
-            writer: to_js::Writer::new(numbers),
+            writer: if guided { to_js::Writer::guided() } else { to_js::Writer::new(numbers) },
         });
     });
 }
@@ -186,6 +186,19 @@ fn one(
     let wanted = Wanted { id, collection };
     TABLE.with_borrow_mut(|table| match table {
         Some(table) => table.answer(wanted, tracked, context),
+        None => Ok(JsValue::null()),
+    })
+}
+
+/// A document of any collection, by its id as a script wrote it; null for what is not there.
+///
+/// # Errors
+/// Uncatchable, when too much is loaded.
+pub(super) fn any(id: &str, context: &mut Context) -> JsResult<JsValue> {
+    let Ok(id) = DocumentId::new(id) else { return Ok(JsValue::null()) };
+    let wanted = Wanted { id, collection: None };
+    TABLE.with_borrow_mut(|table| match table {
+        Some(table) => table.answer(wanted, false, context),
         None => Ok(JsValue::null()),
     })
 }

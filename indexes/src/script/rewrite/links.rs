@@ -5,6 +5,7 @@ use super::expressions::Level;
 use super::scope::Meaning;
 use crate::function::FunctionError;
 use crate::script::dialect::{self, names};
+use crate::script::parse::Role;
 use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
 use boa_ast::expression::{Call, Optional, OptionalOperation, OptionalOperationKind};
 use boa_ast::{Expression, Span, Spanned};
@@ -19,8 +20,16 @@ impl Writer<'_> {
             if self.hangs_on_nothing(simple.target()) {
                 return self.nothing(simple.target());
             }
+            let argument = self.is_argument_of_patch(simple.target());
+            if argument {
+                self.put("(");
+            }
             self.forgiving(simple.target(), names::NONE)?;
-            return self.link(simple.field());
+            self.link(simple.field())?;
+            if argument {
+                self.or_else("null");
+            }
+            return Ok(());
         }
         self.reference(access)
     }
@@ -43,6 +52,17 @@ impl Writer<'_> {
         self.put(" ?? ");
         self.put(substitute);
         self.put(")");
+    }
+
+    /// Whether this is the `args` of a patch, of which a missing one reads as null.
+    fn is_argument_of_patch(&self, target: &Expression) -> bool {
+        match target.flatten() {
+            Expression::Identifier(name) if self.role == Role::Patch => {
+                self.meaning(name.sym()) == Meaning::Declared { depth: 1 }
+                    && self.text_of(name.sym()) == "args"
+            }
+            _ => false,
+        }
     }
 
     /// Writes a member as something that can be assigned, updated or deleted: its last link is not optional.
@@ -104,7 +124,7 @@ impl Writer<'_> {
             Expression::Identifier(name) => {
                 self.meaning(name.sym()) == Meaning::Free && {
                     let text = self.text_of(name.sym());
-                    !names::is_known(&text) && names::refused(&text).is_none()
+                    !self.is_known(&text) && self.refused(&text).is_none()
                 }
             }
             Expression::PropertyAccess(PropertyAccess::Simple(simple)) => {
@@ -310,7 +330,7 @@ impl Writer<'_> {
 
     /// Refuses calls of the dialect that are not there.
     fn check_dialect_call(&self, node: &Call, callee: &Expression) -> Written {
-        if self.loads(callee) && node.args().len() != 2 {
+        if self.role != Role::Patch && self.loads(callee) && node.args().len() != 2 {
             return self.refuse(
                 format!(
                     "load method is expecting two arguments, the first should be the document and the second should be \
