@@ -207,6 +207,23 @@ pub enum ServerError {
         /// Why it ended.
         source: Box<ServerError>,
     },
+    /// A patch or delete by query ended early. What was committed before stays.
+    #[error("the operation ended after {processed} documents were written: {source}")]
+    BulkQuery {
+        /// Documents that are written.
+        processed: u64,
+        /// Why it ended.
+        source: Box<ServerError>,
+    },
+    /// The query of a patch is not in an object of its own.
+    #[error(
+        "Could not convert Sparrow.Json.LazyStringValue ('{value}') to Sparrow.Json.BlittableJsonReaderObject: send \
+         {{\"Query\":{{\"Query\":\"from .. update {{ .. }}\"}}}}"
+    )]
+    QueryNotNested {
+        /// What stands there, cut to 100 characters.
+        value: String,
+    },
     /// A line of an all-or-nothing upload is refused; nothing was written.
     #[error("line {line}: {message}; nothing was written (onError=skip keeps the good lines)")]
     UploadLine {
@@ -344,7 +361,9 @@ impl ServerError {
             | Self::MapsMissing
             | Self::PropertyMissing { .. }
             | Self::OperationMissing { .. } => class(S::BAD_REQUEST, ARGUMENT),
-            Self::NotInEnumeration { .. } | Self::DefinitionMalformed { .. } => class(S::BAD_REQUEST, FORMAT),
+            Self::QueryNotNested { .. }
+            | Self::NotInEnumeration { .. }
+            | Self::DefinitionMalformed { .. } => class(S::BAD_REQUEST, FORMAT),
             Self::Json(_) | Self::Gzip(_) | Self::UploadLine { .. } => class(S::BAD_REQUEST, INVALID_DATA),
             Self::JsonEnded(_) => class(S::BAD_REQUEST, "System.IO.EndOfStreamException"),
             Self::NotAnObject { found } => class(
@@ -370,7 +389,7 @@ impl ServerError {
             Self::ContentEncoding(_) => class(S::UNSUPPORTED_MEDIA_TYPE, "System.NotSupportedException"),
             Self::OperationKilled => class(S::INTERNAL_SERVER_ERROR, "System.OperationCanceledException"),
             Self::BulkInsert { source, .. } => class(source.class().status, INVALID_OPERATION),
-            Self::UploadBroken { source, .. } => source.class(),
+            Self::UploadBroken { source, .. } | Self::BulkQuery { source, .. } => source.class(),
             Self::IndexWaitTimeout { .. } => {
                 class(S::REQUEST_TIMEOUT, TIMEOUT).with([("FailImmediately", Json::Bool(true))])
             }

@@ -25,6 +25,7 @@ mod answer;
 mod array_splitter;
 mod body;
 mod bulk_insert;
+mod bulk_query;
 pub mod clock;
 pub mod compare_exchange;
 mod config;
@@ -82,7 +83,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware;
-use axum::routing::{any, delete, get, post, put};
+use axum::routing::{any, delete, get, patch, post, put};
 
 /// Every route of the server.
 pub fn router(app: AppState) -> Router {
@@ -119,6 +120,7 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/operations/state"), get(operations::state))
         .route(&of_db("/operations/kill"), post(operations::kill))
         .route(&of_db("/queries"), get(queries::get).post(queries::post))
+        .route(&of_db("/queries"), patch(bulk_query::patch).delete(bulk_query::delete))
         .route(&of_db("/indexes"), any(indexes::dispatch))
         .route(&of_db("/indexes/has-changed"), post(indexes::has_changed))
         .route(&of_db("/indexes/stats"), get(index_stats::statistics))

@@ -19,13 +19,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     InProgress,
-    Completed { documents: u64 },
-    Faulted { kind: &'static str, message: String },
+    Completed {
+        documents: u64,
+    },
+    /// Done, with a result of its own form.
+    CompletedWith(Object),
+    Faulted {
+        kind: &'static str,
+        message: String,
+    },
     Canceled,
 }
 
 struct Operation {
     state: State,
+    /// How far it is, in the form of its result.
+    progress: Option<Object>,
     /// Counts up with each start or end; the smallest is forgotten first.
     order: u64,
     killed: Arc<AtomicBool>,
@@ -57,9 +66,18 @@ impl Operations {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Registers an operation under an id that the client chose or was given.
+    /// Registers an operation that will start soon, on a thread of its own; whoever asks for it meanwhile finds it.
+    pub(crate) fn announce(&self, id: i64) {
+        self.set(id, State::InProgress, Some(Arc::default()));
+    }
+
+    /// Registers an operation under an id that the client chose or was given. That it was announced and perhaps killed
+    /// before counts.
     pub(crate) fn start(&self, id: i64) -> Running<'_> {
-        let killed = Arc::new(AtomicBool::new(false));
+        let announced = self.known().by_id.get(&id).and_then(|operation| {
+            (operation.state == State::InProgress).then(|| Arc::clone(&operation.killed))
+        });
+        let killed = announced.unwrap_or_default();
         self.set(id, State::InProgress, Some(Arc::clone(&killed)));
         Running { operations: self, id, killed }
     }
@@ -74,6 +92,10 @@ impl Operations {
         found.is_some()
     }
 
+    fn progress(&self, id: i64) -> Option<Object> {
+        self.known().by_id.get(&id).and_then(|operation| operation.progress.clone())
+    }
+
     fn state(&self, id: i64) -> Option<State> {
         self.known().by_id.get(&id).map(|operation| operation.state.clone())
     }
@@ -85,7 +107,7 @@ impl Operations {
         let killed = killed
             .or_else(|| known.by_id.get(&id).map(|operation| Arc::clone(&operation.killed)))
             .unwrap_or_default();
-        known.by_id.insert(id, Operation { state, order, killed });
+        known.by_id.insert(id, Operation { state, progress: None, order, killed });
         if known.by_id.len() > OPERATIONS_REMEMBERED_MAX {
             let finished = known.by_id.iter().filter(|(_, operation)| operation.state != State::InProgress);
             let oldest = finished.min_by_key(|(_, operation)| operation.order).map(|(id, _)| *id);
@@ -109,6 +131,18 @@ impl Running<'_> {
     /// It is done.
     pub(crate) fn complete(self, documents: u64) {
         self.operations.set(self.id, State::Completed { documents }, None);
+    }
+
+    /// It is done, with a result of its own form.
+    pub(crate) fn complete_with(self, result: Object) {
+        self.operations.set(self.id, State::CompletedWith(result), None);
+    }
+
+    /// How far it is.
+    pub(crate) fn progress(&self, progress: Object) {
+        if let Some(operation) = self.operations.known().by_id.get_mut(&self.id) {
+            operation.progress = Some(progress);
+        }
     }
 
     /// It failed.
@@ -142,7 +176,11 @@ pub(crate) async fn next_operation_id(request: DatabaseRequest) -> Result<Respon
 pub(crate) async fn state(request: DatabaseRequest) -> Result<Response, ServerError> {
     let id = request.query.number("id")?.ok_or(ServerError::ParameterMissing { name: "id" })?;
     let Some(state) = request.database.operations().state(id) else { return Ok(answer::not_found()) };
-    Ok(answer::json(StatusCode::OK, state_json(&state)))
+    let mut body = state_json(&state);
+    if let Some(progress) = request.database.operations().progress(id) {
+        body.insert("Progress", progress);
+    }
+    Ok(answer::json(StatusCode::OK, body))
 }
 
 /// `POST operations/kill?id=`
@@ -187,6 +225,7 @@ fn state_json(state: &State) -> Object {
             }
             ("Completed", Json::Object(result))
         }
+        State::CompletedWith(result) => ("Completed", Json::Object(result.clone())),
         State::Faulted { kind, message } => {
             let mut result = Object::new();
             result

@@ -4,7 +4,9 @@ use crate::config::Config;
 use crate::databases::Databases;
 use crate::envelope::panic_text;
 use crate::error::ServerError;
-use crate::limits::{PATCHES_RUNNING_MAX, QUERIES_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX};
+use crate::limits::{
+    BULK_QUERIES_RUNNING_MAX, PATCHES_RUNNING_MAX, QUERIES_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX,
+};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
@@ -18,6 +20,7 @@ struct Shared {
     topology_id: String,
     query_places: Semaphore,
     patch_places: Semaphore,
+    bulk_query_places: Semaphore,
     verify_places: Semaphore,
     stopping: watch::Sender<bool>,
 }
@@ -32,6 +35,7 @@ impl AppState {
             topology_id,
             query_places: Semaphore::new(QUERIES_RUNNING_MAX),
             patch_places: Semaphore::new(PATCHES_RUNNING_MAX),
+            bulk_query_places: Semaphore::new(BULK_QUERIES_RUNNING_MAX),
             verify_places: Semaphore::new(VERIFICATIONS_RUNNING_MAX),
             stopping: watch::Sender::new(false),
         }))
@@ -69,6 +73,14 @@ impl AppState {
     /// [`ServerError::Stopping`] when there will be none.
     pub(crate) async fn patch_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
         self.0.patch_places.acquire().await.map_err(|_| ServerError::Stopping)
+    }
+
+    /// A place to patch or delete by query; waits while all are taken.
+    ///
+    /// # Errors
+    /// [`ServerError::Stopping`] when there will be none.
+    pub(crate) async fn bulk_query_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
+        self.0.bulk_query_places.acquire().await.map_err(|_| ServerError::Stopping)
     }
 
     /// A place to verify indexes; refuses while all are taken, for it may take long.

@@ -25,7 +25,7 @@ pub enum PatchFailure {
     #[error("The patch script cannot be run: {0}")]
     Refused(FunctionError),
     /// A patch failed on a document.
-    #[error("Script failed for document ID '{id}'. {error}; nothing was written")]
+    #[error("Script failed for document ID '{id}'. {error}; its batch was not written")]
     Failed {
         /// The document.
         id: String,

@@ -11,7 +11,7 @@ mod command;
 mod failure;
 
 pub(crate) use attempt::{Done, Patched, Status};
-pub(crate) use command::{PatchCommand, PatchScripts};
+pub(crate) use command::{PatchCommand, PatchScripts, Script, compile};
 pub use failure::PatchFailure;
 
 use crate::clock;
