@@ -60,6 +60,11 @@ fn batches() {
 }
 
 #[test]
+fn patches() {
+    replay_area("patch");
+}
+
+#[test]
 fn indexes() {
     replay_area("http_index");
 }

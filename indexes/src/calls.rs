@@ -105,23 +105,26 @@ pub struct CallThreads {
 
 /// The functions of one index, callable from any thread. A call blocks its caller, so none is made on threads that
 /// must not block.
-pub struct Calls {
-    source: SharedSource,
+///
+/// `F` is what each thread works with; all but patches work with the functions of an index.
+pub struct Calls<F = Box<dyn IndexFunction>> {
+    make: Make<F>,
     limits: CallLimits,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<F>>,
 }
 
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+/// Makes what a thread works with, on that thread.
+type Make<F> = Arc<dyn Fn() -> Result<F, FunctionError> + Send + Sync>;
+
+struct Shared<F> {
+    state: Mutex<State<F>>,
     /// Told whenever a thread becomes free or goes.
     freed: Condvar,
 }
 
-#[derive(Default)]
-struct State {
+struct State<F> {
     /// Threads without work, the one used last at the end.
-    idle: Vec<Thread>,
+    idle: Vec<Thread<F>>,
     /// Threads with and without work, but not those left behind.
     threads: usize,
     abandoned: usize,
@@ -131,21 +134,21 @@ struct State {
 
 /// The caller's end of one thread. Whoever holds it is the only one who gives it work; the thread ends when it is
 /// dropped.
-struct Thread {
+struct Thread<F> {
     number: u64,
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Job<F>>,
     /// Set before the handle is dropped when the thread may still be at work.
     left_behind: Arc<AtomicBool>,
 }
 
 /// One piece of work. It answers through a channel of its own.
-type Job = Box<dyn FnOnce(&mut Functions) + Send>;
+type Job<F> = Box<dyn FnOnce(&mut Functions<F>) + Send>;
 
 /// What a thread works with.
-struct Functions {
-    source: SharedSource,
-    /// Compiled on first use; `None` after a panic, which may have left it in disorder.
-    function: Option<Box<dyn IndexFunction>>,
+struct Functions<F> {
+    make: Make<F>,
+    /// Made on first use; `None` after a panic, which may have left it in disorder.
+    function: Option<F>,
 }
 
 /// What a job tells its caller.
@@ -166,7 +169,7 @@ impl Calls {
     /// [`Self::new`] with other bounds.
     #[must_use]
     pub fn with_limits(source: SharedSource, limits: CallLimits) -> Self {
-        Self { source, limits, shared: Arc::default() }
+        Self::of(Arc::new(move || source.create()), limits)
     }
 
     /// [`IndexFunction::map`]. `loads` is asked on the calling thread.
@@ -204,10 +207,30 @@ impl Calls {
         loads: &mut dyn Loads,
         work: impl FnOnce(&mut dyn IndexFunction, &mut dyn Loads) -> T + Send + 'static,
     ) -> Result<T, CallError> {
+        self.work(loads, move |function, loads| work(function.as_mut(), loads))
+    }
+}
+
+impl<F: 'static> Calls<F> {
+    /// Threads that work with what `make` gives on each of them.
+    pub(crate) fn of(make: Make<F>, limits: CallLimits) -> Self {
+        let state = State { idle: Vec::new(), threads: 0, abandoned: 0, next: 0 };
+        Self { make, limits, shared: Arc::new(Shared { state: Mutex::new(state), freed: Condvar::new() }) }
+    }
+
+    /// Any work with what a thread has, see [`Calls::call`].
+    ///
+    /// # Errors
+    /// Any [`CallError`]; [`CallError::Function`] only when the functions do not compile.
+    pub(crate) fn work<T: Send + 'static>(
+        &self,
+        loads: &mut dyn Loads,
+        work: impl FnOnce(&mut F, &mut dyn Loads) -> T + Send + 'static,
+    ) -> Result<T, CallError> {
         let mut lease = Lease { calls: self, thread: Some(self.thread()?) };
         let (reply, replies) = sync_channel(1);
         let (found, founds) = sync_channel(1);
-        let job: Job = Box::new(move |functions| {
+        let job: Job<F> = Box::new(move |functions| {
             let mut loads = RemoteLoads { ask: reply, founds };
             let outcome = functions.run(|function| work(function, &mut loads));
             // The caller may have stopped waiting.
@@ -253,7 +276,7 @@ impl Calls {
     }
 
     /// An idle thread, a new one, or the next that becomes free.
-    fn thread(&self) -> Result<Thread, CallError> {
+    fn thread(&self) -> Result<Thread<F>, CallError> {
         let deadline = Instant::now() + Duration::from_millis(self.limits.wait_ms_max);
         let mut state = lock(&self.shared.state);
         loop {
@@ -281,19 +304,19 @@ impl Calls {
         }
     }
 
-    fn start(&self, number: u64) -> Result<Thread, CallError> {
+    fn start(&self, number: u64) -> Result<Thread<F>, CallError> {
         // One job at a time: the handle is taken by one caller, who waits for the answer.
         let (jobs, received) = sync_channel(1);
         let left_behind = Arc::new(AtomicBool::new(false));
         let thread = Thread { number, jobs, left_behind: Arc::clone(&left_behind) };
         let shared = Arc::clone(&self.shared);
         let idle = Duration::from_millis(self.limits.idle_ms_max);
-        let source = Arc::clone(&self.source);
+        let make = Arc::clone(&self.make);
         std::thread::Builder::new()
             .name("index calls".to_owned())
             .stack_size(limits::SCRIPT_STACK_BYTES)
             .spawn(move || {
-                work_off(&received, Functions { source, function: None }, &shared, number, idle);
+                work_off(&received, Functions { make, function: None }, &shared, number, idle);
                 if left_behind.load(Ordering::SeqCst) {
                     lock(&shared.state).abandoned -= 1;
                     shared.freed.notify_all();
@@ -304,7 +327,7 @@ impl Calls {
     }
 }
 
-impl Drop for Calls {
+impl<F> Drop for Calls<F> {
     fn drop(&mut self) {
         // No call is running, since each borrows `self`. Threads without work end when their handles go.
         lock(&self.shared.state).idle.clear();
@@ -312,7 +335,13 @@ impl Drop for Calls {
 }
 
 /// The life of a thread: job after job until its handle is dropped or nothing was asked for a while.
-fn work_off(jobs: &Receiver<Job>, mut functions: Functions, shared: &Shared, number: u64, idle: Duration) {
+fn work_off<F>(
+    jobs: &Receiver<Job<F>>,
+    mut functions: Functions<F>,
+    shared: &Shared<F>,
+    number: u64,
+    idle: Duration,
+) {
     loop {
         match jobs.recv_timeout(idle) {
             Ok(job) => job(&mut functions),
@@ -330,14 +359,14 @@ fn work_off(jobs: &Receiver<Job>, mut functions: Functions, shared: &Shared, num
     }
 }
 
-impl Functions {
-    fn run<T>(&mut self, work: impl FnOnce(&mut dyn IndexFunction) -> T) -> Result<T, CallError> {
+impl<F> Functions<F> {
+    fn run<T>(&mut self, work: impl FnOnce(&mut F) -> T) -> Result<T, CallError> {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let function = match &mut self.function {
                 Some(function) => function,
-                None => self.function.insert(self.source.create()?),
+                None => self.function.insert((self.make)()?),
             };
-            Ok(work(function.as_mut()))
+            Ok(work(function))
         }));
         outcome.unwrap_or_else(|panic| {
             self.function = None;
@@ -375,12 +404,12 @@ enum Ending {
 }
 
 /// A thread taken for one call. It is given back or given up on every way out, a panic of the caller's loads included.
-struct Lease<'a> {
-    calls: &'a Calls,
-    thread: Option<Thread>,
+struct Lease<'a, F> {
+    calls: &'a Calls<F>,
+    thread: Option<Thread<F>>,
 }
 
-impl Lease<'_> {
+impl<F> Lease<'_, F> {
     fn end(&mut self, ending: Ending) {
         let Some(thread) = self.thread.take() else { return };
         let shared = &self.calls.shared;
@@ -400,7 +429,7 @@ impl Lease<'_> {
     }
 }
 
-impl Drop for Lease<'_> {
+impl<F> Drop for Lease<'_, F> {
     fn drop(&mut self) {
         self.end(Ending::LeftBehind);
     }

@@ -59,6 +59,7 @@ pub mod limits;
 pub mod losses;
 mod output;
 mod pace;
+pub mod patches;
 pub mod progress;
 mod query_script;
 pub mod reduce_tree;

@@ -124,3 +124,17 @@ pub const LAW_CHECKS_RUNNING_MAX: usize = 4;
 pub const LAW_SHRINK_TRIALS_MAX: usize = 600;
 /// Most documents and keys of one law check at which the functions fail that are listed.
 pub const LAW_FAILURES_LISTED_MAX: usize = 5;
+/// Longest time of running a patch on one document, in milliseconds.
+pub const PATCH_CALL_MS_MAX: u64 = 10_000;
+/// Most threads of one database that run patches, those not counted that did not come back.
+pub const PATCH_THREADS_MAX: usize = 4;
+/// Most patches that one thread keeps compiled.
+pub const PATCH_ENGINES_MAX: usize = 8;
+/// Most patches of one database whose checked scripts are kept.
+pub const PATCH_SCRIPTS_KEPT_MAX: usize = 64;
+/// Largest script that is kept, in bytes.
+pub const PATCH_SCRIPT_KEPT_BYTES_MAX: usize = 16 * 1024;
+/// Most documents that one run of a patch puts and deletes.
+pub const PATCH_EFFECTS_MAX: usize = 1024;
+/// Most bytes of text that one run of a patch tells with `output()`.
+pub const PATCH_OUTPUT_BYTES_MAX: usize = 64 * 1024;

@@ -9,6 +9,7 @@ use crate::database_folder::{Folder, Record, check_name};
 use crate::error::ServerError;
 use crate::limits::REQUEST_IDS_REMEMBERED_MAX;
 use crate::operations::Operations;
+use crate::patch::Patcher;
 use crate::random;
 use magpie_indexes::{NativeIndex, Registry};
 use magpie_query::AutoIndexNames;
@@ -27,6 +28,7 @@ pub struct OpenDatabase {
     indexes: Arc<Registry>,
     database: Arc<Database>,
     operations: Operations,
+    patcher: Patcher,
     auto_index_names: AutoIndexNames,
     folder: Arc<Folder>,
     /// How many imports are running.
@@ -78,6 +80,11 @@ impl OpenDatabase {
     /// Its long-running operations.
     pub(crate) fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// What runs its patches.
+    pub(crate) fn patcher(&self) -> &Patcher {
+        &self.patcher
     }
 
     /// The names under which its dynamic queries are reported.
@@ -330,6 +337,7 @@ fn open(
         indexes,
         database,
         operations: Operations::default(),
+        patcher: Patcher::default(),
         auto_index_names: AutoIndexNames::default(),
         folder: Arc::clone(folder),
         imports: Mutex::default(),

@@ -9,9 +9,11 @@
 
 use crate::dump::error::DumpError;
 use crate::limits::VERIFICATIONS_RUNNING_MAX;
+use crate::patch::PatchFailure;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use magpie_indexes::function::FunctionErrorKind;
+use magpie_indexes::patches::PatchError;
 use magpie_indexes::{CallError, IndexError};
 use magpie_query::QueryError;
 use magpie_store::StoreError;
@@ -145,6 +147,9 @@ pub enum ServerError {
         /// The type.
         name: String,
     },
+    /// A failure of a patch.
+    #[error(transparent)]
+    Patch(#[from] PatchFailure),
     /// Something the original server can do and this one cannot.
     #[error("{what} is not supported by this server")]
     NotSupported {
@@ -202,6 +207,23 @@ pub enum ServerError {
         batches: u64,
         /// Why it ended.
         source: Box<ServerError>,
+    },
+    /// A patch or delete by query ended early. What was committed before stays.
+    #[error("the operation ended after {processed} documents were written: {source}")]
+    BulkQuery {
+        /// Documents that are written.
+        processed: u64,
+        /// Why it ended.
+        source: Box<ServerError>,
+    },
+    /// The query of a patch is not in an object of its own.
+    #[error(
+        "Could not convert Sparrow.Json.LazyStringValue ('{value}') to Sparrow.Json.BlittableJsonReaderObject: send \
+         {{\"Query\":{{\"Query\":\"from .. update {{ .. }}\"}}}}"
+    )]
+    QueryNotNested {
+        /// What stands there, cut to 100 characters.
+        value: String,
     },
     /// A line of an all-or-nothing upload is refused; nothing was written.
     #[error("line {line}: {message}; nothing was written (onError=skip keeps the good lines)")]
@@ -343,7 +365,9 @@ impl ServerError {
             | Self::MapsMissing
             | Self::PropertyMissing { .. }
             | Self::OperationMissing { .. } => class(S::BAD_REQUEST, ARGUMENT),
-            Self::NotInEnumeration { .. } | Self::DefinitionMalformed { .. } => class(S::BAD_REQUEST, FORMAT),
+            Self::QueryNotNested { .. }
+            | Self::NotInEnumeration { .. }
+            | Self::DefinitionMalformed { .. } => class(S::BAD_REQUEST, FORMAT),
             Self::Json(_) | Self::Gzip(_) | Self::UploadLine { .. } => class(S::BAD_REQUEST, INVALID_DATA),
             Self::JsonEnded(_) => class(S::BAD_REQUEST, "System.IO.EndOfStreamException"),
             Self::NotAnObject { found } => class(
@@ -358,6 +382,7 @@ impl ServerError {
             Self::UnknownCommandType { .. } => {
                 class(S::BAD_REQUEST, "Raven.Server.Exceptions.InvalidCommandTypeException")
             }
+            Self::Patch(failure) => patch_class(failure),
             Self::NotSupported { .. } | Self::UnknownDebugOperation { .. } => {
                 class(S::BAD_REQUEST, "System.NotSupportedException")
             }
@@ -368,7 +393,7 @@ impl ServerError {
             Self::ContentEncoding(_) => class(S::UNSUPPORTED_MEDIA_TYPE, "System.NotSupportedException"),
             Self::OperationKilled => class(S::INTERNAL_SERVER_ERROR, "System.OperationCanceledException"),
             Self::BulkInsert { source, .. } => class(source.class().status, INVALID_OPERATION),
-            Self::UploadBroken { source, .. } => source.class(),
+            Self::UploadBroken { source, .. } | Self::BulkQuery { source, .. } => source.class(),
             Self::IndexWaitTimeout { .. } => {
                 class(S::REQUEST_TIMEOUT, TIMEOUT).with([("FailImmediately", Json::Bool(true))])
             }
@@ -492,6 +517,27 @@ fn query_class(error: &QueryError) -> Class {
         }
     };
     Class::new(status, error.wire_type())
+}
+
+fn patch_class(failure: &PatchFailure) -> Class {
+    use StatusCode as S;
+    match failure {
+        PatchFailure::Missing => Class::new(S::BAD_REQUEST, ARGUMENT),
+        PatchFailure::ScriptMissing(_) => Class::new(S::BAD_REQUEST, INVALID_DATA),
+        PatchFailure::Parse { .. } => {
+            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.Patching.JavaScriptParseException")
+        }
+        PatchFailure::Failed { error: PatchError::Busy { .. }, .. } => {
+            Class::new(S::SERVICE_UNAVAILABLE, RAVEN)
+        }
+        PatchFailure::Refused(_) | PatchFailure::Failed { .. } => {
+            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.Patching.JavaScriptException")
+        }
+        PatchFailure::Conflict { id, expected, actual } => {
+            Class::new(S::CONFLICT, CONCURRENCY).with(conflict(Some(id), Some(expected), actual.as_deref()))
+        }
+        PatchFailure::BatchTooLarge { .. } => Class::new(S::PAYLOAD_TOO_LARGE, TOO_LARGE),
+    }
 }
 
 /// The fields of a 409; clients read all three.

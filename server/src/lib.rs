@@ -28,6 +28,7 @@ mod batch_attachments;
 mod body;
 mod boot;
 mod bulk_insert;
+mod bulk_query;
 pub mod clock;
 pub mod compare_exchange;
 mod config;
@@ -60,6 +61,8 @@ mod multi_get;
 mod ndjson;
 pub mod ndjson_line;
 mod operations;
+mod patch;
+mod patch_document;
 mod queries;
 mod query_string;
 pub mod random;
@@ -88,7 +91,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware;
-use axum::routing::{any, delete, get, head, post, put};
+use axum::routing::{any, delete, get, head, patch, post, put};
 
 /// Every route of the server.
 pub fn router(app: AppState) -> Router {
@@ -114,7 +117,7 @@ fn database_routes() -> Router<AppState> {
     let of_db = |path: &str| format!("/databases/{{db}}{path}");
     Router::new()
         .route(&of_db("/docs"), get(documents::get).head(documents::head).post(documents::post))
-        .route(&of_db("/docs"), put(documents::put).delete(documents::delete))
+        .route(&of_db("/docs"), put(documents::put).delete(documents::delete).patch(patch_document::patch))
         .route(&of_db("/docs/size"), get(documents::size))
         .route(&of_db("/docs/ndjson"), post(ndjson::post))
         .route(&of_db("/collections/docs"), get(document_pages::of_collection))
@@ -128,6 +131,7 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/streams/queries"), get(streams::get_query).post(streams::post_query))
         .route(&of_db("/streams/queries"), head(streams::head_query))
         .route(&of_db("/streams/docs"), get(streams::documents))
+        .route(&of_db("/queries"), patch(bulk_query::patch).delete(bulk_query::delete))
         .route(&of_db("/indexes"), any(indexes::dispatch))
         .route(&of_db("/indexes/has-changed"), post(indexes::has_changed))
         .route(&of_db("/indexes/stats"), get(index_stats::statistics))

@@ -30,6 +30,24 @@ pub const STREAM_FLUSH_MS: u64 = 50;
 pub const STREAM_IDLE_MS_MAX: u64 = 120_000;
 /// Most verifications of indexes that run at a time; further ones are refused.
 pub const VERIFICATIONS_RUNNING_MAX: usize = 2;
+/// Most requests with patches that run at a time; the others wait without a thread.
+pub const PATCHES_RUNNING_MAX: usize = 16;
+/// Most times that a batch with patches runs anew because a document that it read was written meanwhile.
+pub const PATCH_ATTEMPTS_MAX: usize = 32;
+/// Longest time in which a batch runs patches, in milliseconds, all attempts together.
+pub const PATCH_BATCH_MS_MAX: u64 = 60_000;
+/// Most bytes of documents that the patches of one batch write.
+pub const PATCH_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most patches and deletes by query that run at a time; the others wait, as operations in progress.
+pub const BULK_QUERIES_RUNNING_MAX: usize = 4;
+/// Most documents that a patch or delete by query writes in one batch.
+pub const BULK_QUERY_CHUNK_DOCUMENTS_MAX: usize = 128;
+/// Most documents that the result of such an operation lists; all are counted.
+pub const BULK_QUERY_DETAILS_MAX: usize = 10_000;
+/// How often such an operation that waits for its turn looks whether it was killed, in milliseconds.
+pub const BULK_QUERY_LOOK_MS: u64 = 100;
+/// How often a query starts again because its index was replaced between lookup and snapshot.
+pub const QUERY_MOVED_RETRIES_MAX: usize = 100;
 /// Most requests in one `multi_get`.
 pub const MULTI_GET_REQUESTS_MAX: usize = 1024;
 /// Most documents of one sub-batch of a streamed upload.

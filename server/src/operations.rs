@@ -66,9 +66,18 @@ impl Operations {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Registers an operation under an id that the client chose or was given.
+    /// Registers an operation that will start soon, on a thread of its own; whoever asks for it meanwhile finds it.
+    pub(crate) fn announce(&self, id: i64) {
+        self.set(id, State::InProgress, Some(Arc::default()));
+    }
+
+    /// Registers an operation under an id that the client chose or was given. That it was announced and perhaps killed
+    /// before counts.
     pub(crate) fn start(&self, id: i64) -> Running<'_> {
-        let killed = Arc::new(AtomicBool::new(false));
+        let announced = self.known().by_id.get(&id).and_then(|operation| {
+            (operation.state == State::InProgress).then(|| Arc::clone(&operation.killed))
+        });
+        let killed = announced.unwrap_or_default();
         self.set(id, State::InProgress, Some(Arc::clone(&killed)));
         Running { operations: self, id, killed }
     }

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::index_wait::wait_until_followed;
-use crate::limits::{QUERY_WAIT_MS_DEFAULT, WAIT_MS_MAX};
+use crate::limits::{QUERY_MOVED_RETRIES_MAX, QUERY_WAIT_MS_DEFAULT, WAIT_MS_MAX};
 use crate::query_string::Pairs;
 use crate::random;
 use crate::request::DatabaseRequest;
@@ -29,8 +29,6 @@ use magpie_store::{DatabaseView, Timestamp};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a query starts again because its index was replaced between lookup and snapshot.
-const MOVED_RETRIES_MAX: usize = 100;
 /// The date that clients take for "never".
 const NEVER: &str = "0001-01-01T00:00:00.0000000";
 
@@ -194,7 +192,7 @@ pub(crate) async fn wait_if_asked(
 
 /// Waits until the index, and those before it in its chain, have taken in what their collections have now. A replaced index ends its waiters: they wait for
 /// the one in its place.
-async fn wait_for_index(
+pub(crate) async fn wait_for_index(
     app: &AppState,
     database: &Arc<OpenDatabase>,
     name: &str,
@@ -246,7 +244,7 @@ pub(crate) fn again_when_moved<T>(mut run: impl FnMut() -> Result<T, ServerError
     loop {
         match run() {
             Err(ServerError::Query(QueryError::Index(IndexError::Moved { .. })))
-                if retries < MOVED_RETRIES_MAX =>
+                if retries < QUERY_MOVED_RETRIES_MAX =>
             {
                 retries += 1;
             }

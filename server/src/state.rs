@@ -5,7 +5,10 @@ use crate::databases::Databases;
 use crate::dump::error::DumpError;
 use crate::envelope::panic_text;
 use crate::error::ServerError;
-use crate::limits::{DUMPS_RUNNING_MAX, QUERIES_RUNNING_MAX, STREAMS_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX};
+use crate::limits::{
+    BULK_QUERIES_RUNNING_MAX, DUMPS_RUNNING_MAX, PATCHES_RUNNING_MAX, QUERIES_RUNNING_MAX,
+    STREAMS_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX,
+};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
@@ -19,6 +22,8 @@ struct Shared {
     topology_id: String,
     query_places: Semaphore,
     stream_places: Arc<Semaphore>,
+    patch_places: Semaphore,
+    bulk_query_places: Semaphore,
     verify_places: Semaphore,
     dump_places: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -34,6 +39,8 @@ impl AppState {
             topology_id,
             query_places: Semaphore::new(QUERIES_RUNNING_MAX),
             stream_places: Arc::new(Semaphore::new(STREAMS_RUNNING_MAX)),
+            patch_places: Semaphore::new(PATCHES_RUNNING_MAX),
+            bulk_query_places: Semaphore::new(BULK_QUERIES_RUNNING_MAX),
             verify_places: Semaphore::new(VERIFICATIONS_RUNNING_MAX),
             dump_places: Arc::new(Semaphore::new(DUMPS_RUNNING_MAX)),
             stopping: watch::Sender::new(false),
@@ -72,6 +79,22 @@ impl AppState {
     /// [`ServerError::Stopping`] when there will be none.
     pub(crate) async fn stream_place(&self) -> Result<OwnedSemaphorePermit, ServerError> {
         Arc::clone(&self.0.stream_places).acquire_owned().await.map_err(|_| ServerError::Stopping)
+    }
+
+    /// A place to run patches; waits while all are taken.
+    ///
+    /// # Errors
+    /// [`ServerError::Stopping`] when there will be none.
+    pub(crate) async fn patch_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
+        self.0.patch_places.acquire().await.map_err(|_| ServerError::Stopping)
+    }
+
+    /// A place to patch or delete by query; waits while all are taken.
+    ///
+    /// # Errors
+    /// [`ServerError::Stopping`] when there will be none.
+    pub(crate) async fn bulk_query_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
+        self.0.bulk_query_places.acquire().await.map_err(|_| ServerError::Stopping)
     }
 
     /// A place to verify indexes; refuses while all are taken, for it may take long.

@@ -8,19 +8,24 @@ use crate::answer;
 use crate::batch_attachments::{self, BatchBody};
 use crate::body;
 use crate::clock;
+use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::index_wait::{Touched, WaitOptions};
+use crate::patch::{Done, Item, PatchCommand, PatchScripts, Patched};
+use crate::patch_document::NO_TIME;
 use crate::random;
 use crate::request::DatabaseRequest;
 use crate::state::blocking;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
+use magpie_indexes::patches::Patches;
 use magpie_store::json::{Json, Object};
 use magpie_store::{
     ChangeVector, CollectionFilter, Command, Database, Etag, NewDocument, Outcome, StoreError, Timestamp,
 };
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// `POST bulk_docs`
 pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
@@ -29,13 +34,15 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
     let BatchBody { text, mut streams } = batch_attachments::read(&request.headers, body, limit).await?;
     let database = request.database.clone();
     let wants_wait = wait.is_some();
+    // Patches run scripts, of which only some may run at a time; who has none does not wait for them.
+    let _place = if mentions_patch(&text) { Some(request.app.patch_place().await?) } else { None };
     let (answer, touched, etag) = blocking(move || {
-        let commands = read_commands(body::parse_object(&text)?, &mut streams)?;
+        let items = read_items(body::parse_object(&text)?, &mut streams, database.patcher().patches())?;
         drop(text);
-        let outcomes = database.documents().write(commands, clock::now())?;
+        let (done, outcomes) = execute(&database, items)?;
         let etag = newest_etag(&outcomes, database.documents());
         let touched = if wants_wait { touched(database.documents(), &outcomes)? } else { Touched::default() };
-        Ok((results(&outcomes, database.documents().id()), touched, etag))
+        Ok((results(&done, &outcomes, database.documents().id()), touched, etag))
     })
     .await?;
     if let Some(wait) = wait {
@@ -44,13 +51,35 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
     Ok(answer::json(StatusCode::CREATED, answer))
 }
 
-fn read_commands(mut body: Object, streams: &mut VecDeque<Vec<u8>>) -> Result<Vec<Command>, ServerError> {
+/// Whether a body can have patches.
+fn mentions_patch(text: &[u8]) -> bool {
+    text.windows(5).any(|part| part == b"PATCH")
+}
+
+/// Writes the batch, running its patches if it has any.
+fn execute(database: &OpenDatabase, items: Vec<Item>) -> Result<(Vec<Done>, Vec<Outcome>), ServerError> {
+    if items.iter().any(|item| !matches!(item, Item::Write(_))) {
+        return database.patcher().run(database.documents(), &items, false);
+    }
+    let done = (0..items.len()).map(Done::Write).collect();
+    let commands = items.into_iter().filter_map(|item| match item {
+        Item::Write(command) => Some(command),
+        Item::Patch(_) | Item::Batch(_) => None,
+    });
+    Ok((done, database.documents().write(commands.collect(), clock::now())?))
+}
+
+fn read_items(
+    mut body: Object,
+    streams: &mut VecDeque<Vec<u8>>,
+    patches: &Patches,
+) -> Result<Vec<Item>, ServerError> {
     if body.get("TransactionMode").and_then(Json::as_str) == Some("ClusterWide") {
         return Err(ServerError::NotSupported { what: "TransactionMode ClusterWide".to_owned() });
     }
     match body.remove("Commands") {
         Some(Json::Array(commands)) => {
-            commands.into_iter().map(|command| read_command(command, streams)).collect()
+            commands.into_iter().map(|command| read_item(command, streams, patches)).collect()
         }
         Some(_) | None => Err(ServerError::InvalidOperation(
             "the body must have a property 'Commands' with an array of commands".to_owned(),
@@ -58,7 +87,7 @@ fn read_commands(mut body: Object, streams: &mut VecDeque<Vec<u8>>) -> Result<Ve
     }
 }
 
-fn read_command(command: Json, streams: &mut VecDeque<Vec<u8>>) -> Result<Command, ServerError> {
+fn read_item(command: Json, streams: &mut VecDeque<Vec<u8>>, patches: &Patches) -> Result<Item, ServerError> {
     let Json::Object(mut command) = command else {
         return Err(ServerError::InvalidOperation("a command must be a JSON object".to_owned()));
     };
@@ -66,22 +95,22 @@ fn read_command(command: Json, streams: &mut VecDeque<Vec<u8>>) -> Result<Comman
         return Err(ServerError::InvalidOperation("Command must have a valid 'Type' property".to_owned()));
     };
     if let Some(command) = batch_attachments::command(kind, &command, streams)? {
-        return Ok(command);
+        return Ok(Item::Write(command));
     }
     match kind {
-        "PUT" => put_command(&mut command),
+        "PUT" => put_command(&mut command).map(Item::Write),
+        "PATCH" => patch_command(&mut command, patches).map(Item::Patch),
+        "BatchPATCH" => batch_patch(&mut command, patches).map(Item::Batch),
         "DELETE" => {
             let id = text_of(&command, "Id")?.ok_or_else(|| {
                 ServerError::InvalidOperation("DELETE command must have an 'Id' property".to_owned())
             })?;
             if command.get("IdPrefixed").and_then(Json::as_bool) == Some(true) {
-                return Ok(Command::DeletePrefix { prefix: id });
+                return Ok(Item::Write(Command::DeletePrefix { prefix: id }));
             }
-            Ok(Command::Delete { id, expected: text_of(&command, "ChangeVector")? })
+            Ok(Item::Write(Command::Delete { id, expected: text_of(&command, "ChangeVector")? }))
         }
-        "PATCH"
-        | "BatchPATCH"
-        | "JsonPatch"
+        "JsonPatch"
         | "Counters"
         | "TimeSeries"
         | "TimeSeriesWithIncrements"
@@ -93,6 +122,45 @@ fn read_command(command: Json, streams: &mut VecDeque<Vec<u8>>) -> Result<Comman
         }
         _ => Err(ServerError::UnknownCommandType { name: kind.chars().take(100).collect() }),
     }
+}
+
+/// Reads a PATCH: a patch of one document.
+fn patch_command(command: &mut Object, patches: &Patches) -> Result<PatchCommand, ServerError> {
+    let id = text_of(command, "Id")?.filter(|id| !id.is_empty()).ok_or_else(|| {
+        ServerError::InvalidOperation("PATCH command must have an 'Id' property".to_owned())
+    })?;
+    Ok(PatchCommand {
+        id,
+        expected: text_of(command, "ChangeVector")?,
+        skip_mismatch: false,
+        details: false,
+        return_document: command.get("ReturnDocument").and_then(Json::as_bool) == Some(true),
+        scripts: PatchScripts::read(patches, command)?,
+    })
+}
+
+/// Reads a BatchPATCH: one patch of many documents, each perhaps with its change vector.
+fn batch_patch(command: &mut Object, patches: &Patches) -> Result<Vec<PatchCommand>, ServerError> {
+    let missing = || {
+        ServerError::InvalidOperation(
+            "BatchPATCH command must have a property 'Ids': an array of objects with an 'Id'".to_owned(),
+        )
+    };
+    let Some(Json::Array(ids)) = command.remove("Ids") else { return Err(missing()) };
+    let scripts = PatchScripts::read(patches, command)?;
+    ids.iter()
+        .map(|item| {
+            let item = item.as_object().ok_or_else(missing)?;
+            Ok(PatchCommand {
+                id: text_of(item, "Id")?.filter(|id| !id.is_empty()).ok_or_else(missing)?,
+                expected: text_of(item, "ChangeVector")?,
+                skip_mismatch: false,
+                return_document: false,
+                details: false,
+                scripts: Arc::clone(&scripts),
+            })
+        })
+        .collect()
 }
 
 /// Reads a PUT; bulk inserts have the same form.
@@ -125,11 +193,40 @@ fn text_of(command: &Object, key: &'static str) -> Result<Option<String>, Server
 }
 
 /// The answer to a batch.
-fn results(outcomes: &[Outcome], database_id: &str) -> Object {
-    let results = outcomes.iter().map(|outcome| Json::Object(result(outcome, database_id)));
+fn results(done: &[Done], outcomes: &[Outcome], database_id: &str) -> Object {
+    let results = done.iter().filter_map(|done| {
+        Some(Json::Object(match done {
+            Done::Write(place) => result(outcomes.get(*place)?, database_id),
+            Done::Patch(patched) => patch_result(patched, outcomes, database_id),
+            Done::Batch => [("Type", Json::from("BatchPATCH"))].into_iter().collect(),
+        }))
+    });
     let mut answer = Object::new();
     answer.insert("Results", results.collect::<Vec<_>>());
     answer
+}
+
+/// The element of a patched document.
+fn patch_result(patched: &Patched, outcomes: &[Outcome], database_id: &str) -> Object {
+    let mut result = Object::new();
+    result.insert("Id", patched.id.as_str());
+    match patched.outcome.and_then(|place| outcomes.get(place)) {
+        Some(Outcome::Put { etag, last_modified, .. }) => {
+            result.insert("ChangeVector", ChangeVector::new(*etag, database_id).as_str());
+            result.insert("LastModified", last_modified.to_string());
+        }
+        _ => {
+            result.insert("ChangeVector", Json::Null);
+            result.insert("LastModified", NO_TIME);
+        }
+    }
+    result.insert("Type", "PATCH");
+    result.insert("PatchStatus", patched.status.name());
+    result.insert("Debug", Json::Null);
+    if patched.return_document {
+        result.insert("ModifiedDocument", patched.modified.clone().unwrap_or_default());
+    }
+    result
 }
 
 /// One element of `Results`. The Node client copies every key of a PUT's into the entity's metadata, so there must be
@@ -157,6 +254,8 @@ fn result(outcome: &Outcome, database_id: &str) -> Object {
             result.insert("Type", "DELETE");
             result.insert("Deleted", true);
         }
+        // Only patches make checks, and answer for them.
+        Outcome::Checked => {}
         _ => return batch_attachments::result(outcome, database_id),
     }
     result
@@ -187,6 +286,7 @@ fn touched(database: &Database, outcomes: &[Outcome]) -> Result<Touched, StoreEr
                 }
             }
             Outcome::PrefixDeleted { count, .. } => touched.any |= *count > 0,
+            Outcome::Checked => {}
         }
     }
     touched.collections.sort_by(|a, b| a.key().cmp(b.key()));
@@ -205,6 +305,7 @@ fn newest_etag(outcomes: &[Outcome], database: &Database) -> Etag {
         Outcome::ContentStaged { .. } => None,
         // Its deletes have etags of their own, which the outcome does not list: take the database's newest.
         Outcome::PrefixDeleted { .. } => Some(database.last_etag()),
+        Outcome::Checked => None,
     });
     etags.max().unwrap_or_default()
 }

@@ -71,6 +71,19 @@ impl NewDocument {
         self.body == stored.body && self.metadata == stored.metadata && self.collection == stored.collection
     }
 
+    /// What reading it back would give if it were written under this id, with no etag yet.
+    #[must_use]
+    pub fn to_document(&self, id: DocumentId, now: Timestamp) -> crate::Document {
+        crate::Document {
+            id,
+            collection: self.collection.clone(),
+            etag: Etag::default(),
+            last_modified: self.last_modified.unwrap_or(now),
+            body: self.body.clone(),
+            metadata: self.metadata.clone(),
+        }
+    }
+
     fn from_shallow_json(id: &str, document: Json) -> Result<Self, StoreError> {
         let mut body = match document {
             Json::Object(object) => object,
@@ -216,6 +229,14 @@ pub enum Command {
         /// The bytes.
         content: Content,
     },
+    /// Writes nothing, but fails the request when the document has changed since it was read: so a write that was made
+    /// from other documents stands only while they are what they were.
+    Check {
+        /// The id.
+        id: String,
+        /// The change vector it must have; empty = there must be no such document.
+        expected: String,
+    },
 }
 
 impl Command {
@@ -235,6 +256,7 @@ impl Command {
             Self::Import { document, attachments, .. } => {
                 ROWS * (2 + attachments.len()) + document.body.len() + document.metadata.len()
             }
+            Self::Check { id, .. } => id.len(),
         }
     }
 }
@@ -324,6 +346,8 @@ pub enum Outcome {
         /// Their hash.
         hash: ContentHash,
     },
+    /// The document is as expected.
+    Checked,
 }
 
 #[cfg(test)]

@@ -46,6 +46,12 @@ impl DocumentId {
         Self { original: original.into(), key: lower_case(original) }
     }
 
+    /// The beginning that the keys of all ids with this beginning have.
+    #[must_use]
+    pub fn prefix_key(prefix: &str) -> Box<str> {
+        lower_case(prefix)
+    }
+
     /// The id as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {

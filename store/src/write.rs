@@ -158,6 +158,11 @@ impl Request<'_, '_> {
             }
             Command::Import { id, document, attachments } => self.import(&id, &document, attachments, now),
             Command::StageContent { content } => self.stage(&content),
+            Command::Check { id, expected } => {
+                let id = DocumentId::new(&id)?;
+                self.check_expected(&id, Some(&expected), self.head(&id)?.live.as_ref(), false)?;
+                Ok(Outcome::Checked)
+            }
         }
     }
 

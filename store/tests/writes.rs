@@ -235,6 +235,26 @@ fn ids_that_end_with_a_bar_get_the_next_identity() {
 }
 
 #[test]
+fn a_check_writes_nothing_and_fails_the_request_when_the_document_changed() {
+    let database = database();
+    let check = |id: &str, expected: &str| Command::Check { id: id.into(), expected: expected.into() };
+    write(&database, vec![put("users/1", "Users", 1)]).unwrap();
+    let vector = magpie_store::ChangeVector::new(Etag(1), database.id()).as_str().to_owned();
+    let outcomes = write(&database, vec![check("USERS/1", &vector), check("users/2", "")]).unwrap();
+    assert_eq!(outcomes, [Outcome::Checked, Outcome::Checked]);
+    assert_eq!(database.last_etag(), Etag(1));
+
+    // It sees what the same request did before it.
+    let refused = write(&database, vec![put("users/1", "Users", 2), check("users/1", &vector)]);
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    for changed in [check("users/1", ""), check("users/2", &vector)] {
+        let refused = write(&database, vec![put("users/3", "Users", 1), changed]);
+        assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    }
+    assert_eq!(database.last_etag(), Etag(1), "a failed check leaves nothing of its request");
+}
+
+#[test]
 fn deleting_a_prefix_ignores_case_and_sees_the_same_request() {
     let database = database();
     write(&database, vec![put("Users/1", "Users", 1), put("users/2", "Users", 1), put("users0", "Users", 1)])

@@ -19,6 +19,7 @@ mod errors;
 mod inexact;
 mod nesting;
 mod parse;
+pub mod patch;
 mod query;
 mod regex_guard;
 mod rewrite;

@@ -22,6 +22,8 @@ pub(super) enum Role {
     Finalize,
     /// Is the function of a query.
     Query,
+    /// Is the body of a patch, in a function of its own.
+    Patch,
 }
 
 /// One script of an index.
@@ -33,8 +35,8 @@ pub(super) struct ParsedScript {
 }
 
 impl ParsedScript {
-    /// The place in the user's text that a place in the parsed text is: a Finalize is parsed one line further down, see
-    /// [`as_expression`].
+    /// The place in the user's text that a place in the parsed text is: a Finalize and a patch are parsed one line further down,
+    /// see [`as_expression`] and [`as_patch`].
     pub fn source_position(&self, position: Position) -> Position {
         source_position(self.role, position)
     }
@@ -47,7 +49,7 @@ impl ParsedScript {
 
 fn source_position(role: Role, position: Position) -> Position {
     match role {
-        Role::Finalize => Position { line: position.line.saturating_sub(1).max(1), ..position },
+        Role::Finalize | Role::Patch => Position { line: position.line.saturating_sub(1).max(1), ..position },
         Role::Additional | Role::Map | Role::Reduce | Role::Query => position,
     }
 }
@@ -66,6 +68,12 @@ pub(super) fn as_expression(text: &str) -> Result<String, FunctionError> {
     let tokens = tokens::scan(text)?;
     let end = tokens.last().filter(|last| last.is(";")).map_or(text.len(), |last| last.start);
     Ok(format!("(\n{}\n)", text.get(..end).unwrap_or(text)))
+}
+
+/// The text under which the body of a patch is a script: a function of `args`, whose `this` is the document. The body has
+/// lines of its own; declared functions stand behind it, where they are known all the same.
+pub(super) fn as_patch(body: &str, declarations: &str) -> String {
+    format!("(function(args){{\n{body}\n;{declarations}\n}})")
 }
 
 /// Checks size and depth, then parses. Must run on a thread with [`SCRIPT_STACK_BYTES`] of stack.
@@ -93,9 +101,8 @@ pub(super) fn parse(
 pub(super) fn check_size<'s>(sources: impl Iterator<Item = &'s str>) -> Result<(), FunctionError> {
     let bytes: usize = sources.map(str::len).sum();
     if bytes > SCRIPT_BYTES_MAX {
-        let message = format!(
-            "the index's scripts have {bytes} bytes together; at most {SCRIPT_BYTES_MAX} are allowed"
-        );
+        let message =
+            format!("the scripts have {bytes} bytes together; at most {SCRIPT_BYTES_MAX} are allowed");
         return Err(limit_error(message, None));
     }
     Ok(())

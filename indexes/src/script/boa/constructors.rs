@@ -1,6 +1,7 @@
 //! Constructors and functions that would break purity, or need a look at their arguments first: `Date` without the
-//! clock, `RegExp` without dangerous patterns, no `Math.random`.
+//! clock, `RegExp` without dangerous patterns, no `Math.random`; patches are given a time and a seed.
 
+use super::ambient;
 use super::guards::{check_pattern, define, first, global, put};
 use boa_engine::native_function::NativeFunction;
 use boa_engine::object::FunctionObjectBuilder;
@@ -9,7 +10,7 @@ use boa_engine::property::PropertyDescriptor;
 use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsString, JsValue, js_string};
 
 pub(super) fn no_random(_: &JsValue, _: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
-    impure("Math.random()")
+    ambient::random().map_or_else(|| impure("Math.random()"), |number| Ok(number.into()))
 }
 
 fn impure(what: &str) -> JsResult<JsValue> {
@@ -18,7 +19,7 @@ fn impure(what: &str) -> JsResult<JsValue> {
 }
 
 fn no_now(_: &JsValue, _: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
-    impure("Date.now()")
+    ambient::now_ms().map_or_else(|| impure("Date.now()"), |now| Ok(now.into()))
 }
 
 /// `Date` without the clock.
@@ -29,10 +30,13 @@ pub(super) fn replace_date(prototype: &JsObject, context: &mut Context) -> JsRes
             if new_target.is_undefined() {
                 return impure("Date() without new");
             }
-            if arguments.is_empty() {
-                return impure("new Date() without arguments");
-            }
             let target = new_target.as_object();
+            if arguments.is_empty() {
+                return match ambient::now_ms() {
+                    Some(now) => Ok(original.construct(&[now.into()], target.as_ref(), context)?.into()),
+                    None => impure("new Date() without arguments"),
+                };
+            }
             match arguments {
                 [only] => Ok(original.construct(&[milliseconds(only)], target.as_ref(), context)?.into()),
                 several => Ok(original.construct(several, target.as_ref(), context)?.into()),

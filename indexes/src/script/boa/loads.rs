@@ -52,8 +52,9 @@ thread_local! {
     static TABLE: RefCell<Option<Table>> = const { RefCell::new(None) };
 }
 
-/// Begins the map of one document.
-pub(super) fn begin(numbers: Numbers, any: bool) {
+/// Begins the map of one document; `guided` when numbers of loaded documents go back into documents, `any` when documents
+/// are loaded by their ids alone.
+pub(super) fn begin(numbers: Numbers, guided: bool, any: bool) {
     TABLE.with_borrow_mut(|table| {
         *table = Some(Table {
             fetched: HashMap::new(),
@@ -62,7 +63,7 @@ pub(super) fn begin(numbers: Numbers, any: bool) {
             asked: Vec::new(),
             tracked: HashMap::new(),
             objects: HashMap::new(),
-            writer: to_js::Writer::new(numbers),
+            writer: if guided { to_js::Writer::guided() } else { to_js::Writer::new(numbers) },
             any,
         });
     });
@@ -191,6 +192,19 @@ fn one(
     let wanted = Wanted { id, collection };
     TABLE.with_borrow_mut(|table| match table {
         Some(table) => table.answer(wanted, tracked, context),
+        None => Ok(JsValue::null()),
+    })
+}
+
+/// A document of any collection, by its id as a script wrote it; null for what is not there.
+///
+/// # Errors
+/// Uncatchable, when too much is loaded.
+pub(super) fn any(id: &str, context: &mut Context) -> JsResult<JsValue> {
+    let Ok(id) = DocumentId::new(id) else { return Ok(JsValue::null()) };
+    let wanted = Wanted { id, collection: None };
+    TABLE.with_borrow_mut(|table| match table {
+        Some(table) => table.answer(wanted, false, context),
         None => Ok(JsValue::null()),
     })
 }

@@ -6,6 +6,7 @@
 //! anew. What it cannot bound: the total memory of a call, and the time of one regular expression with polynomial
 //! backtracking; those need a process of its own.
 
+mod ambient;
 mod big_ints;
 mod budget;
 mod changed;
@@ -17,6 +18,8 @@ mod guards;
 mod heritage;
 mod loads;
 mod natives;
+pub(super) mod patch;
+mod patched;
 mod realm;
 mod to_js;
 
@@ -182,7 +185,7 @@ impl IndexFunction for BoaFunction {
         if self.plan.program.loads == Loaded::default() {
             return self.map_once(document);
         }
-        loads::begin(self.plan.numbers, self.plan.is_query);
+        loads::begin(self.plan.numbers, false, self.plan.is_query);
         let outcome = self.map_in_rounds(document, loads);
         // Also when the map failed: it may work when one of these documents is another one.
         for wanted in loads::end() {

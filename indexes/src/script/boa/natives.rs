@@ -1,6 +1,6 @@
 //! The functions of RavenDB's dialect: registration, document id and metadata, and the small helpers.
 
-use super::{big_ints, budget, guards, heritage, loads, to_js};
+use super::{big_ints, budget, guards, heritage, loads, patch, to_js};
 use crate::definition::Numbers;
 use boa_engine::native_function::NativeFunction;
 use boa_engine::object::builtins::{JsArray, JsFunction, JsProxy};
@@ -63,14 +63,16 @@ pub(super) fn plain(
     FunctionObjectBuilder::new(context.realm(), function).name(JsString::from(name)).length(length).build()
 }
 
-/// The values of the program's parameters, in the order of [`crate::script::dialect::names::PARAMETERS`].
-pub(super) fn parameters(context: &mut Context) -> JsResult<Vec<JsValue>> {
+/// The values of the program's parameters, in the order of [`crate::script::dialect::names::PARAMETERS`], and for a patch
+/// those of [`crate::script::dialect::names::PATCH_PARAMETERS`] behind them.
+pub(super) fn parameters(for_patch: bool, context: &mut Context) -> JsResult<Vec<JsValue>> {
     let process = JsObject::with_object_proto(context.intrinsics());
     let environment = JsObject::with_object_proto(context.intrinsics());
     environment.create_data_property_or_throw(js_string!("EXEC_ENV"), js_string!("RavenDB"), context)?;
     process.create_data_property_or_throw(js_string!("env"), environment, context)?;
     let none = JsObject::with_null_proto();
     none.set_integrity_level(IntegrityLevel::Frozen, context)?;
+    let none = if for_patch { patch::nothing_but_nulls(none, context)? } else { none };
     let nothing = plain("nothing", 0, context, |_, _, _| Ok(JsValue::undefined()));
     let methods = JsObject::with_null_proto();
     methods.create_data_property_or_throw(js_string!("nothing"), nothing.clone(), context)?;
@@ -84,7 +86,7 @@ pub(super) fn parameters(context: &mut Context) -> JsResult<Vec<JsValue>> {
     // The engine remembers where a method was found by the shape of the object. With the prototype that plain objects
     // have, the proxy had the shape of `{}`, and `{}.toString` was taken for the proxy's own.
     methods.set_prototype(None);
-    Ok(vec![
+    let mut parameters = vec![
         plain("step", 0, context, step).into(),
         plain("iterate", 1, context, iterate).into(),
         plain("list", 1, context, list).into(),
@@ -108,10 +110,14 @@ pub(super) fn parameters(context: &mut Context) -> JsResult<Vec<JsValue>> {
         plain("boost", 2, context, boost).into(),
         plain("tryConvertToNumber", 1, context, try_convert_to_number).into(),
         plain("recurse", 2, context, recurse).into(),
-        plain("load", 2, context, loads::load).into(),
+        plain("load", 2, context, if for_patch { patch::load } else { loads::load }).into(),
         loads::no_tracking(context)?.into(),
         process.into(),
-    ])
+    ];
+    if for_patch {
+        parameters.extend(patch::parameters(context)?);
+    }
+    Ok(parameters)
 }
 
 /// Opens the registration for the scripts that are loaded next.
@@ -128,12 +134,13 @@ pub(super) fn take_registration() -> Registration {
 
 /// Sets the document that `id()` and `getMetadata()` know without looking into it.
 pub(super) fn current_document(object: &JsObject, document: &Document) {
-    let current = CurrentDocument {
-        object: object.clone(),
-        id: document.id.as_str().to_owned(),
-        metadata: to_js::metadata(document),
-        metadata_object: None,
-    };
+    current(object, document.id.as_str(), to_js::metadata(document));
+}
+
+/// [`current_document`], from its parts.
+pub(super) fn current(object: &JsObject, id: &str, metadata: Object) {
+    let current =
+        CurrentDocument { object: object.clone(), id: id.to_owned(), metadata, metadata_object: None };
     CURRENT.with_borrow_mut(|place| *place = Some(current));
 }
 

@@ -1,5 +1,6 @@
 //! JSON into the engine: plain objects and arrays, numbers as doubles or, where a document may have them, BigInts.
 
+use super::patched;
 use crate::definition::Numbers;
 use crate::script::dialect::{GroupBy, Projection};
 use boa_engine::builtins::object::OrdinaryObject;
@@ -37,6 +38,8 @@ pub(super) struct Writer {
     numbers: Numbers,
     /// Whether it is in a document whose large whole numbers become BigInts. Everywhere else a number was one before.
     exact: bool,
+    /// Whether what the engine cannot keep of a document is noted, for the way back.
+    guided: bool,
     keys: HashMap<Box<str>, PropertyKey>,
     /// The name met last at each place in an object: values of one index mostly have the same names in the same order,
     /// and comparing a name is cheaper than looking it up.
@@ -46,7 +49,12 @@ pub(super) struct Writer {
 impl Writer {
     /// A writer that has met no names yet.
     pub fn new(numbers: Numbers) -> Self {
-        Self { numbers, exact: false, keys: HashMap::new(), recent: Vec::new() }
+        Self { numbers, exact: false, guided: false, keys: HashMap::new(), recent: Vec::new() }
+    }
+
+    /// A writer of documents that are read back later, see `patched.rs`.
+    pub fn guided() -> Self {
+        Self { guided: true, ..Self::new(Numbers::Double) }
     }
 
     /// A document as its map sees it: the fields of the projection, or all of them and `@metadata`.
@@ -68,6 +76,9 @@ impl Writer {
                 }
             }
             None => self.fill(&object, body, context),
+        }
+        if self.guided {
+            patched::note_fields(&object, body);
         }
         if projection.is_none_or(|projection| projection.metadata) {
             self.set(&object, RECENT_MAX, METADATA, &Json::Object(metadata(document)), context);
@@ -114,11 +125,18 @@ impl Writer {
             Json::String(text) => JsString::from(text.as_str()).into(),
             Json::Array(items) => {
                 let items: Vec<JsValue> = items.iter().map(|item| self.value(item, context)).collect();
-                JsArray::from_iter(items, context).into()
+                let array: JsObject = JsArray::from_iter(items, context).into();
+                if self.guided {
+                    patched::note(&array, json);
+                }
+                array.into()
             }
             Json::Object(fields) => {
                 let object = plain_object(context);
                 self.fill(&object, fields, context);
+                if self.guided {
+                    patched::note(&object, json);
+                }
                 object.into()
             }
         }

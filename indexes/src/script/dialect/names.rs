@@ -127,6 +127,27 @@ const NOT_YET: [&str; 11] = [
     "getRevision",
 ];
 
+/// The functions that patches have besides, as parameters of the written program, in this order.
+pub(in crate::script) const PATCH_PARAMETERS: [&str; 5] = ["put", "del", "output", "lastModified", "console"];
+
+/// Functions of RavenDB's patches that Magpie does not have yet. Without this they would read as null and do nothing.
+const NOT_YET_IN_PATCHES: [&str; 14] = [
+    "counter",
+    "counterRaw",
+    "incrementCounter",
+    "deleteCounter",
+    "timeseries",
+    "include",
+    "archived",
+    "unarchive",
+    "spatial",
+    "compareDates",
+    "toStringWithFormat",
+    "convertJsTimeToTimeSpanString",
+    "convertToTimeSpanString",
+    "scalarToRawString",
+];
+
 /// Globals that would break an index's purity or its bounds.
 const FORBIDDEN: [&str; 26] = [
     "eval",
@@ -178,6 +199,14 @@ pub(in crate::script) fn refused(name: &str) -> Option<String> {
         ));
     }
     FORBIDDEN.contains(&name).then(|| format!("{name} is not available in an index"))
+}
+
+/// Why a name may not be used in a patch, if so.
+pub(in crate::script) fn refused_in_patch(name: &str) -> Option<String> {
+    if NOT_YET.contains(&name) || NOT_YET_IN_PATCHES.contains(&name) {
+        return Some(format!("{name}() is not supported yet in a patch"));
+    }
+    FORBIDDEN.contains(&name).then(|| format!("{name} is not available in a patch"))
 }
 
 /// Which of the engine's globals are taken away from scripts.

@@ -6,6 +6,7 @@ use super::{Writer, escape, is_plain_name, quoted};
 use crate::function::FunctionError;
 use crate::limits::SCRIPT_BIG_INT_BITS_MAX;
 use crate::script::dialect::names;
+use crate::script::parse::Role;
 use crate::script::regex_guard;
 use boa_ast::expression::literal::{
     ArrayLiteral, Literal, LiteralKind, ObjectLiteral, PropertyDefinition, TemplateElement, TemplateLiteral,
@@ -169,14 +170,21 @@ impl Writer<'_> {
             }
             Meaning::Free => {
                 let text = self.text_of(name.sym());
-                if let Some(reason) = names::refused(&text) {
+                if let Some(reason) = self.refused(&text) {
                     return self.refuse(reason, name.span());
                 }
                 // Not called with a collection on the spot: it may load from any.
                 if text == names::LOAD || text == names::NO_TRACKING {
                     self.note_load(None, name.span())?;
                 }
-                self.put(if names::is_known(&text) { &text } else { "null" });
+                if self.role == Role::Patch
+                    && let Some(argument) = text.strip_prefix('$').filter(|name| !name.is_empty())
+                {
+                    let units: Vec<u16> = argument.encode_utf16().collect();
+                    self.put(&format!("(args[{}] ?? null)", quoted(&units)));
+                    return Ok(());
+                }
+                self.put(if self.is_known(&text) { &text } else { "null" });
                 Ok(())
             }
         }

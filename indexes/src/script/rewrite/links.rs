@@ -20,8 +20,16 @@ impl Writer<'_> {
             if self.hangs_on_nothing(simple.target()) {
                 return self.nothing(simple.target());
             }
+            let argument = self.is_argument_of_patch(simple.target());
+            if argument {
+                self.put("(");
+            }
             self.forgiving(simple.target(), names::NONE)?;
-            return self.link(simple.field());
+            self.link(simple.field())?;
+            if argument {
+                self.or_else("null");
+            }
+            return Ok(());
         }
         self.reference(access)
     }
@@ -44,6 +52,17 @@ impl Writer<'_> {
         self.put(" ?? ");
         self.put(substitute);
         self.put(")");
+    }
+
+    /// Whether this is the `args` of a patch, of which a missing one reads as null.
+    fn is_argument_of_patch(&self, target: &Expression) -> bool {
+        match target.flatten() {
+            Expression::Identifier(name) if self.role == Role::Patch => {
+                self.meaning(name.sym()) == Meaning::Declared { depth: 1 }
+                    && self.text_of(name.sym()) == "args"
+            }
+            _ => false,
+        }
     }
 
     /// Writes a member as something that can be assigned, updated or deleted: its last link is not optional.
@@ -105,7 +124,7 @@ impl Writer<'_> {
             Expression::Identifier(name) => {
                 self.meaning(name.sym()) == Meaning::Free && {
                     let text = self.text_of(name.sym());
-                    !names::is_known(&text) && names::refused(&text).is_none()
+                    !self.is_known(&text) && self.refused(&text).is_none()
                 }
             }
             Expression::PropertyAccess(PropertyAccess::Simple(simple)) => {
@@ -314,7 +333,7 @@ impl Writer<'_> {
         if self.role == Role::Query {
             return Ok(());
         }
-        if self.loads(callee) && node.args().len() != 2 {
+        if self.role != Role::Patch && self.loads(callee) && node.args().len() != 2 {
             return self.refuse(
                 format!(
                     "load method is expecting two arguments, the first should be the document and the second should be \

@@ -56,6 +56,8 @@ pub(super) struct Rewritten {
     pub text: String,
     /// Whether the scripts may come by a BigInt.
     pub big_ints: bool,
+    /// Whether it is a patch.
+    pub patch: bool,
     /// What the maps load.
     pub loads: Loaded,
     marks: Vec<Mark>,
@@ -97,6 +99,13 @@ pub(super) fn rewrite(
     let mut writer = Writer::new(interner, Scopes::new(kept), big_ints);
     writer.put("(function(");
     writer.put(&names::PARAMETERS.join(","));
+    let patch = scripts.iter().any(|script| script.role == Role::Patch);
+    if patch {
+        for name in names::PATCH_PARAMETERS {
+            writer.put(",");
+            writer.put(name);
+        }
+    }
     writer.put("){return function(){\"use strict\";");
     for (index, script) in scripts.iter().enumerate() {
         writer.script = index;
@@ -116,7 +125,7 @@ pub(super) fn rewrite(
         writer.put(",");
     }
     writer.put("]}})");
-    Ok(Rewritten { text: writer.out, big_ints, loads: writer.loads, marks: writer.marks })
+    Ok(Rewritten { text: writer.out, big_ints, patch, loads: writer.loads, marks: writer.marks })
 }
 
 /// Whether a script has a BigInt literal or names their constructor, also in a string. No other text can make one of
@@ -195,9 +204,9 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes one script. That of a Finalize is a function, which is registered.
+    /// Writes one script. That of a Finalize or a patch is a function, which is registered.
     fn script(&mut self, script: &ParsedScript) -> Result<(), FunctionError> {
-        if script.role != Role::Finalize {
+        if !matches!(script.role, Role::Finalize | Role::Patch) {
             return self.statements(script.tree.statements());
         }
         let Some(function) = dialect::lone_expression(script) else {
@@ -282,6 +291,17 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// Whether a name that the script does not declare has a meaning.
+    fn is_known(&self, name: &str) -> bool {
+        names::is_known(name)
+            || (self.role == Role::Patch && (names::PATCH_PARAMETERS.contains(&name) || is_argument(name)))
+    }
+
+    /// Why a name may not be used, if so.
+    fn refused(&self, name: &str) -> Option<String> {
+        if self.role == Role::Patch { names::refused_in_patch(name) } else { names::refused(name) }
+    }
+
     fn meaning(&self, name: Sym) -> Meaning {
         self.scopes.meaning(name)
     }
@@ -335,6 +355,11 @@ impl<'a> Writer<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a name in a patch is that of an argument: `$name` is `args.name`.
+fn is_argument(name: &str) -> bool {
+    name.len() > 1 && name.starts_with('$')
 }
 
 fn position(span: Span) -> Position {

@@ -1,0 +1,47 @@
+//! The time and the random numbers of the call that runs on this thread: given to patches, refused to indexes.
+//!
+//! They are thread-local because the engine's native functions cannot hold Rust state of their own without unsafe
+//! code. Nothing here reads a clock: both come in with the call, so the same call gives the same result.
+
+use magpie_store::Timestamp;
+use magpie_store::json::Number;
+use std::cell::Cell;
+
+thread_local! {
+    static NOW: Cell<Option<Timestamp>> = const { Cell::new(None) };
+    static SEED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Begins a call at this time, with random numbers from this seed.
+pub(super) fn begin(now: Timestamp, seed: u64) {
+    NOW.set(Some(now));
+    SEED.set(seed);
+}
+
+/// Ends the call.
+pub(super) fn end() {
+    NOW.set(None);
+}
+
+/// Milliseconds since 1970, if the call has a time.
+pub(super) fn now_ms() -> Option<f64> {
+    NOW.get().map(milliseconds)
+}
+
+/// A time as JavaScript counts it.
+pub(super) fn milliseconds(time: Timestamp) -> f64 {
+    Number::from(time.0.div_euclid(10_000)).as_f64()
+}
+
+/// The next number of at least 0 and less than 1, if the call has a seed.
+pub(super) fn random() -> Option<f64> {
+    NOW.get()?;
+    // SplitMix64: each seed gives another well-mixed sequence.
+    let state = SEED.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+    SEED.set(state);
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    let bits = (mixed ^ (mixed >> 31)) >> 11;
+    // 53 bits are a whole number that a double holds exactly.
+    Some(Number::from(i64::try_from(bits).unwrap_or(0)).as_f64() / 9_007_199_254_740_992.0)
+}

@@ -1,0 +1,349 @@
+//! Working out what a batch with patches writes, in front of one snapshot.
+//!
+//! The commands of the batch see what those before them did, through an overlay over the snapshot. Whatever is read of
+//! the snapshot is remembered with its change vector, and becomes a check in front of the writes.
+
+use super::Item;
+use super::command::{PatchCommand, Script};
+use super::failure::PatchFailure;
+use crate::error::ServerError;
+use crate::limits::{PATCH_BATCH_BYTES_MAX, PATCH_BATCH_MS_MAX};
+use magpie_indexes::Loads;
+use magpie_indexes::patches::Patches;
+use magpie_indexes::script::patch::{Effect, PatchInput, PatchRun};
+use magpie_store::json::{Json, Object};
+use magpie_store::{
+    ChangeVector, Collection, Command, DatabaseView, Document, DocumentId, NewDocument, StoreError, Timestamp,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Metadata that is no content of a document.
+const OWN_METADATA: [&str; 3] = ["@id", "@change-vector", "@last-modified"];
+
+/// What an item of a batch did.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// A write, whose outcome has this place.
+    Write(usize),
+    /// A patch.
+    Patch(Box<Patched>),
+    /// Patches of several documents.
+    Batch,
+}
+
+/// What became of a document that was to be patched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// There is none, and nothing for that case.
+    DocumentDoesNotExist,
+    /// It was made.
+    Created,
+    /// It was changed.
+    Patched,
+    /// It was not the expected one.
+    Skipped,
+    /// The script left it as it was.
+    NotModified,
+}
+
+impl Status {
+    /// Its name on the wire.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::DocumentDoesNotExist => "DocumentDoesNotExist",
+            Self::Created => "Created",
+            Self::Patched => "Patched",
+            Self::Skipped => "Skipped",
+            Self::NotModified => "NotModified",
+        }
+    }
+}
+
+/// A document that was patched, or not.
+#[derive(Debug)]
+pub(crate) struct Patched {
+    /// Its id as the request spells it.
+    pub(crate) id: String,
+    /// What became of it.
+    pub(crate) status: Status,
+    /// Whether the answer has the document.
+    pub(crate) return_document: bool,
+    /// Whether the answer has all that the script did.
+    pub(crate) details: bool,
+    /// The place of its write's outcome, if it was written.
+    pub(crate) outcome: Option<usize>,
+    /// The document before, if there was one and details are asked for, without what the store adds to its metadata.
+    pub(crate) original: Option<Json>,
+    /// The document afterwards, likewise, if it is asked for.
+    pub(crate) modified: Option<Json>,
+    /// What the script did, if one ran and details are asked for.
+    pub(crate) run: Option<PatchRun>,
+}
+
+/// One try to work out a batch.
+pub(super) struct Attempt<'a> {
+    patches: &'a Patches,
+    view: &'a DatabaseView<'a>,
+    now: Timestamp,
+    seed: u64,
+    deadline: Instant,
+    /// What the batch wrote so far, by lower-cased id; `None` for a deleted document.
+    written: HashMap<Box<str>, Option<Arc<Document>>>,
+    written_bytes: usize,
+    /// Lower-cased beginnings of ids that the batch deleted.
+    deleted_prefixes: Vec<Box<str>>,
+    /// What it read of the snapshot, by lower-cased id: the id and the change vector (empty = missing).
+    read: BTreeMap<Box<str>, (DocumentId, String)>,
+    commands: Vec<Command>,
+    /// What went wrong in a load, which cannot tell its script.
+    failure: Option<StoreError>,
+}
+
+/// The change vector of a document; empty when there is none.
+pub(super) fn change_vector(document: Option<&Document>, database_id: &str) -> String {
+    document.map_or_else(String::new, |found| ChangeVector::new(found.etag, database_id).as_str().to_owned())
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        patches: &'a Patches,
+        view: &'a DatabaseView<'a>,
+        now: Timestamp,
+        seed: u64,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            patches,
+            view,
+            now,
+            seed,
+            deadline,
+            written: HashMap::new(),
+            written_bytes: 0,
+            deleted_prefixes: Vec::new(),
+            read: BTreeMap::new(),
+            commands: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// The checks, which must hold before the writes, and the writes.
+    pub(super) fn into_commands(self) -> (Vec<Command>, Vec<Command>) {
+        let checks = self.read.into_values();
+        let checks =
+            checks.map(|(id, expected)| Command::Check { id: id.as_str().to_owned(), expected }).collect();
+        (checks, self.commands)
+    }
+
+    /// Works out one item.
+    pub(super) fn item(&mut self, item: &Item) -> Result<Done, ServerError> {
+        Ok(match item {
+            Item::Write(command) => Done::Write(self.write(command.clone())?),
+            Item::Patch(patch) => Done::Patch(Box::new(self.patch(patch)?)),
+            Item::Batch(patches) => {
+                for patch in patches {
+                    self.patch(patch)?;
+                }
+                Done::Batch
+            }
+        })
+    }
+
+    /// Adds a write, and gives its place.
+    fn write(&mut self, command: Command) -> Result<usize, ServerError> {
+        match &command {
+            Command::Put { id, document, .. } => {
+                // An id that the write will make up cannot be asked for by any later command.
+                if !id.ends_with(['/', '|']) {
+                    let id = DocumentId::new(id)?;
+                    let key = id.key().into();
+                    let document = document.to_document(id, self.now);
+                    self.written_bytes =
+                        self.written_bytes.saturating_add(document.body.len() + document.metadata.len());
+                    self.written.insert(key, Some(Arc::new(document)));
+                }
+            }
+            Command::Delete { id, .. } => {
+                self.written.insert(DocumentId::new(id)?.key().into(), None);
+            }
+            Command::DeletePrefix { prefix } => {
+                let prefix = DocumentId::prefix_key(prefix);
+                for (key, document) in &mut self.written {
+                    if key.starts_with(&*prefix) {
+                        *document = None;
+                    }
+                }
+                self.deleted_prefixes.push(prefix);
+            }
+            // A document keeps its attachments whatever is written, and no patch sees them.
+            Command::PutAttachment { .. }
+            | Command::DeleteAttachment { .. }
+            | Command::CopyAttachment { .. }
+            | Command::Import { .. }
+            | Command::StageContent { .. }
+            | Command::Check { .. } => {}
+        }
+        if self.written_bytes > PATCH_BATCH_BYTES_MAX {
+            return Err(PatchFailure::BatchTooLarge {
+                what: format!(
+                    "the batch writes more than {PATCH_BATCH_BYTES_MAX} bytes of documents (patch_batch_bytes_max)"
+                ),
+            }.into());
+        }
+        self.commands.push(command);
+        Ok(self.commands.len() - 1)
+    }
+
+    /// A document as the commands so far leave it.
+    fn find(&mut self, id: &DocumentId) -> Result<Option<Arc<Document>>, StoreError> {
+        if let Some(written) = self.written.get(id.key()) {
+            return Ok(written.clone());
+        }
+        if self.deleted_prefixes.iter().any(|prefix| id.key().starts_with(&**prefix)) {
+            return Ok(None);
+        }
+        let found = self.view.document(id)?;
+        let vector = change_vector(found.as_ref(), self.view.database_id());
+        self.read.insert(id.key().into(), (id.clone(), vector));
+        Ok(found.map(Arc::new))
+    }
+
+    fn patch(&mut self, patch: &PatchCommand) -> Result<Patched, ServerError> {
+        let id = DocumentId::new(&patch.id)?;
+        let found = self.find(&id)?;
+        let mut patched = Patched {
+            id: patch.id.clone(),
+            status: Status::DocumentDoesNotExist,
+            return_document: patch.return_document,
+            details: patch.details,
+            outcome: None,
+            original: found.as_ref().filter(|_| patch.details).map(|document| content(document)),
+            modified: None,
+            run: None,
+        };
+        let actual = change_vector(found.as_deref(), self.view.database_id());
+        if let Some(expected) = patch.expected.as_ref().filter(|expected| **expected != actual) {
+            if patch.skip_mismatch {
+                patched.status = Status::Skipped;
+                return Ok(patched);
+            }
+            return Err(PatchFailure::Conflict {
+                id: patch.id.clone(),
+                expected: expected.clone(),
+                actual: found.is_some().then_some(actual),
+            }
+            .into());
+        }
+        let scripts = &patch.scripts;
+        match (&found, &scripts.if_missing, &scripts.create_if_missing) {
+            (Some(document), _, _) => {
+                let before = document.wire_json(self.view.database_id());
+                let id = document.id.as_str().to_owned();
+                self.run(&scripts.patch, id, before, found.as_deref(), &mut patched)?;
+            }
+            (None, Some(script), _) => {
+                let before = Json::Object(Object::new());
+                self.run(script, patch.id.clone(), before, None, &mut patched)?;
+            }
+            (None, None, Some(document)) => {
+                self.put(patch.id.clone(), document.clone(), None, &mut patched)?;
+            }
+            (None, None, None) => {}
+        }
+        Ok(patched)
+    }
+
+    /// Runs a script on a document and writes what it made of it and of others.
+    fn run(
+        &mut self,
+        script: &Script,
+        id: String,
+        document: Json,
+        found: Option<&Document>,
+        patched: &mut Patched,
+    ) -> Result<(), ServerError> {
+        if Instant::now() >= self.deadline {
+            return Err(PatchFailure::BatchTooLarge {
+                what: format!("the batch ran patches for {PATCH_BATCH_MS_MAX} ms (patch_batch_ms_max)"),
+            }
+            .into());
+        }
+        self.seed = self.seed.wrapping_add(1);
+        let input = PatchInput {
+            id: id.clone(),
+            document,
+            arguments: script.arguments.clone(),
+            now: self.now,
+            seed: self.seed,
+        };
+        let patches = self.patches;
+        let outcome = patches.run(&script.script, input, self);
+        if let Some(failure) = self.failure.take() {
+            return Err(failure.into());
+        }
+        let run = outcome.map_err(|error| PatchFailure::Failed { id: id.clone(), error })?;
+        for effect in &run.effects {
+            self.write(match effect {
+                Effect::Put { id, document, expected } => Command::Put {
+                    document: NewDocument::from_json(id, document.clone())?,
+                    id: if id.is_empty() { crate::random::uuid()? } else { id.clone() },
+                    expected: expected.clone(),
+                },
+                Effect::Delete { id } => Command::Delete { id: id.clone(), expected: None },
+            })?;
+        }
+        let document = run.document.clone();
+        patched.run = patched.details.then_some(run);
+        self.put(id, document, found, patched)
+    }
+
+    /// Writes a patched document if it is another one than before.
+    fn put(
+        &mut self,
+        id: String,
+        document: Json,
+        found: Option<&Document>,
+        patched: &mut Patched,
+    ) -> Result<(), ServerError> {
+        let new = NewDocument::from_json(&id, document)?;
+        if patched.return_document {
+            let document = new.to_document(DocumentId::new(&id)?, self.now);
+            // Not all of them are written, and all are kept for the answer.
+            self.written_bytes =
+                self.written_bytes.saturating_add(document.body.len() + document.metadata.len());
+            patched.modified = Some(content(&document));
+        }
+        if found.is_some_and(|found| new.is_content_of(found)) {
+            patched.status = Status::NotModified;
+            return Ok(());
+        }
+        patched.status = if found.is_some() { Status::Patched } else { Status::Created };
+        patched.outcome = Some(self.write(Command::Put { id, document: new, expected: None })?);
+        Ok(())
+    }
+}
+
+impl Loads for Attempt<'_> {
+    fn load(&mut self, id: &str, _: Option<&Collection>, _: bool) -> Option<Arc<Document>> {
+        let found = DocumentId::new(id).and_then(|id| self.find(&id));
+        found.unwrap_or_else(|error| {
+            self.failure = Some(error);
+            None
+        })
+    }
+}
+
+/// A document with the metadata that its writers gave it.
+fn content(document: &Document) -> Json {
+    let mut body = document.body_json();
+    let mut metadata = document.metadata_json();
+    for name in OWN_METADATA {
+        metadata.remove(name);
+    }
+    if !metadata.is_empty() {
+        body.insert("@metadata", Json::Object(metadata));
+    }
+    Json::Object(body)
+}
