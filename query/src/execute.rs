@@ -6,7 +6,7 @@
 mod collect;
 mod row;
 
-use crate::ast::FromSource;
+use crate::ast::{FromSource, Query};
 use crate::error::QueryError;
 use crate::group_by::Grouping;
 use crate::grouped::Grouped;
@@ -150,21 +150,7 @@ fn run(
         parameters: request.parameters.as_ref(),
         random_seed: request.random_seed,
     };
-    let index: Option<Box<dyn SourceIndex + '_>> = match &query.from.source {
-        FromSource::Collection(collection) if !query.group_by.is_empty() => {
-            plan::check(&query, context, false)?;
-            let (grouping, rest) = Grouping::new(&query, context)?;
-            let grouped = Grouped::new(source, collection, grouping, &rest);
-            query = rest;
-            query.from.source = FromSource::Index(grouped.name.clone());
-            Some(Box::new(grouped))
-        }
-        FromSource::Collection(_) => None,
-        FromSource::Index(name) => match source.index(name)? {
-            Some(index) => Some(index),
-            None => return Err(QueryError::IndexMissing { name: name.clone() }),
-        },
-    };
+    let index = asked(source, &mut query, context)?;
     let index = index.as_deref();
     let plan = plan::plan(&query, context, source, index)?;
     let mut answer = head(source, request, &plan, index)?;
@@ -214,6 +200,29 @@ fn run(
     answer.skipped_results = i64::try_from(counts.skipped).unwrap_or(i64::MAX);
     answer.scanned_results = i64::try_from(counts.scanned).unwrap_or(i64::MAX);
     Ok((answer, included.ids(&row_ids).map(str::to_owned).collect()))
+}
+
+/// The index that the query asks. A query with `group by` becomes one that asks its groups.
+fn asked<'s>(
+    source: &'s dyn Source,
+    query: &mut Query,
+    context: Context<'_>,
+) -> Result<Option<Box<dyn SourceIndex + 's>>, QueryError> {
+    Ok(match &query.from.source {
+        FromSource::Collection(collection) if !query.group_by.is_empty() => {
+            plan::check(query, context, false)?;
+            let (grouping, mut rest) = Grouping::new(query, context)?;
+            let grouped = Grouped::new(source, collection, grouping, &rest);
+            rest.from.source = FromSource::Index(grouped.name.clone());
+            *query = rest;
+            Some(Box::new(grouped))
+        }
+        FromSource::Collection(_) => None,
+        FromSource::Index(name) => match source.index(name)? {
+            Some(index) => Some(index),
+            None => return Err(QueryError::IndexMissing { name: name.clone() }),
+        },
+    })
 }
 
 /// The answer without counts and rows.

@@ -75,13 +75,14 @@ impl Builder<'_, '_> {
             match argument {
                 Argument::Field(path) if by.is_none() => {
                     field_name = path.text();
-                    by = Some(FacetBy::Terms(self.compiler.field(path, false)?.0));
+                    let (field, matching) = self.compiler.field(path, false)?;
+                    by = Some(FacetBy::Terms(field, matching));
                 }
                 Argument::Condition(condition) => {
                     let range = self.range(condition, &mut field_name)?;
                     match by.get_or_insert_with(|| FacetBy::Ranges(Vec::new())) {
                         FacetBy::Ranges(ranges) => ranges.push(range),
-                        FacetBy::Terms(_) => {
+                        FacetBy::Terms(..) => {
                             return Err(self
                                 .context
                                 .invalid("facet() takes one field, or ranges of one field"));
@@ -227,8 +228,8 @@ impl Builder<'_, '_> {
         for entry in list("Facets").iter().take(limits::FACETS_MAX) {
             let field = entry.get("FieldName").and_then(Json::as_str).unwrap_or_default();
             let path = self.path(field)?;
-            let by = FacetBy::Terms(self.compiler.field(&path, false)?.0);
-            facets.push(self.described(entry, field.to_owned(), by)?);
+            let (reference, matching) = self.compiler.field(&path, false)?;
+            facets.push(self.described(entry, field.to_owned(), FacetBy::Terms(reference, matching))?);
         }
         for entry in list("RangeFacets").iter().take(limits::FACETS_MAX) {
             let mut ranges = Vec::new();
