@@ -18,6 +18,7 @@ use crate::projection;
 use crate::source::{Source, SourceIndex};
 use crate::term::fold;
 use collect::Collector;
+use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
 use std::collections::HashSet;
 
@@ -36,6 +37,8 @@ pub struct Request {
     pub metadata_only: bool,
     /// What `order by random()` starts from, since nothing below the server draws random numbers.
     pub random_seed: u64,
+    /// The time that JavaScript of the query sees; `None` when it sees none.
+    pub now: Option<Timestamp>,
 }
 
 /// The answer to a query.
@@ -149,6 +152,7 @@ fn run(
         text: &request.query,
         parameters: request.parameters.as_ref(),
         random_seed: request.random_seed,
+        now: request.now,
     };
     let index = asked(source, &mut query, context)?;
     let index = index.as_deref();
@@ -294,6 +298,7 @@ fn result_etag(
         request.page_size.unwrap_or(u64::MAX),
         u64::from(request.metadata_only),
         request.random_seed,
+        request.now.map_or(0, |now| u64::from_ne_bytes(now.0.to_ne_bytes())),
     ];
     let mut parts: Vec<&[u8]> = vec![
         source.database_id().as_bytes(),

@@ -24,6 +24,7 @@ use crate::tally::Tally;
 use crate::term::{FieldRef, Step};
 use condition::Compiler;
 pub(crate) use condition::literal;
+use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
 pub(crate) use paging::Page;
 pub(crate) use refuse::call as refused_call;
@@ -86,6 +87,7 @@ pub(crate) struct Context<'a> {
     pub(crate) text: &'a str,
     pub(crate) parameters: Option<&'a Object>,
     pub(crate) random_seed: u64,
+    pub(crate) now: Option<Timestamp>,
 }
 
 impl Context<'_> {

@@ -1,5 +1,5 @@
 //! Constructors and functions that would break purity, or need a look at their arguments first: `Date` without the
-//! clock, `RegExp` without dangerous patterns, no `Math.random`.
+//! clock, `RegExp` without dangerous patterns, no `Math.random`. Scripts of queries see one time, that of their query.
 
 use super::guards::{check_pattern, define, first, global, put};
 use boa_engine::native_function::NativeFunction;
@@ -7,6 +7,26 @@ use boa_engine::object::FunctionObjectBuilder;
 use boa_engine::object::builtins::JsFunction;
 use boa_engine::property::PropertyDescriptor;
 use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsString, JsValue, js_string};
+use magpie_store::Timestamp;
+use std::cell::Cell;
+
+/// Ticks of a [`Timestamp`] in a millisecond.
+const TICKS_PER_MS: i64 = 10_000;
+
+thread_local! {
+    /// The time that the running call sees, in milliseconds since 1970; `None` when it sees none.
+    static NOW: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// Sets the time that scripts on this thread see.
+pub(super) fn set_now(now: Option<Timestamp>) {
+    NOW.set(now.map(|now| now.0.div_euclid(TICKS_PER_MS)));
+}
+
+/// The time as a number of JavaScript.
+fn now_value() -> Option<JsValue> {
+    NOW.get().map(JsValue::from)
+}
 
 pub(super) fn no_random(_: &JsValue, _: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
     impure("Math.random()")
@@ -18,7 +38,7 @@ fn impure(what: &str) -> JsResult<JsValue> {
 }
 
 fn no_now(_: &JsValue, _: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
-    impure("Date.now()")
+    now_value().map_or_else(|| impure("Date.now()"), Ok)
 }
 
 /// `Date` without the clock.
@@ -29,10 +49,13 @@ pub(super) fn replace_date(prototype: &JsObject, context: &mut Context) -> JsRes
             if new_target.is_undefined() {
                 return impure("Date() without new");
             }
-            if arguments.is_empty() {
-                return impure("new Date() without arguments");
-            }
             let target = new_target.as_object();
+            if arguments.is_empty() {
+                return match now_value() {
+                    Some(now) => Ok(original.construct(&[now], target.as_ref(), context)?.into()),
+                    None => impure("new Date() without arguments"),
+                };
+            }
             match arguments {
                 [only] => Ok(original.construct(&[milliseconds(only)], target.as_ref(), context)?.into()),
                 several => Ok(original.construct(several, target.as_ref(), context)?.into()),

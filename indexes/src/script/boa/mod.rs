@@ -156,6 +156,7 @@ impl BoaFunction {
             None => Engine::load(&self.plan)?.0,
         };
         budget::begin_call();
+        constructors::set_now(None);
         let plan = Arc::clone(&self.plan);
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut engine, &plan)));
         natives::forget_document();
@@ -273,6 +274,9 @@ impl Engine {
             loads::forget_objects();
             let argument = self.writer.document(document, body, projection.as_ref(), &mut self.context);
             natives::current_document(&argument, document);
+            if plan.is_query && document.last_modified.0 != 0 {
+                constructors::set_now(Some(document.last_modified));
+            }
             let result = function
                 .call(&JsValue::undefined(), &[argument.into()], &mut self.context)
                 .map_err(|error| failure::function_error(error, plan, &mut self.context))?;
