@@ -109,14 +109,7 @@ impl SampleDatabase {
     pub fn ask(&self, query: &str, parameters: Option<Object>) -> Vec<Json> {
         let view = self.database.view();
         let names = AutoIndexNames::default();
-        let request = Request {
-            query: query.to_owned(),
-            parameters,
-            start: 0,
-            page_size: None,
-            metadata_only: false,
-            random_seed: 0,
-        };
+        let request = Request { query: query.to_owned(), parameters, ..Request::default() };
         let answer = execute(&Snapshot::new(&view, &self.registry, &names), &request)
             .unwrap_or_else(|error| panic!("{query}: {error}"));
         assert!(!answer.is_stale, "{query}");

@@ -29,6 +29,7 @@ pub enum QueryScriptError {
 /// One function, called by one query.
 pub struct QueryScript {
     calls: Calls,
+    now: Timestamp,
 }
 
 impl Debug for QueryScript {
@@ -39,16 +40,22 @@ impl Debug for QueryScript {
 
 impl QueryScript {
     /// The function of `parameter` that runs the statements `head`, each with its end, and gives `result`, an
-    /// expression. Positions of errors count in `text` below, which is what [`Self::text`] makes of these.
+    /// expression. `now` is what its clock shows, if it has one. Positions of errors count in `text` below, which is what [`Self::text`] makes of these.
     ///
     /// # Errors
     /// [`QueryScriptError::Refused`] with the position in the text; [`QueryScriptError::Busy`].
-    pub fn new(parameter: &str, head: &str, result: &str) -> Result<Self, QueryScriptError> {
+    pub fn new(
+        parameter: &str,
+        head: &str,
+        result: &str,
+        now: Option<Timestamp>,
+    ) -> Result<Self, QueryScriptError> {
         let permit = Permit::take()?;
         let source =
             QuerySource::new(&Self::text(parameter, head, result)).map_err(QueryScriptError::Refused)?;
         let limits = CallLimits { threads_max: 1, abandoned_max: 1, ..CallLimits::default() };
-        Ok(Self { calls: Calls::with_limits(Arc::new(Counted { source, _permit: permit }), limits) })
+        let calls = Calls::with_limits(Arc::new(Counted { source, _permit: permit }), limits);
+        Ok(Self { calls, now: now.unwrap_or_default() })
     }
 
     /// The text in which positions of errors count, one line further down.
@@ -67,7 +74,8 @@ impl QueryScript {
             id,
             collection: Collection::empty(),
             etag: Etag(0),
-            last_modified: Timestamp(0),
+            // The engine takes the time of the row for the query's.
+            last_modified: self.now,
             body: row.to_string().into(),
             metadata: "{}".into(),
         };

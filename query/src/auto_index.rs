@@ -85,13 +85,16 @@ impl GroupFields {
     }
 }
 
+/// A collection, lower-cased, and what is grouped by.
+type GroupedBy = (String, BTreeSet<String>);
+
 /// The fields that the dynamic queries on each collection of one database have used so far. In memory only; its
 /// size is bounded, and beyond the bound a query is named by its own fields.
 #[derive(Debug, Default)]
 pub struct AutoIndexNames {
     collections: Mutex<HashMap<String, AutoFields>>,
     /// What was counted and summed, by collection and what was grouped by.
-    groups: Mutex<HashMap<(String, BTreeSet<String>), BTreeSet<String>>>,
+    groups: Mutex<HashMap<GroupedBy, BTreeSet<String>>>,
 }
 
 impl AutoIndexNames {

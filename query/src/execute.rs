@@ -6,7 +6,7 @@
 mod collect;
 mod row;
 
-use crate::ast::FromSource;
+use crate::ast::{FromSource, Query};
 use crate::error::QueryError;
 use crate::group_by::Grouping;
 use crate::grouped::Grouped;
@@ -18,6 +18,7 @@ use crate::projection;
 use crate::source::{Source, SourceIndex};
 use crate::term::fold;
 use collect::Collector;
+use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
 use std::collections::HashSet;
 
@@ -36,6 +37,8 @@ pub struct Request {
     pub metadata_only: bool,
     /// What `order by random()` starts from, since nothing below the server draws random numbers.
     pub random_seed: u64,
+    /// The time that JavaScript of the query sees; `None` when it sees none.
+    pub now: Option<Timestamp>,
 }
 
 /// The answer to a query.
@@ -149,22 +152,9 @@ fn run(
         text: &request.query,
         parameters: request.parameters.as_ref(),
         random_seed: request.random_seed,
+        now: request.now,
     };
-    let index: Option<Box<dyn SourceIndex + '_>> = match &query.from.source {
-        FromSource::Collection(collection) if !query.group_by.is_empty() => {
-            plan::check(&query, context, false)?;
-            let (grouping, rest) = Grouping::new(&query, context)?;
-            let grouped = Grouped::new(source, collection, grouping, &rest);
-            query = rest;
-            query.from.source = FromSource::Index(grouped.name.clone());
-            Some(Box::new(grouped))
-        }
-        FromSource::Collection(_) => None,
-        FromSource::Index(name) => match source.index(name)? {
-            Some(index) => Some(index),
-            None => return Err(QueryError::IndexMissing { name: name.clone() }),
-        },
-    };
+    let index = asked(source, &mut query, context)?;
     let index = index.as_deref();
     let plan = plan::plan(&query, context, source, index)?;
     let mut answer = head(source, request, &plan, index)?;
@@ -214,6 +204,29 @@ fn run(
     answer.skipped_results = i64::try_from(counts.skipped).unwrap_or(i64::MAX);
     answer.scanned_results = i64::try_from(counts.scanned).unwrap_or(i64::MAX);
     Ok((answer, included.ids(&row_ids).map(str::to_owned).collect()))
+}
+
+/// The index that the query asks. A query with `group by` becomes one that asks its groups.
+fn asked<'s>(
+    source: &'s dyn Source,
+    query: &mut Query,
+    context: Context<'_>,
+) -> Result<Option<Box<dyn SourceIndex + 's>>, QueryError> {
+    Ok(match &query.from.source {
+        FromSource::Collection(collection) if !query.group_by.is_empty() => {
+            plan::check(query, context, false)?;
+            let (grouping, mut rest) = Grouping::new(query, context)?;
+            let grouped = Grouped::new(source, collection, grouping, &rest);
+            rest.from.source = FromSource::Index(grouped.name.clone());
+            *query = rest;
+            Some(Box::new(grouped))
+        }
+        FromSource::Collection(_) => None,
+        FromSource::Index(name) => match source.index(name)? {
+            Some(index) => Some(index),
+            None => return Err(QueryError::IndexMissing { name: name.clone() }),
+        },
+    })
 }
 
 /// The answer without counts and rows.
@@ -285,6 +298,7 @@ fn result_etag(
         request.page_size.unwrap_or(u64::MAX),
         u64::from(request.metadata_only),
         request.random_seed,
+        request.now.map_or(0, |now| u64::from_ne_bytes(now.0.to_ne_bytes())),
     ];
     let mut parts: Vec<&[u8]> = vec![
         source.database_id().as_bytes(),

@@ -111,7 +111,7 @@ fn fits(word: &str, pieces: &[String]) -> bool {
 mod tests {
     use super::{Search, words};
     use crate::term::{FieldRef, Step, Subject};
-    use magpie_store::json::Object;
+    use magpie_store::json::{Json, Object};
 
     #[test]
     fn words_are_those_of_unicode_in_lower_case() {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn terms_wildcards_and_phrases_are_found() {
-        let fields = Object::from_iter([("t", "Big data is not small Data")]);
+        let fields = Object::from_iter([("t", Json::from("Big data is not small Data"))]);
         let subject = Subject { id: None, fields: &fields, metadata: None };
         let field = FieldRef::Path(vec![Step::Member("t".to_owned())]);
         for (terms, all, holds) in [

@@ -182,8 +182,9 @@ impl<'a> Grouped<'a> {
             row.insert(COUNT, group.count);
         }
         for (sum, total) in self.grouping.sums.iter().zip(group.sums) {
-            let value = if total.failed { Json::Null } else { Json::Number(total.number()) };
-            row.insert(sum.name.as_str(), value);
+            if !total.failed {
+                row.insert(sum.name.as_str(), Json::Number(total.number()));
+            }
         }
         row
     }

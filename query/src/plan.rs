@@ -25,6 +25,7 @@ use crate::tally::Tally;
 use crate::term::{FieldRef, Step};
 use condition::Compiler;
 pub(crate) use condition::literal;
+use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
 pub(crate) use paging::Page;
 pub(crate) use refuse::call as refused_call;
@@ -87,6 +88,7 @@ pub(crate) struct Context<'a> {
     pub(crate) text: &'a str,
     pub(crate) parameters: Option<&'a Object>,
     pub(crate) random_seed: u64,
+    pub(crate) now: Option<Timestamp>,
 }
 
 impl Context<'_> {
@@ -135,19 +137,9 @@ pub(crate) fn plan(
         Some(clause) => (Filter::All, Some(reduce_by::plan(clause, filter, alias, context, index)?)),
         None => (filter, None),
     };
-    let mut order = Vec::with_capacity(query.order_by.len());
-    for item in &query.order_by {
-        if let (Some(reduce), Left::Field(path)) = (&reduce, &item.key) {
-            reduce_by::check_kept(reduce, path, alias, context)?;
-        }
-        order.push(order_key(item, &mut compiler, &filter)?);
-    }
+    let order = order(query, context, &mut compiler, reduce.as_ref(), &filter)?;
     let tally = tally::tally(query, context, &mut compiler, source, index)?;
-    let explained = if includes_call(query, "explanations") {
-        Some(explained(query.condition.as_ref(), &mut compiler)?)
-    } else {
-        None
-    };
+    let explained = explained(query, &mut compiler)?;
     let access = match index {
         Some(_) => Access::Index(compiler.equalities(query.condition.as_ref())),
         None => compiler.access(query.condition.as_ref())?,
@@ -204,7 +196,24 @@ pub(crate) fn plan(
     })
 }
 
-fn order_key(item: &OrderItem, compiler: &mut Compiler<'_>, filter: &Filter) -> Result<OrderKey, QueryError> {
+fn order(
+    query: &Query,
+    context: Context<'_>,
+    compiler: &mut Compiler<'_>,
+    reduce: Option<&ReduceBy>,
+    filter: &Filter,
+) -> Result<Vec<OrderKey>, QueryError> {
+    let mut order = Vec::with_capacity(query.order_by.len());
+    for item in &query.order_by {
+        if let (Some(reduce), Left::Field(path)) = (reduce, &item.key) {
+            reduce_by::check_kept(reduce, path, query.from.alias.as_deref(), context)?;
+        }
+        order.push(order_of(item, compiler, filter)?);
+    }
+    Ok(order)
+}
+
+fn order_of(item: &OrderItem, compiler: &mut Compiler<'_>, filter: &Filter) -> Result<OrderKey, QueryError> {
     let field = match &item.key {
         Left::Field(path) => compiler.field(path, false)?.0,
         Left::Call(call) => match call.name.to_lowercase().as_str() {
@@ -246,17 +255,21 @@ fn includes_call(query: &Query, name: &str) -> bool {
     query.include.iter().any(|item| matches!(item, Include::Call(call) if is_told(call, name)))
 }
 
-/// The conditions that are joined by `and`, or the only one.
+/// The conditions that are joined by `and`, or the only one, if the query asks which of them hold.
 fn explained(
-    condition: Option<&Condition>,
+    query: &Query,
     compiler: &mut Compiler<'_>,
-) -> Result<Vec<(String, Filter)>, QueryError> {
-    let parts = match condition {
+) -> Result<Option<Vec<(String, Filter)>>, QueryError> {
+    if !includes_call(query, "explanations") {
+        return Ok(None);
+    }
+    let parts = match &query.condition {
         Some(Condition::And(parts)) => parts.as_slice(),
         Some(only) => std::slice::from_ref(only),
         None => &[],
     };
-    parts.iter().map(|part| Ok((part.to_string(), compiler.compile(part)?))).collect()
+    let part = |part: &Condition| Ok((part.to_string(), compiler.compile(part)?));
+    parts.iter().map(part).collect::<Result<_, _>>().map(Some)
 }
 
 fn loads(query: &Query, alias: Option<&str>) -> Vec<Load> {

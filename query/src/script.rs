@@ -102,7 +102,7 @@ impl<'a> Parts<'a> {
         let before = u32::try_from(before).unwrap_or(u32::MAX);
         let mut pieces = head.pieces;
         pieces.extend(result.pieces.iter().map(|(line, position)| (line.saturating_add(before), *position)));
-        let script = QueryScript::new(ROW, &head.out, &result.out);
+        let script = QueryScript::new(ROW, &head.out, &result.out, self.context.now);
         let script = script.map_err(|error| self.refused(error, &pieces))?;
         Ok(RowScript { script, alias: alias.to_owned(), pieces, called: Cell::default() })
     }

@@ -1,6 +1,7 @@
 //! Rows about all that fits a query: facets (how often each value of a field, or each range, occurs) and suggestions
 //! (values that are like a word).
 
+use crate::compare::{self, Matching};
 use crate::error::QueryError;
 use crate::execute::Budget;
 use crate::filter::Filter;
@@ -35,7 +36,7 @@ pub(crate) struct Facet {
 #[derive(Debug, Clone)]
 pub(crate) enum FacetBy {
     /// Each value of a field.
-    Terms(FieldRef),
+    Terms(FieldRef, Matching),
     /// Ranges with their texts.
     Ranges(Vec<(String, Filter)>),
 }
@@ -178,13 +179,13 @@ fn bucket<'c>(
     Ok(counts.entry(value).or_default())
 }
 
-/// The distinct lower-cased terms of a field.
-fn terms(field: &FieldRef, subject: &Subject<'_>) -> BTreeSet<String> {
+/// The distinct terms of a field, in the case in which they compare.
+fn terms(field: &FieldRef, matching: Matching, subject: &Subject<'_>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     field.any(subject, &mut |term| {
         found.insert(match term {
             Term::Null => NULL_VALUE.to_owned(),
-            other => match other.folded().into_owned() {
+            other => match compare::compared(other, matching).into_owned() {
                 text if text.is_empty() => EMPTY_STRING.to_owned(),
                 text => text,
             },
@@ -197,7 +198,8 @@ fn terms(field: &FieldRef, subject: &Subject<'_>) -> BTreeSet<String> {
 impl Facet {
     fn values(&self, subject: &Subject<'_>) -> BTreeSet<String> {
         match &self.by {
-            FacetBy::Terms(field) => terms(field, subject),
+            FacetBy::Terms(_, Matching::Nothing) => BTreeSet::new(),
+            FacetBy::Terms(field, matching) => terms(field, *matching, subject),
             FacetBy::Ranges(ranges) => {
                 let fitting = ranges.iter().filter(|(_, filter)| filter.holds(subject));
                 fitting.map(|(text, _)| text.clone()).collect()
@@ -212,9 +214,9 @@ impl Facet {
                 .iter()
                 .map(|(text, _)| (text.clone(), counts.remove(text).unwrap_or_default()))
                 .collect(),
-            FacetBy::Terms(_) => counts.into_iter().collect(),
+            FacetBy::Terms(..) => counts.into_iter().collect(),
         };
-        if matches!(self.by, FacetBy::Terms(_)) {
+        if matches!(self.by, FacetBy::Terms(..)) {
             match (self.options.by_count, self.options.descending) {
                 (false, false) => {}
                 (false, true) => values.reverse(),

@@ -98,6 +98,8 @@ fn from_body(mut body: Object, request: &DatabaseRequest) -> Result<Asked, Serve
     let explain = read_debug(&request.query)?;
     // The seed is part of what the ETag is made of, so it only differs where it matters.
     let random_seed = if query.to_lowercase().contains("random") { random::seed()? } else { 0 };
+    // Likewise the time.
+    let now = query.contains("Date").then(clock::now);
     Ok(Asked {
         request: Request {
             query,
@@ -106,6 +108,7 @@ fn from_body(mut body: Object, request: &DatabaseRequest) -> Result<Asked, Serve
             page_size: whole(&body, "PageSize")?,
             metadata_only: request.query.flag("metadataOnly"),
             random_seed,
+            now,
         },
         wait: read_wait(&body)?,
         headers: request.headers.clone(),

@@ -4,6 +4,7 @@
 use super::Context;
 use crate::ast::{Argument, Call, Include, Left, Query, Selected, Selection};
 use crate::error::QueryError;
+use std::collections::HashSet;
 
 /// Refuses clauses that contradict themselves or each other.
 pub(super) fn meaningless(query: &Query, context: Context<'_>, from_index: bool) -> Result<(), QueryError> {
@@ -26,6 +27,14 @@ pub(super) fn meaningless(query: &Query, context: Context<'_>, from_index: bool)
             return Err(
                 context.invalid(format!("LOAD clause requires an alias but got: {}", item.path.text()))
             );
+        }
+    }
+    let aliases = query.load.iter().filter_map(|item| item.alias.as_deref());
+    let mut names: HashSet<&str> = query.from.alias.as_deref().into_iter().collect();
+    for alias in aliases {
+        if !names.insert(alias) {
+            return Err(context
+                .invalid(format!("Duplicate alias '{alias}' detected. Note: every LOAD needs its own")));
         }
     }
     let grouped = !query.group_by.is_empty();

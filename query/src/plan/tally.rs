@@ -10,7 +10,7 @@ use crate::limits;
 use crate::source::{FieldIndexing, Source, SourceIndex};
 use crate::tally::{Aggregation, AggregationKind, Facet, FacetBy, FacetOptions, Likeness, Suggestion, Tally};
 use crate::term::{fold, steps_of_text};
-use magpie_store::json::{Json, Object};
+use magpie_store::json::{Json, Object, parse};
 use std::collections::BTreeSet;
 
 /// How alike a suggested word must be, when the query does not say.
@@ -75,13 +75,14 @@ impl Builder<'_, '_> {
             match argument {
                 Argument::Field(path) if by.is_none() => {
                     field_name = path.text();
-                    by = Some(FacetBy::Terms(self.compiler.field(path, false)?.0));
+                    let (field, matching) = self.compiler.field(path, false)?;
+                    by = Some(FacetBy::Terms(field, matching));
                 }
                 Argument::Condition(condition) => {
                     let range = self.range(condition, &mut field_name)?;
                     match by.get_or_insert_with(|| FacetBy::Ranges(Vec::new())) {
                         FacetBy::Ranges(ranges) => ranges.push(range),
-                        FacetBy::Terms(_) => {
+                        FacetBy::Terms(..) => {
                             return Err(self
                                 .context
                                 .invalid("facet() takes one field, or ranges of one field"));
@@ -185,7 +186,7 @@ impl Builder<'_, '_> {
     }
 
     fn options(&self, options: &Json) -> Result<FacetOptions, QueryError> {
-        let Some(options) = options.as_object() else { return Ok(FacetOptions::default()) };
+        let options = &options_of(options, self.context)?;
         let mode = option(options, "TermSortMode").and_then(Json::as_str).unwrap_or("ValueAsc");
         let size = |key: &str| {
             option(options, key).and_then(Json::as_i64).and_then(|size| usize::try_from(size).ok())
@@ -227,8 +228,8 @@ impl Builder<'_, '_> {
         for entry in list("Facets").iter().take(limits::FACETS_MAX) {
             let field = entry.get("FieldName").and_then(Json::as_str).unwrap_or_default();
             let path = self.path(field)?;
-            let by = FacetBy::Terms(self.compiler.field(&path, false)?.0);
-            facets.push(self.described(entry, field.to_owned(), by)?);
+            let (reference, matching) = self.compiler.field(&path, false)?;
+            facets.push(self.described(entry, field.to_owned(), FacetBy::Terms(reference, matching))?);
         }
         for entry in list("RangeFacets").iter().take(limits::FACETS_MAX) {
             let mut ranges = Vec::new();
@@ -287,6 +288,19 @@ impl Builder<'_, '_> {
     }
 }
 
+/// Options: an object, the text of one, or null for none.
+fn options_of(value: &Json, context: Context<'_>) -> Result<Object, QueryError> {
+    let parsed = match value {
+        Json::String(text) => parse(text.as_bytes()).ok(),
+        other => Some(other.clone()),
+    };
+    match parsed {
+        Some(Json::Object(options)) => Ok(options),
+        Some(Json::Null) => Ok(Object::new()),
+        _ => Err(context.invalid("Options of facet() and suggest() are an object, or its JSON as text")),
+    }
+}
+
 /// The value of an option, however its name is spelt.
 fn option<'o>(options: &'o Object, name: &str) -> Option<&'o Json> {
     options.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -321,7 +335,8 @@ fn suggestion(
     }
     compiler.field(path, false)?;
     let name = path.without_alias(compiler.alias()).unwrap_or_else(|| path.clone()).text();
-    let read = |key: &str| options.as_object().and_then(|options| option(options, key));
+    let options = options_of(&options, context)?;
+    let read = |key: &str| option(&options, key);
     let likeness =
         match read("Distance").and_then(Json::as_str).map(|name| fold(name).into_owned()).as_deref() {
             None | Some("default" | "none" | "levenshtein") => Likeness::Levenshtein,

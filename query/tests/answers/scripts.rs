@@ -2,8 +2,9 @@
 //! and bounds.
 
 use crate::fake::FakeDatabase;
-use crate::{ask, refused};
-use magpie_query::QueryError;
+use crate::{ask, refused, request};
+use magpie_query::{QueryError, Request, execute};
+use magpie_store::Timestamp;
 use magpie_store::json::Json;
 
 fn shop() -> FakeDatabase {
@@ -114,10 +115,24 @@ fn what_scripts_do_wrong_is_told_with_its_place() {
             "declare function f(o) { return 1 } from Orders as o select f(o)",
             "must return an object, but got: 1",
         ),
+        ("from Orders as o load o.by as o select { a: o }", "Duplicate alias 'o'"),
         ("from Orders filter_limit 1", "filter_limit needs a FILTER"),
         ("from Orders filter search(n, 'x')", "search() in filter"),
     ] {
         let error = refused(&database, query).to_string();
         assert!(error.contains(message), "{query}: {error}");
     }
+}
+
+#[test]
+fn scripts_see_the_time_of_their_query_and_no_other() {
+    let database = shop();
+    let query = "from Orders as o select { t: new Date(), n: Date.now() } limit 1";
+    let now = Timestamp::parse("2024-05-06T07:08:09.123").unwrap();
+    let answer = execute(&database, &Request { now: Some(now), ..request(query) }).unwrap();
+    assert_eq!(answer.rows[0].get("t"), Some(&Json::from("2024-05-06T07:08:09.1230000Z")));
+    assert_eq!(answer.rows[0].get("n").and_then(Json::as_i64), Some(1_714_979_289_123));
+    let later = Request { now: Some(Timestamp(now.0 + 1)), ..request(query) };
+    assert_ne!(execute(&database, &later).unwrap().result_etag, answer.result_etag);
+    assert!(refused(&database, query).to_string().contains("new Date() without arguments is not available"));
 }

@@ -89,6 +89,7 @@ fn facets_count_values_and_ranges() {
         assert_eq!(facets(&database, query, parameters), wanted, "{query}");
     }
     for (query, message) in [
+        ("from Shops select facet(city, '{')", "are an object, or its JSON"),
         ("from Shops select facet()", "needs a field or ranges"),
         ("from Shops select facet(city), price", "stand alone in SELECT"),
         ("from Shops select facet(id('no'))", "There is no document 'no'"),

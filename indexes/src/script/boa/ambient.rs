@@ -1,4 +1,5 @@
-//! The time and the random numbers of the call that runs on this thread: given to patches, refused to indexes.
+//! The time and the random numbers of the call that runs on this thread: given to patches, the time to scripts of queries,
+//! too; refused to indexes.
 //!
 //! They are thread-local because the engine's native functions cannot hold Rust state of their own without unsafe
 //! code. Nothing here reads a clock: both come in with the call, so the same call gives the same result.
@@ -9,18 +10,25 @@ use std::cell::Cell;
 
 thread_local! {
     static NOW: Cell<Option<Timestamp>> = const { Cell::new(None) };
-    static SEED: Cell<u64> = const { Cell::new(0) };
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Begins a call at this time, with random numbers from this seed.
 pub(super) fn begin(now: Timestamp, seed: u64) {
     NOW.set(Some(now));
-    SEED.set(seed);
+    SEED.set(Some(seed));
+}
+
+/// Begins a call at this time, without random numbers.
+pub(super) fn begin_clock(now: Timestamp) {
+    NOW.set(Some(now));
+    SEED.set(None);
 }
 
 /// Ends the call.
 pub(super) fn end() {
     NOW.set(None);
+    SEED.set(None);
 }
 
 /// Milliseconds since 1970, if the call has a time.
@@ -35,10 +43,9 @@ pub(super) fn milliseconds(time: Timestamp) -> f64 {
 
 /// The next number of at least 0 and less than 1, if the call has a seed.
 pub(super) fn random() -> Option<f64> {
-    NOW.get()?;
     // SplitMix64: each seed gives another well-mixed sequence.
-    let state = SEED.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
-    SEED.set(state);
+    let state = SEED.get()?.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    SEED.set(Some(state));
     let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     let bits = (mixed ^ (mixed >> 31)) >> 11;

@@ -1,5 +1,6 @@
 //! Constructors and functions that would break purity, or need a look at their arguments first: `Date` without the
-//! clock, `RegExp` without dangerous patterns, no `Math.random`; patches are given a time and a seed.
+//! clock, `RegExp` without dangerous patterns, no `Math.random`. Patches are given a time and a seed, scripts of queries
+//! the time of their query.
 
 use super::ambient;
 use super::guards::{check_pattern, define, first, global, put};

@@ -161,6 +161,7 @@ impl BoaFunction {
             None => Engine::load(&self.plan)?.0,
         };
         budget::begin_call();
+        ambient::end();
         let plan = Arc::clone(&self.plan);
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut engine, &plan)));
         self.steps += budget::used();
@@ -287,6 +288,9 @@ impl Engine {
             loads::forget_objects();
             let argument = self.writer.document(document, body, projection.as_ref(), &mut self.context);
             natives::current_document(&argument, document);
+            if plan.is_query && document.last_modified.0 != 0 {
+                ambient::begin_clock(document.last_modified);
+            }
             let result = function
                 .call(&JsValue::undefined(), &[argument.into()], &mut self.context)
                 .map_err(|error| failure::function_error(error, plan, &mut self.context))?;
