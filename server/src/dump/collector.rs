@@ -26,18 +26,26 @@ pub(crate) struct Collector {
     mode: Mode,
     /// A comma that is written only when something follows it.
     comma: bool,
-    last: u8,
+    /// The last byte that was taken, if any was.
+    last: Option<u8>,
     too_long: bool,
 }
 
 impl Collector {
     pub(crate) fn new() -> Self {
-        Self { text: Vec::new(), open: Vec::new(), mode: Mode::Plain, comma: false, last: 0, too_long: false }
+        Self {
+            text: Vec::new(),
+            open: Vec::new(),
+            mode: Mode::Plain,
+            comma: false,
+            last: None,
+            too_long: false,
+        }
     }
 
     /// Whether nothing has come yet.
     pub(crate) fn is_empty(&self) -> bool {
-        self.last == 0
+        self.last.is_none() && !self.comma
     }
 
     /// Takes bytes, of which the first has the offset `at`. Gives how many belong to the value, and whether it is
@@ -130,7 +138,7 @@ impl Collector {
                 return Ok(self.open.is_empty());
             }
             // A comma that cannot be right is left to the strict parser.
-            b',' if !self.comma && !matches!(self.last, b'{' | b'[' | b':' | b',') => {
+            b',' if !self.comma && !matches!(self.last, Some(b'{' | b'[' | b':' | b',')) => {
                 self.comma = true;
                 return Ok(false);
             }
@@ -160,7 +168,7 @@ impl Collector {
 
     fn push_all(&mut self, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };
-        self.last = *last;
+        self.last = Some(*last);
         if self.text.len() + bytes.len() > DUMP_ITEM_BYTES_MAX {
             self.too_long = true;
             self.text = Vec::new();
