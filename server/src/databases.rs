@@ -3,6 +3,7 @@
 //! Names are compared case-insensitively. A request holds an `Arc` of its database, so a deleted database lives until
 //! its last request is done; new requests do not find it.
 
+use crate::changes::Changes;
 use crate::clock;
 use crate::database_folder::{Folder, Record, check_name};
 use crate::error::ServerError;
@@ -28,6 +29,7 @@ pub struct OpenDatabase {
     database: Arc<Database>,
     operations: Operations,
     patcher: Patcher,
+    changes: Arc<Changes>,
     auto_index_names: AutoIndexNames,
     folder: Arc<Folder>,
 }
@@ -54,6 +56,11 @@ impl OpenDatabase {
     /// Its long-running operations.
     pub(crate) fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// Its change notifications.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// What runs its patches.
@@ -302,13 +309,18 @@ fn open(
     let kv = kv.map_err(magpie_store::StoreError::Kv)?;
     let database = Arc::new(Database::open(Arc::new(kv), &random::database_id()?)?);
     let indexes = Registry::open(Arc::clone(&database), Arc::new(clock::now), natives.to_vec())?;
+    let changes = Arc::new(Changes::default());
+    let (of_documents, of_indexes) = (Arc::clone(&changes), Arc::clone(&changes));
+    database.on_commit(Box::new(move |newest| of_documents.documents(newest)));
+    indexes.on_event(Box::new(move |event| of_indexes.index(event)));
     tracing::info!(database = %record.name, documents_etag = %database.last_etag(), "database open");
     Ok(Arc::new(OpenDatabase {
         name: record.name.clone(),
         indexes,
         database,
-        operations: Operations::default(),
+        operations: Operations::telling(Arc::clone(&changes)),
         patcher: Patcher::default(),
+        changes,
         auto_index_names: AutoIndexNames::default(),
         folder: Arc::clone(folder),
     }))

@@ -7,7 +7,7 @@
 //!
 //! The body is written by [`crate::envelope`], which knows the request's URL.
 
-use crate::limits::VERIFICATIONS_RUNNING_MAX;
+use crate::limits::{CHANGES_CONNECTIONS_MAX, VERIFICATIONS_RUNNING_MAX};
 use crate::patch::PatchFailure;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -284,6 +284,11 @@ pub enum ServerError {
         "{VERIFICATIONS_RUNNING_MAX} verifications are running (verifications_running_max); ask again when one has ended"
     )]
     VerificationsRunning,
+    /// As many connections as may be told changes are.
+    #[error(
+        "{CHANGES_CONNECTIONS_MAX} connections are told changes (changes_connections_max); close one or ask again later"
+    )]
+    ChangesConnections,
     /// The server is stopping.
     #[error("the server is stopping; ask again when it is back")]
     Stopping,
@@ -396,7 +401,7 @@ impl ServerError {
             Self::HostRefused { .. } | Self::OriginRefused { .. } => {
                 class(S::FORBIDDEN, "Raven.Client.Exceptions.Security.AuthorizationException")
             }
-            Self::VerificationsRunning => class(S::SERVICE_UNAVAILABLE, RAVEN),
+            Self::VerificationsRunning | Self::ChangesConnections => class(S::SERVICE_UNAVAILABLE, RAVEN),
             Self::Stopping => class(S::SERVICE_UNAVAILABLE, "System.OperationCanceledException"),
             Self::Panicked(_) => class(S::INTERNAL_SERVER_ERROR, RAVEN),
         }
