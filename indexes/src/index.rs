@@ -4,6 +4,7 @@ use crate::border::Borders;
 use crate::calls::Calls;
 use crate::definition::{IndexDefinition, IndexState, REPLACEMENT_PREFIX};
 use crate::error::IndexError;
+use crate::events::{Events, IndexEventKind};
 use crate::faults::{Fault, read_faults};
 use crate::function::{FunctionShape, SharedSource};
 use crate::indexer::{feed_of, filter_of, target_etag};
@@ -18,7 +19,7 @@ use crate::signature::{Signature, canonical_definition};
 use crate::starts::Start;
 use crate::verify::Repair;
 use magpie_store::{Collection, CollectionFilter, Database, DatabaseView, Etag, Timestamp};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -84,6 +85,8 @@ pub struct Index {
     worker: Mutex<Option<JoinHandle<()>>>,
     calls: Calls,
     laws: Mutex<Option<Arc<LawReport>>>,
+    /// Whom to tell what happens; set when its worker is launched.
+    pub(crate) events: OnceLock<Arc<Events>>,
 }
 
 /// The counters of an index as of a snapshot.
@@ -133,6 +136,7 @@ impl Index {
             reached: watch::Sender::new(Reached { etag: Etag(0), outputs: None, ended: false }),
             worker: Mutex::default(),
             laws: Mutex::default(),
+            events: OnceLock::new(),
         })
     }
 
@@ -409,9 +413,17 @@ impl Index {
         Ok(())
     }
 
+    /// Tells whoever listens to this index.
+    pub(crate) fn tell(&self, kind: IndexEventKind, etag: Etag) {
+        if let Some(events) = self.events.get() {
+            events.tell(kind, &self.name(), etag);
+        }
+    }
+
     pub(crate) fn publish_end(&self, failure: Option<String>) {
         if failure.is_some() {
             *lock(&self.failure) = failure;
+            self.tell(IndexEventKind::Failed, Etag(0));
         }
         self.reached.send_modify(|reached| reached.ended = true);
         let control = lock(&self.control);

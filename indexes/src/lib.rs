@@ -46,6 +46,7 @@ mod called_function;
 mod calls;
 pub mod definition;
 mod error;
+mod events;
 pub mod explain;
 pub mod faults;
 pub mod function;
@@ -78,6 +79,7 @@ mod worker;
 pub use calls::{CallError, CallLimits, CallThreads, Calls};
 pub use definition::IndexDefinition;
 pub use error::IndexError;
+pub use events::{IndexEvent, IndexEventKind};
 pub use function::{
     Emitted, FunctionError, FunctionShape, FunctionSource, IndexFunction, LoadedCollections, Loads,
     MappedCollections, NoLoads,

@@ -5,6 +5,7 @@
 //! its commits and does not wait for ever.
 
 use crate::error::IndexError;
+use crate::events::IndexEventKind;
 use crate::index::{Index, lock};
 use crate::indexer::{Indexer, target_etag};
 use crate::limits;
@@ -245,6 +246,9 @@ impl<'w> Worker<'w> {
         self.progress = indexed.progress;
         self.index.publish_pace(indexed.documents_seen, began, (self.clock)());
         self.index.publish(self.progress, newest);
+        if indexed.documents_seen > 0 {
+            self.index.tell(IndexEventKind::BatchCompleted, self.progress.etag);
+        }
         Ok(Commit::Done)
     }
 

@@ -4,6 +4,7 @@
 //! its last request is done; new requests do not find it.
 
 use crate::boot;
+use crate::changes::Changes;
 use crate::clock;
 use crate::database_folder::{Folder, Record, check_name};
 use crate::error::ServerError;
@@ -29,6 +30,7 @@ pub struct OpenDatabase {
     database: Arc<Database>,
     operations: Operations,
     patcher: Patcher,
+    changes: Arc<Changes>,
     auto_index_names: AutoIndexNames,
     folder: Arc<Folder>,
     /// How many imports are running.
@@ -80,6 +82,11 @@ impl OpenDatabase {
     /// Its long-running operations.
     pub(crate) fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// Its change notifications.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// What runs its patches.
@@ -331,13 +338,18 @@ fn open(
     database.remove_unused_contents()?;
     let clock = Arc::new(clock::now);
     let indexes = Registry::open_in_boot(Arc::clone(&database), clock, natives.to_vec(), boot::number())?;
+    let changes = Arc::new(Changes::default());
+    let (of_documents, of_indexes) = (Arc::clone(&changes), Arc::clone(&changes));
+    database.on_commit(Box::new(move |newest| of_documents.documents(newest)));
+    indexes.on_event(Box::new(move |event| of_indexes.index(event)));
     tracing::info!(database = %record.name, documents_etag = %database.last_etag(), "database open");
     Ok(Arc::new(OpenDatabase {
         name: record.name.clone(),
         indexes,
         database,
-        operations: Operations::default(),
+        operations: Operations::telling(Arc::clone(&changes)),
         patcher: Patcher::default(),
+        changes,
         auto_index_names: AutoIndexNames::default(),
         folder: Arc::clone(folder),
         imports: Mutex::default(),

@@ -8,7 +8,7 @@
 //! The body is written by [`crate::envelope`], which knows the request's URL.
 
 use crate::dump::error::DumpError;
-use crate::limits::VERIFICATIONS_RUNNING_MAX;
+use crate::limits::{CHANGES_CONNECTIONS_MAX, VERIFICATIONS_RUNNING_MAX};
 use crate::patch::PatchFailure;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -288,6 +288,11 @@ pub enum ServerError {
     /// A dump cannot be read or written.
     #[error(transparent)]
     Dump(#[from] DumpError),
+    /// As many connections as may be told changes are.
+    #[error(
+        "{CHANGES_CONNECTIONS_MAX} connections are told changes (changes_connections_max); close one or ask again later"
+    )]
+    ChangesConnections,
     /// The server is stopping.
     #[error("the server is stopping; ask again when it is back")]
     Stopping,
@@ -401,7 +406,7 @@ impl ServerError {
                 class(S::FORBIDDEN, "Raven.Client.Exceptions.Security.AuthorizationException")
             }
             Self::Dump(error) => dump_class(error),
-            Self::VerificationsRunning => class(S::SERVICE_UNAVAILABLE, RAVEN),
+            Self::VerificationsRunning | Self::ChangesConnections => class(S::SERVICE_UNAVAILABLE, RAVEN),
             Self::Stopping => class(S::SERVICE_UNAVAILABLE, "System.OperationCanceledException"),
             Self::Panicked(_) => class(S::INTERNAL_SERVER_ERROR, RAVEN),
         }

@@ -29,6 +29,7 @@ mod body;
 mod boot;
 mod bulk_insert;
 mod bulk_query;
+mod changes;
 pub mod clock;
 pub mod compare_exchange;
 mod config;
@@ -121,6 +122,7 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/docs/size"), get(documents::size))
         .route(&of_db("/docs/ndjson"), post(ndjson::post))
         .route(&of_db("/collections/docs"), get(document_pages::of_collection))
+        .route(&of_db("/changes"), get(changes::get))
         .route(&of_db("/bulk_docs"), post(write_batch::post))
         .route(&of_db("/bulk_insert"), post(bulk_insert::post))
         .route(&of_db("/operations"), get(operations::list))

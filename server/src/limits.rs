@@ -48,6 +48,24 @@ pub const BULK_QUERY_DETAILS_MAX: usize = 10_000;
 pub const BULK_QUERY_LOOK_MS: u64 = 100;
 /// How often a query starts again because its index was replaced between lookup and snapshot.
 pub const QUERY_MOVED_RETRIES_MAX: usize = 100;
+/// Most connections that are told changes, all databases together; further ones are refused.
+pub const CHANGES_CONNECTIONS_MAX: usize = 1024;
+/// Most changes that wait for one connection, which is cut off beyond that.
+pub const CHANGES_QUEUE_MAX: usize = 4096;
+/// Most things that one connection watches.
+pub const CHANGES_WATCHES_MAX: usize = 4096;
+/// Most changes in one message.
+pub const CHANGES_MESSAGES_MAX: usize = 256;
+/// Longest command of a connection, in bytes.
+pub const CHANGES_COMMAND_BYTES_MAX: usize = 64 * 1024;
+/// Rows of the change feed that are read at a time for notifications.
+pub const CHANGES_FEED_READ_MAX: usize = 1024;
+/// How long notifications wait for a connection that does not keep up, in milliseconds.
+pub const CHANGES_SLOW_MS_MAX: u64 = 2_000;
+/// How long a connection may take to accept a message, in milliseconds.
+pub const CHANGES_SEND_MS_MAX: u64 = 15_000;
+/// Time between two signs of life to a connection, in milliseconds.
+pub const CHANGES_HEARTBEAT_MS: u64 = 10_000;
 /// Most requests in one `multi_get`.
 pub const MULTI_GET_REQUESTS_MAX: usize = 1024;
 /// Most documents of one sub-batch of a streamed upload.

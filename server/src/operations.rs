@@ -4,6 +4,7 @@
 //! states of the last finished ones are remembered, a bounded number.
 
 use crate::answer;
+use crate::changes::Changes;
 use crate::error::ServerError;
 use crate::limits::OPERATIONS_REMEMBERED_MAX;
 use crate::request::DatabaseRequest;
@@ -45,6 +46,8 @@ struct Operation {
 pub(crate) struct Operations {
     last_id: AtomicI64,
     known: Mutex<Known>,
+    /// Whom to tell when a state changes.
+    changes: Arc<Changes>,
 }
 
 #[derive(Default)]
@@ -61,6 +64,20 @@ pub(crate) struct Running<'a> {
 }
 
 impl Operations {
+    /// Operations whose states are told.
+    pub(crate) fn telling(changes: Arc<Changes>) -> Self {
+        Self { changes, ..Self::default() }
+    }
+
+    /// The state of an operation as the wire has it, with its progress; `None` when it is unknown.
+    pub(crate) fn state_body(&self, id: i64) -> Option<Object> {
+        let mut body = state_json(&self.state(id)?);
+        if let Some(progress) = self.progress(id) {
+            body.insert("Progress", progress);
+        }
+        Some(body)
+    }
+
     /// A fresh id.
     pub(crate) fn next_id(&self) -> i64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
@@ -101,6 +118,7 @@ impl Operations {
     }
 
     fn set(&self, id: i64, state: State, killed: Option<Arc<AtomicBool>>) {
+        let ended = state != State::InProgress;
         let mut known = self.known();
         known.order += 1;
         let order = known.order;
@@ -115,6 +133,8 @@ impl Operations {
                 known.by_id.remove(&oldest);
             }
         }
+        drop(known);
+        self.changes.operation(id, ended);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -143,6 +163,7 @@ impl Running<'_> {
         if let Some(operation) = self.operations.known().by_id.get_mut(&self.id) {
             operation.progress = Some(progress);
         }
+        self.operations.changes.operation(self.id, false);
     }
 
     /// It failed.
@@ -175,12 +196,10 @@ pub(crate) async fn next_operation_id(request: DatabaseRequest) -> Result<Respon
 /// `GET operations/state?id=`
 pub(crate) async fn state(request: DatabaseRequest) -> Result<Response, ServerError> {
     let id = request.query.number("id")?.ok_or(ServerError::ParameterMissing { name: "id" })?;
-    let Some(state) = request.database.operations().state(id) else { return Ok(answer::not_found()) };
-    let mut body = state_json(&state);
-    if let Some(progress) = request.database.operations().progress(id) {
-        body.insert("Progress", progress);
-    }
-    Ok(answer::json(StatusCode::OK, body))
+    Ok(match request.database.operations().state_body(id) {
+        Some(body) => answer::json(StatusCode::OK, body),
+        None => answer::not_found(),
+    })
 }
 
 /// `POST operations/kill?id=`

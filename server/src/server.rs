@@ -13,10 +13,10 @@ use crate::state::AppState;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use magpie_indexes::NativeIndex;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -167,7 +167,6 @@ async fn accept(
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_READ_MS_MAX))
         .max_buf_size(HEAD_BYTES_MAX);
-    let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(connections_max));
     loop {
         let place = tokio::select! {
@@ -180,18 +179,35 @@ async fn accept(
         };
         let (Ok(place), Some(stream)) = (place, accepted_stream(stream).await) else { continue };
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        // With upgrades, a connection that has become a WebSocket ends here and lives on with its own end.
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut stop = stop.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = told(&mut stop) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "connection ended");
             }
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(Duration::from_millis(STOP_MS_MAX), graceful.shutdown()).await.is_err() {
+    // Every open connection has one of the places.
+    let all = places.acquire_many(u32::try_from(connections_max).unwrap_or(u32::MAX));
+    if tokio::time::timeout(Duration::from_millis(STOP_MS_MAX), all).await.is_err() {
         tracing::warn!("requests still in flight after {STOP_MS_MAX} ms are cut off");
     }
+}
+
+/// Returns when the server is told to stop.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// The accepted connection. When the system refuses one (too many open files), waits a moment: it would refuse again

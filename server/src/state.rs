@@ -6,8 +6,8 @@ use crate::dump::error::DumpError;
 use crate::envelope::panic_text;
 use crate::error::ServerError;
 use crate::limits::{
-    BULK_QUERIES_RUNNING_MAX, DUMPS_RUNNING_MAX, PATCHES_RUNNING_MAX, QUERIES_RUNNING_MAX,
-    STREAMS_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX,
+    BULK_QUERIES_RUNNING_MAX, CHANGES_CONNECTIONS_MAX, DUMPS_RUNNING_MAX, PATCHES_RUNNING_MAX,
+    QUERIES_RUNNING_MAX, STREAMS_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX,
 };
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
@@ -24,6 +24,7 @@ struct Shared {
     stream_places: Arc<Semaphore>,
     patch_places: Semaphore,
     bulk_query_places: Semaphore,
+    changes_places: Arc<Semaphore>,
     verify_places: Semaphore,
     dump_places: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -41,6 +42,7 @@ impl AppState {
             stream_places: Arc::new(Semaphore::new(STREAMS_RUNNING_MAX)),
             patch_places: Semaphore::new(PATCHES_RUNNING_MAX),
             bulk_query_places: Semaphore::new(BULK_QUERIES_RUNNING_MAX),
+            changes_places: Arc::new(Semaphore::new(CHANGES_CONNECTIONS_MAX)),
             verify_places: Semaphore::new(VERIFICATIONS_RUNNING_MAX),
             dump_places: Arc::new(Semaphore::new(DUMPS_RUNNING_MAX)),
             stopping: watch::Sender::new(false),
@@ -95,6 +97,14 @@ impl AppState {
     /// [`ServerError::Stopping`] when there will be none.
     pub(crate) async fn bulk_query_place(&self) -> Result<SemaphorePermit<'_>, ServerError> {
         self.0.bulk_query_places.acquire().await.map_err(|_| ServerError::Stopping)
+    }
+
+    /// A place to be told changes; refuses when all are taken.
+    ///
+    /// # Errors
+    /// [`ServerError::ChangesConnections`].
+    pub(crate) fn changes_place(&self) -> Result<OwnedSemaphorePermit, ServerError> {
+        Arc::clone(&self.0.changes_places).try_acquire_owned().map_err(|_| ServerError::ChangesConnections)
     }
 
     /// A place to verify indexes; refuses while all are taken, for it may take long.

@@ -18,6 +18,7 @@ pub use verify::Verified;
 
 use crate::definition::{IndexDefinition, LockMode, Priority, REPLACEMENT_PREFIX};
 use crate::error::IndexError;
+use crate::events::{Events, IndexEvent, IndexEventKind};
 use crate::function::SharedSource;
 use crate::index::{Index, lock};
 use crate::keys::{Slot, meta};
@@ -29,7 +30,7 @@ use crate::starts::{self, FailedStarts, Starts};
 use crate::worker::{self, Clock};
 use dashmap::DashMap;
 use magpie_store::kv::{Batch, Space};
-use magpie_store::{Database, DatabaseView};
+use magpie_store::{Database, DatabaseView, Etag};
 use records::{Build, Record};
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -58,6 +59,8 @@ pub struct Registry {
     /// How many definitions are being tried, those that hang included.
     trials: Arc<AtomicUsize>,
     starts: Arc<Starts>,
+    /// Whom to tell what happens to indexes.
+    events: Arc<Events>,
     /// Set when the database closes.
     stopped: AtomicBool,
     this: Weak<Self>,
@@ -97,6 +100,7 @@ impl Registry {
             laws: LawChecks::default(),
             trials: Arc::default(),
             starts: Arc::new(Starts::new(boot)),
+            events: Arc::default(),
             stopped: AtomicBool::new(false),
             this: this.clone(),
         });
@@ -182,11 +186,18 @@ impl Registry {
 
     /// Starts the worker of an index that is in the list already: from its first batch on it must miss no news.
     fn launch(&self, index: &Arc<Index>) -> Result<(), IndexError> {
+        let _ = index.events.set(Arc::clone(&self.events));
         let this = self.this.clone();
         let caught_up =
             Box::new(move |index: &Index| this.upgrade().is_some_and(|registry| registry.promote(index)));
         let (database, clock) = (Arc::clone(&self.database), Arc::clone(&self.clock));
         worker::start(index, database, clock, Arc::clone(&self.starts), caught_up)
+    }
+
+    /// Has `listener` called with what happens to indexes from now on. It runs on the thread of whatever happened, perhaps
+    /// under locks of the registry: it must be quick and must not ask the registry. A panic in it is ignored.
+    pub fn on_event(&self, listener: Box<dyn Fn(&IndexEvent) + Send + Sync>) {
+        self.events.listen(listener);
     }
 
     /// The live index of this name; `ReplacementOf/NAME` finds a build in progress. Case-insensitive.
@@ -238,6 +249,9 @@ impl Registry {
         }
         self.end_builds(&ended, batch)?;
         drop(guard);
+        for index in &ended {
+            self.events.tell(IndexEventKind::Removed, &index.name(), Etag(0));
+        }
         self.clean_up();
         Ok(true)
     }
@@ -358,6 +372,7 @@ impl Registry {
         new.rename(&name);
         self.indexes.insert(name.to_lowercase(), new);
         self.indexes.remove(&format!("{REPLACEMENT_PREFIX}{name}").to_lowercase());
+        self.events.tell(IndexEventKind::Replaced, &name, Etag(0));
         self.clean_up();
         Ok(())
     }
@@ -367,7 +382,10 @@ impl Registry {
     /// # Errors
     /// [`IndexError::NotFound`].
     pub fn pause(&self, name: Option<&str>) -> Result<(), IndexError> {
-        self.each(name, |index| index.set_paused(true))
+        self.each(name, |index| {
+            index.set_paused(true);
+            index.tell(IndexEventKind::Paused, Etag(0));
+        })
     }
 
     /// Goes on indexing; a disabled index stays disabled.
@@ -398,7 +416,12 @@ impl Registry {
         use crate::definition::IndexState;
         let state = if enabled { IndexState::Normal } else { IndexState::Disabled };
         self.change_definition(name, |definition| definition.state = state)?;
-        self.each(Some(name), |index| index.set_paused(!enabled))
+        self.each(Some(name), |index| {
+            index.set_paused(!enabled);
+            if !enabled {
+                index.tell(IndexEventKind::Paused, Etag(0));
+            }
+        })
     }
 
     /// Sets the priority.
@@ -406,7 +429,9 @@ impl Registry {
     /// # Errors
     /// [`IndexError::NotFound`], or when the store fails.
     pub fn set_priority(&self, name: &str, priority: Priority) -> Result<(), IndexError> {
-        self.change_definition(name, |definition| definition.priority = priority)
+        self.change_definition(name, |definition| definition.priority = priority)?;
+        self.events.tell(IndexEventKind::PriorityChanged, name, Etag(0));
+        Ok(())
     }
 
     /// Sets the lock mode.
@@ -414,7 +439,9 @@ impl Registry {
     /// # Errors
     /// [`IndexError::NotFound`], or when the store fails.
     pub fn set_lock_mode(&self, name: &str, lock_mode: LockMode) -> Result<(), IndexError> {
-        self.change_definition(name, |definition| definition.lock_mode = lock_mode)
+        self.change_definition(name, |definition| definition.lock_mode = lock_mode)?;
+        self.events.tell(IndexEventKind::LockModeChanged, name, Etag(0));
+        Ok(())
     }
 
     fn change_definition(&self, name: &str, change: impl Fn(&mut IndexDefinition)) -> Result<(), IndexError> {

@@ -6,6 +6,7 @@ use super::records::{Build, Record};
 use super::{NativeIndex, Registry};
 use crate::definition::{IndexDefinition, IndexState, LockMode, NATIVE, REPLACEMENT_PREFIX};
 use crate::error::IndexError;
+use crate::events::IndexEventKind;
 use crate::function::{
     FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, MappedCollections,
     SharedSource,
@@ -14,6 +15,7 @@ use crate::index::{Index, lock};
 use crate::output::cleanup;
 use crate::script::{ScriptSource, Scripts, TIER, TierChoice};
 use crate::signature::canonical_definition;
+use magpie_store::Etag;
 use magpie_store::kv::{Batch, Space};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -209,6 +211,7 @@ impl Registry {
         }
         for index in new {
             self.indexes.insert(index.name().to_lowercase(), Arc::clone(&index));
+            self.events.tell(IndexEventKind::Added, &index.name(), Etag(0));
             self.launch(&index)?;
         }
         Ok(())
