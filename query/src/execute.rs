@@ -29,7 +29,7 @@ pub struct Request {
     pub query: String,
     /// The values of its parameters; `None` when the request has none.
     pub parameters: Option<Object>,
-    /// How many rows to skip, in addition to the query's own offset.
+    /// How many rows to skip; the query's own offset counts when it is greater.
     pub start: u64,
     /// Most rows to give; the query's own limit counts when it is smaller.
     pub page_size: Option<u64>,
@@ -267,7 +267,8 @@ fn page(plan: &Plan, request: &Request) -> (u64, Option<u64>) {
         (Some(query), Some(request)) => Some(query.min(request)),
         (query, request) => query.or(request),
     };
-    (plan.page.offset.saturating_add(request.start), take)
+    // Clients up to version 5 say the same offset in both places.
+    (plan.page.offset.max(request.start), take)
 }
 
 /// Loads the included documents; ids without a document are left out.

@@ -90,13 +90,13 @@ fn pages_are_cut_from_one_order() {
 }
 
 #[test]
-fn the_request_adds_its_start_and_the_smaller_page_counts() {
+fn the_later_start_and_the_smaller_page_count() {
     let database = jobs();
     let mut asked = request("from Jobs order by n as long limit 2, 10");
     asked.start = 3;
     asked.page_size = Some(2);
     let answer = execute(&database, &asked).unwrap();
-    assert_eq!(ids(&answer), ["Jobs/5", "Jobs/6"]);
+    assert_eq!(ids(&answer), ["Jobs/3", "Jobs/4"]);
     assert_eq!(answer.capped_max_results, Some(10));
     asked.page_size = Some(u64::MAX);
     assert_eq!(execute(&database, &asked).unwrap().rows.len(), 10);

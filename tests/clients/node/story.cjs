@@ -1,0 +1,418 @@
+// RavenDB's own Node client, unmodified, against a running Magpie: what a user of it does in a day.
+//
+// MAGPIE_URL is the server, MAGPIE_CLIENT the package to load (its module path decides the version).
+"use strict";
+
+const assert = require("node:assert/strict");
+const fs = require("node:fs");
+const os = require("node:os");
+const path = require("node:path");
+const { after, before, describe, it } = require("node:test");
+const raven = require(process.env.MAGPIE_CLIENT);
+
+const url = process.env.MAGPIE_URL;
+const name = `story-${path.basename(process.env.MAGPIE_CLIENT)}-${process.pid}`;
+let store;
+
+class Employee {
+    constructor(fields) {
+        Object.assign(this, fields);
+    }
+}
+
+class Order {
+    constructor(fields) {
+        Object.assign(this, fields);
+    }
+}
+
+async function read(stream) {
+    const parts = [];
+    for await (const part of stream) {
+        parts.push(Buffer.from(part));
+    }
+    return Buffer.concat(parts);
+}
+
+async function inSession(work, options) {
+    const session = options ? store.openSession(options) : store.openSession();
+    const result = await work(session);
+    session.dispose();
+    return result;
+}
+
+async function newDatabase(database) {
+    await store.maintenance.server.send(new raven.CreateDatabaseOperation({ databaseName: database }));
+}
+
+before(async () => {
+    store = new raven.DocumentStore(url, name);
+    store.conventions.registerEntityType(Employee);
+    store.conventions.registerEntityType(Order);
+    store.initialize();
+    await newDatabase(name);
+});
+
+after(async () => {
+    await store.maintenance.server.send(
+        new raven.DeleteDatabasesOperation({ databaseNames: [name], hardDelete: true })
+    );
+    store.dispose();
+});
+
+describe("databases", () => {
+    it("are created, listed and deleted", async () => {
+        const other = `${name}-other`;
+        await newDatabase(other);
+        const names = await store.maintenance.server.send(new raven.GetDatabaseNamesOperation(0, 100));
+        assert.ok(names.includes(other) && names.includes(name));
+        await assert.rejects(newDatabase(other), { name: "ConcurrencyException" });
+        await store.maintenance.server.send(
+            new raven.DeleteDatabasesOperation({ databaseNames: [other], hardDelete: true })
+        );
+        const left = await store.maintenance.server.send(new raven.GetDatabaseNamesOperation(0, 100));
+        assert.ok(!left.includes(other));
+        const session = store.openSession(other);
+        await assert.rejects(session.load("employees/1-A"), { name: "DatabaseDoesNotExistException" });
+    });
+});
+
+describe("sessions", () => {
+    it("store with ids of their own, load with includes, and follow changes", async () => {
+        const ids = await inSession(async session => {
+            const manager = new Employee({ name: "Ann", salary: 10 });
+            await session.store(manager);
+            const worker = new Employee({ name: "Bob", salary: 5, manager: manager.id });
+            await session.store(worker);
+            await session.saveChanges();
+            return [manager.id, worker.id];
+        });
+        assert.match(ids[0], /^employees\/\d+-A$/);
+        await inSession(async session => {
+            const worker = await session.include("manager").load(ids[1], Employee);
+            assert.equal(session.advanced.requestExecutor !== undefined, true);
+            const before = session.advanced.numberOfRequests;
+            const manager = await session.load(worker.manager, Employee);
+            assert.equal(session.advanced.numberOfRequests, before, "the manager came along");
+            assert.ok(manager instanceof Employee && manager.name === "Ann");
+            worker.salary += 1;
+            assert.ok(session.advanced.hasChanges());
+            await session.saveChanges();
+        });
+        await inSession(async session => {
+            const several = await session.load([...ids, "employees/none"], Employee);
+            assert.equal(several[ids[1]].salary, 6);
+            assert.equal(several["employees/none"], null);
+            const metadata = session.advanced.getMetadataFor(several[ids[0]]);
+            assert.equal(metadata["@collection"], "Employees");
+            assert.equal(await session.advanced.exists("employees/none"), false);
+            const found = await session.advanced.loadStartingWith("employees/", { documentType: Employee });
+            assert.equal(found.length, 2);
+            await session.delete(ids[1]);
+            await session.saveChanges();
+        });
+        assert.equal(await inSession(session => session.load(ids[1])), null);
+    });
+
+    it("notice that somebody else was faster", async () => {
+        await inSession(async session => {
+            await session.store(new Employee({ name: "Cleo" }), "employees/cleo");
+            await session.saveChanges();
+        });
+        const slow = store.openSession();
+        slow.advanced.useOptimisticConcurrency = true;
+        const seen = await slow.load("employees/cleo", Employee);
+        await inSession(async session => {
+            (await session.load("employees/cleo", Employee)).name = "Cleopatra";
+            await session.saveChanges();
+        });
+        seen.name = "Clio";
+        await assert.rejects(slow.saveChanges(), { name: "ConcurrencyException" });
+        assert.equal((await inSession(session => session.load("employees/cleo"))).name, "Cleopatra");
+    });
+
+    it("load lazily in one request", async () => {
+        await inSession(async session => {
+            const one = session.advanced.lazily.load("employees/cleo", Employee);
+            const all = session.query(Employee).waitForNonStaleResults().lazily();
+            const before = session.advanced.numberOfRequests;
+            await session.advanced.eagerly.executeAllPendingLazyOperations();
+            assert.equal(session.advanced.numberOfRequests, before + 1);
+            assert.equal((await one.getValue()).name, "Cleopatra");
+            assert.equal((await all.getValue()).length, 2);
+        });
+    });
+});
+
+describe("queries", () => {
+    before(async () => {
+        await inSession(async session => {
+            for (let n = 0; n < 20; n++) {
+                const lines = [{ product: `products/${n % 3}`, quantity: n }];
+                await session.store(
+                    new Order({ company: `companies/${n % 4}`, freight: n + 0.5, note: `Order number ${n}`, lines }),
+                    `orders/${n}`
+                );
+            }
+            await session.saveChanges({ waitForIndexes: true });
+        });
+    });
+
+    const orders = session => session.query({ collection: "Orders" }).waitForNonStaleResults();
+
+    it("filter, sort, page and count", async () => {
+        await inSession(async session => {
+            let stats;
+            const found = await orders(session)
+                .statistics(s => { stats = s; })
+                .whereEquals("company", "COMPANIES/1")
+                .whereGreaterThan("freight", 2)
+                .orderByDescending("freight", "Double")
+                .skip(1)
+                .take(2)
+                .all();
+            assert.deepEqual(found.map(order => order.freight), [13.5, 9.5]);
+            assert.equal(stats.totalResults, 4);
+            assert.equal(await orders(session).whereIn("company", ["companies/2", "companies/3"]).count(), 10);
+            assert.equal(await orders(session).whereStartsWith("company", "nobody").any(), false);
+            assert.equal((await orders(session).whereBetween("freight", 3, 4).first()).freight, 3.5);
+            assert.equal((await orders(session).search("note", "seven 7").all()).length, 1);
+            await assert.rejects(orders(session).single(), { name: "InvalidOperationException" });
+        });
+    });
+
+    it("take raw RQL with parameters, projections and JavaScript", async () => {
+        await inSession(async session => {
+            const raw = await session.advanced
+                .rawQuery("from Orders where freight < $max order by freight as double select company, freight as cost")
+                .addParameter("max", 3)
+                .all();
+            assert.deepEqual(raw.map(row => [row.company, row.cost]), [
+                ["companies/0", 0.5], ["companies/1", 1.5], ["companies/2", 2.5]
+            ]);
+            const made = await session.advanced
+                .rawQuery("declare function twice(x) { return 2 * x; } from Orders as o where o.freight < 1 select { twice: twice(o.freight), n: o.lines.length }")
+                .all();
+            assert.deepEqual(made.map(row => [row.twice, row.n]), [[1, 1]]);
+            const fields = await orders(session).selectFields(["company"]).distinct().all();
+            assert.equal(fields.length, 4);
+        });
+    });
+
+    it("group and count facets", async () => {
+        await inSession(async session => {
+            const groups = await orders(session)
+                .groupBy("company")
+                .selectKey()
+                .selectSum(new raven.GroupByField("freight", "total"))
+                .all();
+            const counts = await orders(session).groupBy("company").selectKey().selectCount().all();
+            assert.equal(groups.length, 4);
+            const first = groups.find(group => group.company === "companies/0");
+            assert.equal(first.total, 0.5 + 4.5 + 8.5 + 12.5 + 16.5);
+            assert.deepEqual(counts.map(group => group.count), [5, 5, 5, 5]);
+            const facets = await orders(session).aggregateBy(f => f.byField("company").sumOn("freight")).execute();
+            assert.equal(facets.company.values.length, 4);
+        });
+    });
+
+    it("say what is wrong with them", async () => {
+        await inSession(async session => {
+            await assert.rejects(
+                session.advanced.rawQuery("from Orders where").all(),
+                error => /InvalidQueryException|RavenException/.test(error.name)
+            );
+            await assert.rejects(session.query({ indexName: "Nope" }).all(), { name: "IndexDoesNotExistException" });
+        });
+    });
+});
+
+describe("indexes", () => {
+    it("map, reduce and are waited for", async () => {
+        const definition = new raven.IndexDefinition();
+        definition.name = "Orders/ByCompany";
+        definition.maps = new Set(["map('Orders', o => ({ company: o.company, count: 1, total: o.freight }))"]);
+        definition.reduce =
+            "groupBy(r => r.company).aggregate(g => ({ company: g.key, count: g.values.reduce((n, v) => n + v.count, 0), total: g.values.reduce((n, v) => n + v.total, 0) }))";
+        await store.maintenance.send(new raven.PutIndexesOperation(definition));
+        await inSession(async session => {
+            const found = await session
+                .query({ indexName: "Orders/ByCompany" })
+                .waitForNonStaleResults()
+                .whereEquals("company", "companies/2")
+                .all();
+            assert.deepEqual(found.map(row => [row.count, row.total]), [[5, 2.5 + 6.5 + 10.5 + 14.5 + 18.5]]);
+        });
+        const kept = await store.maintenance.send(new raven.GetIndexOperation("Orders/ByCompany"));
+        assert.equal(kept.name, "Orders/ByCompany");
+        const stats = await store.maintenance.send(new raven.GetIndexStatisticsOperation("Orders/ByCompany"));
+        assert.equal(stats.entriesCount, 4);
+        assert.deepEqual(await store.maintenance.send(new raven.GetIndexNamesOperation(0, 10)), ["Orders/ByCompany"]);
+        await store.maintenance.send(new raven.StopIndexOperation("Orders/ByCompany"));
+        await store.maintenance.send(new raven.StartIndexOperation("Orders/ByCompany"));
+        await store.maintenance.send(new raven.ResetIndexOperation("Orders/ByCompany"));
+        await store.maintenance.send(new raven.DeleteIndexOperation("Orders/ByCompany"));
+        assert.ok(!(await store.maintenance.send(new raven.GetIndexOperation("Orders/ByCompany"))));
+    });
+
+    it("refuse what does not compile", async () => {
+        const definition = new raven.IndexDefinition();
+        definition.name = "Broken";
+        definition.maps = new Set(["map('Orders', o => ({ a: ))"]);
+        await assert.rejects(
+            store.maintenance.send(new raven.PutIndexesOperation(definition)),
+            error => /Exception$/.test(error.name) && /unexpected token '\)'.*line 1, column 26/.test(error.message)
+        );
+    });
+});
+
+describe("patches", () => {
+    it("run in a session, alone, and by query", async () => {
+        await inSession(async session => {
+            session.advanced.patch("orders/0", "freight", 100);
+            session.advanced.increment("orders/1", "freight", 10);
+            await session.saveChanges();
+        });
+        await inSession(async session => {
+            assert.equal((await session.load("orders/0")).freight, 100);
+            assert.equal((await session.load("orders/1")).freight, 11.5);
+        });
+        const request = new raven.PatchRequest();
+        request.script = "this.freight += args.more;";
+        request.values = { more: 5 };
+        const patched = await store.operations.send(new raven.PatchOperation("orders/1", null, request));
+        assert.equal(patched.status ?? patched, "Patched");
+        const byQuery = await store.operations.send(
+            new raven.PatchByQueryOperation("from Orders as o where o.company = 'companies/3' update { o.closed = true; }")
+        );
+        await byQuery.waitForCompletion();
+        await inSession(async session => {
+            assert.equal((await session.load("orders/1")).freight, 16.5);
+            const closed = session.query({ collection: "Orders" }).waitForNonStaleResults();
+            assert.equal(await closed.whereEquals("closed", true).count(), 5);
+        });
+        const deleted = await store.operations.send(
+            new raven.DeleteByQueryOperation(new raven.IndexQuery("from Orders where closed = true"))
+        );
+        await deleted.waitForCompletion();
+        await inSession(async session => {
+            assert.equal(await session.query({ collection: "Orders" }).waitForNonStaleResults().count(), 15);
+        });
+    });
+});
+
+describe("many documents", () => {
+    for (const useCompression of [false, true]) {
+        it(`go in with a bulk insert${useCompression ? ", compressed" : ""}, and come out as a stream`, async () => {
+            const kind = useCompression ? "zipped" : "plain";
+            const bulk = store.bulkInsert({ useCompression });
+            for (let n = 0; n < 3000; n++) {
+                await bulk.store({ n, kind, "@metadata": { "@collection": "Things" } }, `${kind}/${n}`);
+            }
+            await bulk.finish();
+            const session = store.openSession();
+            let sum = 0;
+            for await (const row of await session.advanced.stream(`${kind}/`)) {
+                sum += row.document.n;
+            }
+            assert.equal(sum, (3000 * 2999) / 2);
+            const query = session.query({ collection: "@all_docs" }).whereEquals("kind", kind);
+            let count = 0;
+            for await (const row of await session.advanced.stream(query)) {
+                assert.equal(row.document.kind, kind);
+                count += 1;
+            }
+            assert.equal(count, 3000);
+        });
+    }
+});
+
+describe("attachments", () => {
+    it("are stored, listed, read and deleted", async () => {
+        await inSession(async session => {
+            const order = await session.load("orders/2");
+            session.advanced.attachments.store(order, "scan.txt", Buffer.from("a scan"), "text/plain");
+            await session.saveChanges();
+        });
+        await inSession(async session => {
+            const order = await session.load("orders/2");
+            const names = session.advanced.attachments.getNames(order);
+            assert.deepEqual(names.map(found => [found.name, found.size]), [["scan.txt", 6]]);
+            assert.equal(await session.advanced.attachments.exists("orders/2", "scan.txt"), true);
+            const found = await session.advanced.attachments.get("orders/2", "scan.txt");
+            assert.equal((await read(found.data)).toString(), "a scan");
+            assert.equal(found.details.contentType, "text/plain");
+            found.dispose();
+            session.advanced.attachments.delete("orders/2", "scan.txt");
+            await session.saveChanges();
+            assert.equal(await session.advanced.attachments.get("orders/2", "scan.txt"), null);
+        });
+    });
+});
+
+describe("compare-exchange", () => {
+    it("changes only for who knows the index", async () => {
+        const put = (value, index) =>
+            store.operations.send(new raven.PutCompareExchangeValueOperation("emails/ann", value, index));
+        const made = await put("employees/1", 0);
+        assert.equal(made.successful, true);
+        assert.equal((await put("employees/2", 0)).successful, false);
+        const found = await store.operations.send(new raven.GetCompareExchangeValueOperation("emails/ann"));
+        assert.equal(found.value, "employees/1");
+        assert.equal((await put("employees/2", found.index)).successful, true);
+    });
+});
+
+describe("changes", () => {
+    it("tell of documents and indexes", async () => {
+        const changes = store.changes();
+        await changes.ensureConnectedNow();
+        const seen = [];
+        const told = new Promise(resolve => {
+            changes.forDocument("orders/4").on("data", change => {
+                seen.push([change.id, change.type]);
+                if (seen.length === 2) {
+                    resolve();
+                }
+            });
+        });
+        const inCollection = new Promise(resolve => {
+            changes.forDocumentsInCollection("Orders").on("data", resolve);
+        });
+        await changes.ensureConnectedNow();
+        await inSession(async session => {
+            (await session.load("orders/4")).note = "changed";
+            await session.saveChanges();
+            await session.delete("orders/4");
+            await session.saveChanges();
+        });
+        await told;
+        assert.deepEqual(seen, [["orders/4", "Put"], ["orders/4", "Delete"]]);
+        assert.equal((await inCollection).collectionName, "Orders");
+        changes.dispose();
+    });
+});
+
+describe("dumps", () => {
+    it("leave one database and enter another", async () => {
+        const copy = `${name}-copy`;
+        await newDatabase(copy);
+        const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "magpie-")), "all.ravendbdump");
+        const out = await store.smuggler.export(new raven.DatabaseSmugglerExportOptions(), file);
+        await out.waitForCompletion();
+        assert.ok(fs.statSync(file).size > 1000);
+        const into = await store.smuggler.forDatabase(copy).import(new raven.DatabaseSmugglerImportOptions(), file);
+        await into.waitForCompletion();
+        const [from, to] = await Promise.all([
+            store.maintenance.send(new raven.GetStatisticsOperation()),
+            store.maintenance.forDatabase(copy).send(new raven.GetStatisticsOperation()),
+        ]);
+        assert.equal(to.countOfDocuments, from.countOfDocuments);
+        const session = store.openSession(copy);
+        assert.equal((await session.load("employees/cleo")).name, "Cleopatra");
+        await store.maintenance.server.send(
+            new raven.DeleteDatabasesOperation({ databaseNames: [copy], hardDelete: true })
+        );
+        fs.rmSync(path.dirname(file), { recursive: true });
+    });
+});

@@ -1,0 +1,198 @@
+"""RavenDB's own Python client, unmodified, against a running Magpie: what a user of it does in a day.
+
+MAGPIE_URL is the server. Run with `python -m unittest`.
+"""
+
+import os
+import unittest
+
+from ravendb import (
+    CreateDatabaseOperation,
+    DeleteByQueryOperation,
+    DeleteDatabaseOperation,
+    DocumentStore,
+    GetCompareExchangeValueOperation,
+    GetDatabaseNamesOperation,
+    GetStatisticsOperation,
+    PatchByQueryOperation,
+    PatchRequest,
+    PutCompareExchangeValueOperation,
+)
+from ravendb.documents.operations.patch import PatchOperation
+from ravendb.documents.indexes.abstract_index_creation_tasks import AbstractJavaScriptIndexCreationTask
+from ravendb.documents.session.misc import OrderingType
+from ravendb.exceptions.documents.indexes import IndexDoesNotExistException
+from ravendb.exceptions.raven_exceptions import ConcurrencyException
+from ravendb.serverwide.database_record import DatabaseRecord
+
+URL = os.environ["MAGPIE_URL"]
+NAME = f"python-story-{os.getpid()}"
+
+
+class Employee:
+    def __init__(self, name=None, salary=None, manager=None):
+        self.name = name
+        self.salary = salary
+        self.manager = manager
+
+
+class Order:
+    def __init__(self, company=None, freight=None, note=None):
+        self.company = company
+        self.freight = freight
+        self.note = note
+
+
+class OrdersByCompany(AbstractJavaScriptIndexCreationTask):
+    def __init__(self):
+        super().__init__()
+        self.maps = ["map('Orders', o => ({ company: o.company, count: 1, total: o.freight }))"]
+        self.reduce = (
+            "groupBy(r => r.company).aggregate(g => ({ company: g.key, "
+            "count: g.values.reduce((n, v) => n + v.count, 0), "
+            "total: g.values.reduce((n, v) => n + v.total, 0) }))"
+        )
+
+
+class Story(unittest.TestCase):
+    """One database; the orders are those of setUpClass unless a test makes its own documents."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.store = DocumentStore(URL, NAME)
+        cls.store.initialize()
+        cls.store.maintenance.server.send(CreateDatabaseOperation(DatabaseRecord(NAME)))
+        with cls.store.open_session() as session:
+            for n in range(20):
+                session.store(Order(f"companies/{n % 4}", n + 0.5, f"Order number {n}"), f"orders/{n}")
+            session.save_changes()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.store.maintenance.server.send(DeleteDatabaseOperation(NAME, True))
+        cls.store.close()
+
+    def test_databases_are_listed(self):
+        self.assertIn(NAME, self.store.maintenance.server.send(GetDatabaseNamesOperation(0, 100)))
+
+    def test_sessions_store_load_and_change(self):
+        with self.store.open_session() as session:
+            manager = Employee("Ann", 10)
+            session.store(manager)
+            worker = Employee("Bob", 5, session.advanced.get_document_id(manager))
+            session.store(worker)
+            session.save_changes()
+            worker_id = session.advanced.get_document_id(worker)
+        self.assertRegex(worker_id, r"^employees/\d+-A$")
+        with self.store.open_session() as session:
+            worker = session.include("manager").load(worker_id, Employee)[worker_id]
+            before = session.advanced.number_of_requests
+            self.assertEqual(session.load(worker.manager, Employee).name, "Ann")
+            self.assertEqual(session.advanced.number_of_requests, before)
+            worker.salary += 1
+            session.save_changes()
+        with self.store.open_session() as session:
+            found = session.load([worker_id, "employees/none"], Employee)
+            self.assertEqual(found[worker_id].salary, 6)
+            self.assertIsNone(found["employees/none"])
+            session.delete(worker_id)
+            session.save_changes()
+            self.assertIsNone(self.store.open_session().load(worker_id))
+
+    def test_somebody_else_was_faster(self):
+        with self.store.open_session() as session:
+            session.store(Employee("Cleo"), "employees/cleo")
+            session.save_changes()
+        with self.store.open_session() as slow:
+            slow.advanced.use_optimistic_concurrency = True
+            seen = slow.load("employees/cleo", Employee)
+            with self.store.open_session() as fast:
+                fast.load("employees/cleo", Employee).name = "Cleopatra"
+                fast.save_changes()
+            seen.name = "Clio"
+            with self.assertRaises(ConcurrencyException):
+                slow.save_changes()
+
+    def test_queries_filter_sort_page_and_count(self):
+        with self.store.open_session() as session:
+            query = (
+                session.query_collection("Orders", Order)
+                .wait_for_non_stale_results()
+                .where_equals("company", "COMPANIES/1")
+                .where_greater_than("freight", 2)
+                .order_by_descending("freight", OrderingType.FLOAT)
+                .skip(1)
+                .take(2)
+            )
+            self.assertEqual([order.freight for order in query], [13.5, 9.5])
+            orders = session.query_collection("Orders", Order).wait_for_non_stale_results()
+            self.assertEqual(orders.where_in("company", ["companies/2", "companies/3"]).count(), 10)
+            raw = session.advanced.raw_query("from Orders where freight < $max select company", dict)
+            rows = list(raw.add_parameter("max", 3).wait_for_non_stale_results())
+            self.assertEqual(sorted(row["company"] for row in rows), ["companies/0", "companies/1", "companies/2"])
+
+    def test_indexes_map_and_reduce(self):
+        OrdersByCompany().execute(self.store)
+        with self.store.open_session() as session:
+            query = session.query_index("OrdersByCompany", dict).wait_for_non_stale_results()
+            rows = list(query.where_equals("company", "companies/2"))
+        self.assertEqual([(row["count"], row["total"]) for row in rows], [(5, 52.5)])
+        with self.assertRaises(IndexDoesNotExistException):
+            with self.store.open_session() as session:
+                list(session.query_index("Nope", dict))
+
+    def test_patches_run_alone_and_by_query(self):
+        with self.store.open_session() as session:
+            session.store({"n": 1, "@metadata": {"@collection": "Counters"}}, "counters/1")
+            session.save_changes()
+        request = PatchRequest()
+        request.script = "this.n += args.more;"
+        request.values = {"more": 5}
+        self.store.operations.send(PatchOperation("counters/1", None, request))
+        operation = self.store.operations.send_async(
+            PatchByQueryOperation("from Counters as c update { c.n = c.n * 2; }")
+        )
+        operation.wait_for_completion()
+        with self.store.open_session() as session:
+            self.assertEqual(session.load("counters/1", dict)["n"], 12)
+        self.store.operations.send_async(DeleteByQueryOperation("from Counters")).wait_for_completion()
+        with self.store.open_session() as session:
+            self.assertIsNone(session.load("counters/1"))
+
+    def test_many_documents_go_in_with_a_bulk_insert_and_come_out_as_a_stream(self):
+        with self.store.bulk_insert() as bulk:
+            for n in range(2000):
+                bulk.store_as(Order("bulk", float(n)), f"bulk/{n}")
+        with self.store.open_session() as session:
+            rows = session.advanced.stream_starting_with("bulk/", object_type=Order)
+            self.assertEqual(sum(row.document.freight for row in rows), 2000 * 1999 / 2)
+        self.store.operations.send_async(
+            DeleteByQueryOperation("from Orders where company = 'bulk'")
+        ).wait_for_completion()
+
+    def test_attachments_are_stored_and_read(self):
+        with self.store.open_session() as session:
+            order = session.load("orders/2", Order)
+            session.advanced.attachments.store(order, "scan.txt", b"a scan", "text/plain")
+            session.save_changes()
+        with self.store.open_session() as session:
+            self.assertTrue(session.advanced.attachments.exists("orders/2", "scan.txt"))
+            with session.advanced.attachments.get("orders/2", "scan.txt") as found:
+                self.assertEqual(bytes(found.data), b"a scan")
+
+    def test_compare_exchange_changes_only_for_who_knows_the_index(self):
+        put = lambda value, index: self.store.operations.send(
+            PutCompareExchangeValueOperation("emails/ann", value, index)
+        )
+        self.assertTrue(put("employees/1", 0).successful)
+        self.assertFalse(put("employees/2", 0).successful)
+        found = self.store.operations.send(GetCompareExchangeValueOperation("emails/ann", str))
+        self.assertEqual(found.value, "employees/1")
+        self.assertTrue(put("employees/2", found.index).successful)
+
+    def test_statistics_count(self):
+        self.assertGreaterEqual(self.store.maintenance.send(GetStatisticsOperation()).count_of_documents, 20)
+
+
+if __name__ == "__main__":
+    unittest.main()
