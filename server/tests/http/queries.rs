@@ -67,3 +67,20 @@ fn answers_tell_timings_explanations_and_facets() {
     let suggestions = ask(&server, "from People select suggest(name, 'anne')", &[]).expect(200);
     assert_eq!(suggestions.str_at("Results/0/Suggestions/0"), "ann");
 }
+
+#[test]
+fn conditions_compare_with_compare_exchange_values() {
+    let server = server();
+    let query = "from People where name = cmpxchg('head')";
+    assert_eq!(ask(&server, query, &[]).expect(200).int_at("TotalResults"), 0);
+    server.put("/databases/db/cmpxchg?key=head&index=0", r#"{"Object":"bob"}"#).expect(200);
+    let answer = ask(&server, query, &[]).expect(200);
+    assert_eq!(answer.str_at("Results/0/name"), "Bob");
+    let etag = answer.header("etag").unwrap().to_owned();
+    assert_eq!(ask(&server, query, &[("If-None-Match", &etag)]).status, 304);
+    let value = server.get("/databases/db/cmpxchg?key=head").expect(200);
+    let path = format!("/databases/db/cmpxchg?key=head&index={}", value.int_at("Results/0/Index"));
+    server.put(&path, r#"{"Object":"cy"}"#).expect(200);
+    let answer = ask(&server, query, &[("If-None-Match", &etag)]).expect(200);
+    assert_eq!(answer.str_at("Results/0/name"), "Cy");
+}
