@@ -122,3 +122,42 @@ impl Drop for Permit {
         RUNNING.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{QueryScript, QueryScriptError};
+    use crate::function::NoLoads;
+    use crate::limits::QUERY_SCRIPTS_MAX;
+    use magpie_store::json::{Json, Object, parse};
+
+    fn row(text: &str) -> Object {
+        parse(text.as_bytes()).unwrap().as_object().unwrap().clone()
+    }
+
+    // One test, because the scripts of all tests are counted together.
+    #[test]
+    fn scripts_give_data_and_are_counted() {
+        let result =
+            "{a: r.d.n + 1, b: undefined, c: NaN, d: [1/0, () => 1, Symbol()], e: /x/, f: r.gone.x, g: -0}";
+        let script = QueryScript::new("r", "", result, None).unwrap();
+        let told = script.call(&row(r#"{"d":{"n":1}}"#), &mut NoLoads).unwrap();
+        assert_eq!(
+            told.to_string(),
+            r#"{"a":2,"b":null,"c":"NaN","d":["Infinity",null,null],"e":{"lastIndex":0},"f":null,"g":0}"#
+        );
+        let boosted = QueryScript::new("r", "", "{$boost: 1, $value: 2}", None).unwrap();
+        let told = boosted.call(&Object::new(), &mut NoLoads).unwrap();
+        assert_eq!(told.get("$value").and_then(Json::as_i64), Some(2), "nothing is unwrapped");
+        let endless = QueryScript::new("r", "while (true) {}", "1", None).unwrap();
+        assert!(endless.call(&Object::new(), &mut NoLoads).is_err());
+        drop((script, boosted, endless));
+
+        let held: Vec<QueryScript> =
+            (0..QUERY_SCRIPTS_MAX).map(|_| QueryScript::new("r", "", "1", None).unwrap()).collect();
+        let more = QueryScript::new("r", "", "1", None);
+        assert!(matches!(more, Err(QueryScriptError::Busy { limit: QUERY_SCRIPTS_MAX })), "{more:?}");
+        drop(held);
+        assert!(QueryScript::new("r", "", "1", None).is_ok());
+        assert!(matches!(QueryScript::new("r", "", "1 +", None), Err(QueryScriptError::Refused(_))));
+    }
+}

@@ -244,7 +244,7 @@ fn head(
         is_stale,
         included_paths: (!plan.include.is_empty())
             .then(|| plan.include.iter().map(|path| path.text.clone()).collect()),
-        result_etag: result_etag(source, request, index, is_stale, &plan.index_name)?,
+        result_etag: result_etag(source, request, index, is_stale, plan)?,
         index_name: plan.index_name.clone(),
         wants_timings: plan.timings,
         ..Answer::default()
@@ -288,7 +288,7 @@ fn result_etag(
     request: &Request,
     index: Option<&dyn SourceIndex>,
     is_stale: bool,
-    index_name: &str,
+    plan: &Plan,
 ) -> Result<i64, QueryError> {
     let parameters = request.parameters.as_ref().map_or_else(String::new, ToString::to_string);
     let numbers = [
@@ -299,11 +299,12 @@ fn result_etag(
         request.page_size.unwrap_or(u64::MAX),
         u64::from(request.metadata_only),
         request.random_seed,
+        plan.exchanged,
         request.now.map_or(0, |now| u64::from_ne_bytes(now.0.to_ne_bytes())),
     ];
     let mut parts: Vec<&[u8]> = vec![
         source.database_id().as_bytes(),
-        index_name.as_bytes(),
+        plan.index_name.as_bytes(),
         request.query.as_bytes(),
         parameters.as_bytes(),
     ];

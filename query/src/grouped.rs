@@ -90,7 +90,7 @@ impl<'a> Grouped<'a> {
             for element in self.elements(&fields) {
                 let key = self.key(&fields, element.as_ref());
                 let text = Json::Array(key.clone()).to_string();
-                let bytes = 2 * text.len() + 256;
+                let bytes = 4 * text.len() + 512;
                 let place = *places.entry(text).or_insert(groups.len());
                 if place == groups.len() {
                     budget.take(bytes)?;

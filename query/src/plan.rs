@@ -1,6 +1,7 @@
 //! From a parsed query and its parameters to a [`Plan`]: which documents or entries to read, what to ask of each, how to
 //! order and shape the rows, and under which index name to report them. Clauses that are not answered end here.
 
+mod access;
 mod arithmetic;
 mod condition;
 pub(crate) mod narrow;
@@ -72,6 +73,8 @@ pub(crate) struct Plan {
     /// The parts of the condition with their texts, if the answer tells which of them hold.
     pub(crate) explained: Option<Vec<(String, Filter)>>,
     pub(crate) index_name: String,
+    /// A hash of the compare-exchange values that were read.
+    pub(crate) exchanged: u64,
     /// Whether the filter or order looks at `@metadata`.
     pub(crate) needs_metadata: bool,
     /// Whether the collection itself answers, without terms.
@@ -128,7 +131,7 @@ pub(crate) fn plan(
     refuse::meaningless(query, context, index.is_some())?;
     refuse::unsupported(query)?;
     let alias = query.from.alias.as_deref();
-    let mut compiler = Compiler::new(context, alias, index);
+    let mut compiler = Compiler::new(context, alias, index, source);
     let filter = match &query.condition {
         Some(condition) => compiler.compile(condition)?,
         None => Filter::All,
@@ -191,6 +194,7 @@ pub(crate) fn plan(
         timings: includes_call(query, "timings"),
         explained,
         index_name,
+        exchanged: compiler.exchanged,
         needs_metadata: compiler.needs_metadata,
         shows_score,
     })

@@ -73,6 +73,10 @@ impl Source for Snapshot<'_> {
         }
     }
 
+    fn compare_exchange(&self, key: &str) -> Result<Option<(Json, u64)>, QueryError> {
+        Ok(self.view.compare_exchange(key)?.map(|found| (found.value, found.index)))
+    }
+
     fn document_count(&self, collection: SourceCollection<'_>) -> Result<Option<u64>, QueryError> {
         let wanted = match filter(collection) {
             Some(CollectionFilter::Named(names)) => names,

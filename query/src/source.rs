@@ -53,6 +53,14 @@ pub trait Source {
     /// When the store cannot be read.
     fn document(&self, id: &str) -> Result<Option<Document>, QueryError>;
 
+    /// The compare-exchange value of this name, with its index, which changes with it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn compare_exchange(&self, _key: &str) -> Result<Option<(Json, u64)>, QueryError> {
+        Ok(None)
+    }
+
     /// How many documents `collection` has, if that is known without counting.
     ///
     /// # Errors

@@ -353,7 +353,7 @@ fn what_is_not_answered_is_refused_by_name_and_place() {
             20,
         ),
         ("from Jobs include highlight(user, 1, 2)", "highlight() in include", 1, 19),
-        ("from Jobs where a = cmpxchg('x')", "cmpxchg() in the right side of a comparison", 1, 21),
+        ("from Jobs where a = lookup('x')", "lookup() in the right side of a comparison", 1, 21),
         ("declare timeseries x() { } from Jobs", "declare timeseries", 1, 1),
     ] {
         match refused(&database, query) {

@@ -1,7 +1,6 @@
-//! Conditions to filters: parameters filled in, methods checked in the original's words, and what can be learned for
-//! the way of reading: ids, id prefixes, pinned fields.
+//! Conditions to filters: parameters filled in, methods checked in the original's words.
 
-use super::{Access, Context, is_metadata, matching, refuse};
+use super::{Context, is_metadata, matching, refuse};
 use crate::ast::{Argument, Call, Condition, FieldPath, Left, Operator, Right, Value};
 use crate::auto_index::AutoFields;
 use crate::compare::{Matching, Operand, OperandSet};
@@ -10,19 +9,18 @@ use crate::execute::fingerprint;
 use crate::filter::{Filter, Test};
 use crate::full_text::Search;
 use crate::limits;
-use crate::source::{FieldIndexing, SourceIndex};
-use crate::term::{FieldRef, fold, number_text, steps};
+use crate::source::{FieldIndexing, Source, SourceIndex};
+use crate::term::{FieldRef, fold, steps};
 use magpie_store::json::Json;
 use regex::RegexBuilder;
 use std::collections::HashSet;
 
 /// Methods that RQL has in conditions and this server does not.
-const NOT_BUILT: [&str; 11] = [
+const NOT_BUILT: [&str; 10] = [
     "lucene",
     "intersect",
     "fuzzy",
     "proximity",
-    "cmpxchg",
     "morelikethis",
     "count",
     "sum",
@@ -34,8 +32,12 @@ const NOT_BUILT: [&str; 11] = [
 /// Turns conditions into filters and remembers which fields they use.
 pub(super) struct Compiler<'a> {
     context: Context<'a>,
-    alias: Option<&'a str>,
+    /// The alias of `from`.
+    pub(super) alias: Option<&'a str>,
     index: Option<&'a dyn SourceIndex>,
+    source: &'a dyn Source,
+    /// A hash of the compare-exchange values that were read.
+    pub(super) exchanged: u64,
     /// The fields of the auto index that the query would have.
     pub(super) fields: AutoFields,
     pub(super) needs_metadata: bool,
@@ -51,8 +53,11 @@ impl<'a> Compiler<'a> {
         context: Context<'a>,
         alias: Option<&'a str>,
         index: Option<&'a dyn SourceIndex>,
+        source: &'a dyn Source,
     ) -> Self {
         Self {
+            source,
+            exchanged: 0,
             context,
             alias,
             index,
@@ -60,11 +65,6 @@ impl<'a> Compiler<'a> {
             needs_metadata: false,
             adds_search: false,
         }
-    }
-
-    /// The alias of `from`.
-    pub(super) fn alias(&self) -> Option<&'a str> {
-        self.alias
     }
 
     pub(super) fn compile(&mut self, condition: &Condition) -> Result<Filter, QueryError> {
@@ -111,6 +111,7 @@ impl<'a> Compiler<'a> {
                     .context
                     .invalid(format!("Expected value, but got: <Field>: {}", path.text())));
             }
+            Right::Call(call) if call.name.eq_ignore_ascii_case("cmpxchg") => self.compare_exchange(call)?,
             Right::Call(call) => return Err(refuse::call(call, "the right side of a comparison")),
         };
         if matches!(value, Json::Array(_) | Json::Object(_)) {
@@ -138,6 +139,23 @@ impl<'a> Compiler<'a> {
             }
             range => test(field, Test::Range { operator: range, bound: operand }),
         })
+    }
+
+    /// The value of a compare-exchange; null when there is none.
+    fn compare_exchange(&mut self, call: &Call) -> Result<Json, QueryError> {
+        let key = match call.arguments.as_slice() {
+            [Argument::Value(value)] => self.value(value)?,
+            _ => Json::Null,
+        };
+        let Some(key) = key.as_str() else {
+            return Err(self
+                .context
+                .invalid("cmpxchg() takes the key of a compare-exchange value, a string"));
+        };
+        let Some((value, index)) = self.source.compare_exchange(key)? else { return Ok(Json::Null) };
+        self.exchanged = fingerprint(&[&self.exchanged.to_be_bytes(), &index.to_be_bytes()]);
+        // Clients wrap what they store.
+        Ok(value.get("Object").cloned().unwrap_or(value))
     }
 
     /// Whether an index has the words of this field rather than the whole.
@@ -207,7 +225,7 @@ impl<'a> Compiler<'a> {
         Ok(operands)
     }
 
-    fn value(&self, value: &Value) -> Result<Json, QueryError> {
+    pub(super) fn value(&self, value: &Value) -> Result<Json, QueryError> {
         match value {
             Value::Parameter(name) => self.context.parameter(name),
             other => Ok(literal(other)),
@@ -413,114 +431,18 @@ impl<'a> Compiler<'a> {
         self.adds_search = false;
         found?.ok_or_else(|| self.context.invalid("Unable to understand query"))
     }
-
-    /// Whether the collection itself answers the query, without terms: no condition, `true`, or only ids.
-    pub(super) fn is_collection_query(&self, condition: Option<&Condition>) -> bool {
-        match condition {
-            None | Some(Condition::True) => true,
-            Some(Condition::Compare { left, operator, .. }) => {
-                *operator == Operator::Equal && is_id_left(left)
-            }
-            Some(Condition::In { left, all, .. }) => !all && is_id_left(left),
-            Some(Condition::Call(call)) => self.id_prefix(call).is_some(),
-            Some(_) => false,
-        }
-    }
-
-    /// How to read the documents: by ids or a prefix when the condition allows no others.
-    pub(super) fn access(&self, condition: Option<&Condition>) -> Result<Access, QueryError> {
-        let conjuncts = match condition {
-            Some(Condition::And(conditions)) => conditions.as_slice(),
-            Some(only) => std::slice::from_ref(only),
-            None => &[],
-        };
-        let mut prefix = None;
-        for conjunct in conjuncts {
-            match conjunct {
-                Condition::Compare { left, operator: Operator::Equal, right: Right::Value(value) }
-                    if is_id_left(left) =>
-                {
-                    return Ok(Access::Ids(ids(&[self.value(value)?])));
-                }
-                Condition::In { left, values, all: false } if is_id_left(left) => {
-                    let values: Result<Vec<Json>, QueryError> =
-                        values.iter().map(|value| self.value(value)).collect();
-                    return Ok(Access::Ids(ids(&values?)));
-                }
-                Condition::Call(call) => {
-                    if let Some(value) = self.id_prefix(call)
-                        && let Json::String(text) = self.value(value)?
-                    {
-                        prefix.get_or_insert(text);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(prefix.map_or(Access::Collection, Access::Prefix))
-    }
-
-    fn id_prefix<'c>(&self, call: &'c Call) -> Option<&'c Value> {
-        match call.arguments.as_slice() {
-            [Argument::Call(first), Argument::Value(value)]
-                if call.name.eq_ignore_ascii_case("startsWith") && is_id(first) =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
-    }
-
-    /// The fields of an index that the condition pins to one value each.
-    pub(super) fn equalities(&self, condition: Option<&Condition>) -> Vec<(String, Json)> {
-        let conjuncts = match condition {
-            Some(Condition::And(conditions)) => conditions.as_slice(),
-            Some(only) => std::slice::from_ref(only),
-            None => &[],
-        };
-        let mut pinned = Vec::new();
-        for conjunct in conjuncts {
-            if let Condition::Compare { left: Left::Field(path), operator: Operator::Equal, right } = conjunct
-                && let Right::Value(value) = right
-                && let Ok(value) = self.value(value)
-                && let Some(path) = path.without_alias(self.alias)
-            {
-                pinned.push((path.text(), value));
-            }
-        }
-        pinned
-    }
 }
 
 fn test(field: Field, test: Test) -> Filter {
     Filter::Test { field: field.0, matching: field.1, test }
 }
 
-fn is_id(call: &Call) -> bool {
+pub(super) fn is_id(call: &Call) -> bool {
     call.name.eq_ignore_ascii_case("id") && call.arguments.len() <= 1
 }
 
-fn is_id_left(left: &Left) -> bool {
+pub(super) fn is_id_left(left: &Left) -> bool {
     matches!(left, Left::Call(call) if is_id(call))
-}
-
-/// The distinct ids among values, in order. What does not equal as RQL compares is filtered out again.
-fn ids(values: &[Json]) -> Vec<String> {
-    let mut seen = HashSet::new();
-    let mut ids = Vec::new();
-    for value in values {
-        for item in value.as_array().unwrap_or(std::slice::from_ref(value)) {
-            let id = match item {
-                Json::String(id) => id.clone(),
-                Json::Number(number) => number_text(number),
-                other => other.to_string(),
-            };
-            if seen.insert(fold(&id).into_owned()) {
-                ids.push(id);
-            }
-        }
-    }
-    ids
 }
 
 fn left_text(left: &Left) -> String {

@@ -334,7 +334,7 @@ fn suggestion(
         return Err(context.invalid("The second argument of suggest() is a word or several"));
     }
     compiler.field(path, false)?;
-    let name = path.without_alias(compiler.alias()).unwrap_or_else(|| path.clone()).text();
+    let name = path.without_alias(compiler.alias).unwrap_or_else(|| path.clone()).text();
     let options = options_of(&options, context)?;
     let read = |key: &str| option(&options, key);
     let likeness =

@@ -17,6 +17,8 @@ mod numbers;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod queries;
+#[cfg(test)]
 mod reduce_by;
 #[cfg(test)]
 mod staleness;
