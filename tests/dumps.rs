@@ -222,7 +222,9 @@ fn values_and_times_are_those_of_the_dump() {
     assert!(values.to_string().contains(r#""Key":"num""#), "{values}");
     assert!(database.get("debug/identities").to_string().contains(r#""invoices|":3"#));
     database.follow();
-    assert_eq!(database.collections().values().sum::<i64>(), 12, "8 documents and 4 that an index makes");
+    let mut collections = database.collections();
+    collections.retain(|name, _| !name.starts_with("OrdersByDay"));
+    assert_eq!(collections.values().sum::<i64>(), 8, "besides those that an index makes");
     let mut rows = database.rows("from index 'Orders/ByDay'");
     rows.sort_by_key(|row| row.get("day").unwrap().to_string());
     assert!(rows[0].to_string().starts_with(r#"{"day":"2024-01-01","n":2,"total":12.5,"users":["users/1"]"#));
