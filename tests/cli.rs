@@ -211,3 +211,32 @@ fn a_server_in_memory_keeps_nothing() {
     run(false);
     assert!(!Path::new("data").exists(), "no data folder is made");
 }
+
+#[test]
+fn rows_are_printed_as_csv() {
+    let (_folder, server) = server();
+    let body = r#"{"Commands":[{"Type":"PUT","Id":"o/1","Document":{"name":"a, \"b\"","n":1.50,"to":{"city":"X"},"@metadata":{"@collection":"O"}}}]}"#;
+    server.client().post("/databases/magpie/bulk_docs", body).unwrap().expect_status(201).unwrap();
+    let query = magpie(&server, &["query", "from O", "--csv"]);
+    assert_eq!(query.out, "@id,name,n,to.city\r\no/1,\"a, \"\"b\"\"\",1.50,X\r\n", "{}", query.err);
+    let query = magpie(&server, &["query", "from O", "--csv=n,@id"]);
+    assert_eq!(query.out, "n,@id\r\n1.50,o/1\r\n", "{}", query.err);
+}
+
+#[test]
+fn a_dump_is_exported_and_imported_with_a_report() {
+    let (folder, server) = server();
+    let body =
+        r#"{"Commands":[{"Type":"PUT","Id":"o/1","Document":{"n":1.50,"@metadata":{"@collection":"O"}}}]}"#;
+    server.client().post("/databases/magpie/bulk_docs", body).unwrap().expect_status(201).unwrap();
+    let file = folder.path().join("x.ravendbdump").display().to_string();
+    let export = magpie(&server, &["export", &file, "--zstd"]);
+    assert!(export.success && export.out.contains("Documents: 1 taken"), "{} {}", export.out, export.err);
+    let import = magpie(&server, &["import", &file]);
+    assert!(import.success && import.out.contains("Documents: 1 taken"), "{} {}", import.out, import.err);
+    std::fs::write(&file, b"{\"BuildVersion\":1,\"Docs\":[{").unwrap();
+    let import = magpie(&server, &["import", &file]);
+    assert!(!import.success && import.err.contains("cut off at byte 27"), "{}", import.err);
+    let missing = magpie(&server, &["export", "/nowhere/x.ravendbdump"]);
+    assert!(!missing.success && missing.err.contains("/nowhere/x.ravendbdump"), "{}", missing.err);
+}

@@ -1,4 +1,5 @@
-//! Attachments over HTTP: `GET`, `HEAD`, `POST`, `PUT` and `DELETE` of `attachments?id=&name=`.
+//! Attachments over HTTP: `GET`, `HEAD`, `POST`, `PUT` and `DELETE` of `attachments?id=&name=`, and
+//! `DELETE attachments/bulk`.
 //!
 //! An attachment's change vector is that of its document, which changes with it. The bytes go out in parts, each read
 //! when the one before it is on its way; that the bytes of a hash never change makes the whole consistent, and if
@@ -16,7 +17,7 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, Head
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use magpie_store::json::Object;
+use magpie_store::json::{Json, Object};
 use magpie_store::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_CHUNK_BYTES};
 use magpie_store::{Attachment, ChangeVector, Command, Content, ContentHash, DocumentId, Outcome};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -87,6 +88,29 @@ pub(crate) async fn delete(request: DatabaseRequest) -> Result<Response, ServerE
     blocking(move || {
         let command = Command::DeleteAttachment { id, name, expected };
         Ok(database.documents().write(vec![command], clock::now())?)
+    })
+    .await?;
+    Ok(answer::no_content())
+}
+
+/// `DELETE attachments/bulk` with `{"Attachments":[{"DocumentId","Name"}]}`: all of them or none.
+pub(crate) async fn delete_many(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
+    let database = Arc::clone(&request.database);
+    blocking(move || {
+        let body = body::parse_object(&text)?;
+        let Some(items) = body.get("Attachments").and_then(Json::as_array) else {
+            return Err(ServerError::PropertyMissing { name: "Attachments" });
+        };
+        let commands = items.iter().map(|item| {
+            let text = |name: &'static str| {
+                let text = item.get(name).and_then(Json::as_str).map(str::to_owned);
+                text.ok_or(ServerError::PropertyMissing { name })
+            };
+            Ok(Command::DeleteAttachment { id: text("DocumentId")?, name: text("Name")?, expected: None })
+        });
+        let commands = commands.collect::<Result<Vec<_>, ServerError>>()?;
+        Ok(database.documents().write(commands, clock::now())?)
     })
     .await?;
     Ok(answer::no_content())

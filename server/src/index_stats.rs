@@ -57,7 +57,7 @@ pub(crate) fn short(index: &Index, statistics: &IndexStatistics, is_stale: bool)
         ("Priority", format!("{:?}", definition.priority).into()),
         ("Type", definition.type_name().into()),
         ("LastIndexingTime", date(statistics.progress.indexed_at)),
-        ("SourceType", "Documents".into()),
+        ("SourceType", definition.source_type.as_deref().unwrap_or("Documents").into()),
     ])
 }
 

@@ -33,6 +33,7 @@ mod changes;
 pub mod clock;
 pub mod compare_exchange;
 mod config;
+pub mod csv;
 mod database_folder;
 pub mod databases;
 mod document_pages;
@@ -149,6 +150,7 @@ fn database_routes() -> Router<AppState> {
                 .put(attachments::put)
                 .delete(attachments::delete),
         )
+        .route(&of_db("/attachments/bulk"), delete(attachments::delete_many))
         .route(&of_db("/smuggler/import"), post(smuggler::import))
         .route(&of_db("/smuggler/export"), post(smuggler_export::export).get(smuggler_export::export))
         .route(&of_db("/multi_get"), post(multi_get::post))

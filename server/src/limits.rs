@@ -114,6 +114,9 @@ pub const DUMP_PIECES_MAX: usize = 4;
 pub const DUMP_HASHES_REMEMBERED_MAX: usize = 500_000;
 /// Bytes of a packed dump that are handed to the network at a time.
 pub const DUMP_PIECE_BYTES: usize = 64 * 1024;
+/// How long the rest of a refused dump is read and dropped, in milliseconds: clients that are still sending would see a
+/// broken connection instead of the answer.
+pub const DUMP_DRAIN_MS_MAX: u64 = 20_000;
 /// Longest options of an import, in bytes.
 pub const DUMP_OPTIONS_BYTES_MAX: usize = 1024 * 1024;
 /// Distinct terms that one request may list.

@@ -11,7 +11,7 @@ use crate::dump::counts::Counts;
 use crate::dump::import::{Import, Target};
 use crate::dump::options::DumpOptions;
 use crate::error::ServerError;
-use crate::limits::{DRAIN_BYTES_MAX, DRAIN_MS_MAX, DUMP_OPTIONS_BYTES_MAX, DUMP_PIECES_MAX};
+use crate::limits::{DUMP_DRAIN_MS_MAX, DUMP_OPTIONS_BYTES_MAX, DUMP_PIECES_MAX};
 use crate::request::DatabaseRequest;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -180,21 +180,15 @@ async fn options_of(field: &mut Field<'_>) -> Result<Object, ServerError> {
 
 /// Reads and drops what is left, for a while, so that a client that is still sending sees the answer.
 fn drain_in_background(source: Source) {
-    let time = Duration::from_millis(DRAIN_MS_MAX);
-    match source {
-        Source::File(stream) => stream.drain_in_background(time),
-        Source::Form(mut form) => {
-            tokio::spawn(tokio::time::timeout(time, async move {
-                let mut left = DRAIN_BYTES_MAX;
+    let drain = async {
+        match source {
+            Source::File(mut stream) => while let Ok(Some(_)) = stream.chunk().await {},
+            Source::Form(mut form) => {
                 while let Ok(Some(mut field)) = form.next_field().await {
-                    while let Ok(Some(chunk)) = field.chunk().await {
-                        left = left.saturating_sub(chunk.len());
-                        if left == 0 {
-                            return;
-                        }
-                    }
+                    while let Ok(Some(_)) = field.chunk().await {}
                 }
-            }));
+            }
         }
-    }
+    };
+    tokio::spawn(tokio::time::timeout(Duration::from_millis(DUMP_DRAIN_MS_MAX), drain));
 }

@@ -39,9 +39,13 @@ impl Import {
         let bar = progress_bar(source.metadata().map_err(unreadable)?.len(), &self.file);
         let body = bar.wrap_read(BufReader::new(source));
         let headers = [("Content-Type", "application/octet-stream")];
-        let answer = self.target.send("POST", &self.path(), &headers, SendBody::from_owned_reader(body));
+        let begun = self.target.send("GET", "operations/next-operation-id", &[], SendBody::none())?;
+        let id = begun.get("Id").and_then(Json::as_i64).unwrap_or_default();
+        let path = format!("{}&operationId={id}", self.path());
+        let answer = self.target.send("POST", &path, &headers, SendBody::from_owned_reader(body));
         bar.finish_and_clear();
-        let answer = answer?;
+        // A server that refuses what is still being sent may be heard of only this way.
+        let answer = answer.map_err(|error| self.fault(id).unwrap_or(error))?;
         if self.target.json {
             println!("{answer}");
         } else {
@@ -51,6 +55,14 @@ impl Import {
         let attachments = answer.get("Documents").and_then(|documents| documents.get("Attachments"));
         let refused = refused + attachments.map_or(0, |kind| count(kind, "ErroredCount"));
         if refused > 0 { Err(format!("{refused} items were refused; see the messages")) } else { Ok(()) }
+    }
+
+    /// Why the operation failed, if the server says so.
+    fn fault(&self, id: i64) -> Option<String> {
+        let path = format!("operations/state?id={id}");
+        let state = self.target.send("GET", &path, &[], SendBody::none()).ok()?;
+        let message = state.get("Result")?.get("Message").and_then(Json::as_str)?;
+        Some(message.to_owned())
     }
 
     fn path(&self) -> String {

@@ -1,8 +1,10 @@
-//! `magpie query`: asks a running server, prints one result a line.
+//! `magpie query`: asks a running server, prints one result a line, or CSV.
 
 use super::client::Target;
 use clap::Args;
+use magpie_server::csv::Csv;
 use magpie_store::json::{self, Json, Object};
+use std::io::Write;
 use ureq::SendBody;
 
 /// The options of `query`.
@@ -16,6 +18,9 @@ pub struct Query {
     /// How long to wait until the index has caught up, in seconds; 0 takes what is there.
     #[arg(long, default_value_t = 15, value_name = "SECONDS")]
     wait: u32,
+    /// Print rows as CSV, with these columns or those of the first row; nested fields are written `a.b`.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', num_args = 0.., conflicts_with = "json")]
+    csv: Option<Vec<String>>,
     #[command(flatten)]
     target: Target,
 }
@@ -49,8 +54,10 @@ impl Query {
         if self.target.json {
             println!("{answer}");
         } else {
-            for row in answer.get("Results").and_then(Json::as_array).unwrap_or_default() {
-                println!("{row}");
+            let rows = answer.get("Results").and_then(Json::as_array).unwrap_or_default();
+            match &self.csv {
+                None => rows.iter().for_each(|row| println!("{row}")),
+                Some(columns) => print_csv(columns.clone(), rows)?,
             }
         }
         let stale = answer.get("IsStale").and_then(Json::as_bool) == Some(true);
@@ -61,5 +68,22 @@ impl Query {
             ));
         }
         Ok(())
+    }
+}
+
+fn print_csv(columns: Vec<String>, rows: &[Json]) -> Result<(), String> {
+    let mut csv = Csv::new(columns);
+    let mut out = std::io::stdout().lock();
+    let mut line = Vec::new();
+    for row in rows {
+        line.clear();
+        csv.row(row, &mut line);
+        out.write_all(&line).map_err(|error| format!("the rows cannot be printed: {error}"))?;
+    }
+    match csv.left_out() {
+        0 => Ok(()),
+        rows => {
+            Err(format!("{rows} rows have fields that the columns do not; name the columns with --csv=A,B"))
+        }
     }
 }

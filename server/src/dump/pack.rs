@@ -7,6 +7,9 @@ use flate2::write::GzEncoder;
 use std::io::{self, Write};
 use tokio::sync::mpsc::Sender;
 
+/// Between the smallest and the fastest: a dump is made more often than it is kept.
+const GZIP_LEVEL: u32 = 3;
+
 /// What goes to the client: bytes, or that the dump broke off.
 pub(crate) type Piece = io::Result<Bytes>;
 
@@ -60,7 +63,7 @@ impl Packer {
         if zstd {
             return zstd::stream::write::Encoder::new(pieces, 3).map(Self::Zstd);
         }
-        Ok(Self::Gzip(GzEncoder::new(pieces, Compression::default())))
+        Ok(Self::Gzip(GzEncoder::new(pieces, Compression::new(GZIP_LEVEL))))
     }
 
     /// Writes the end.

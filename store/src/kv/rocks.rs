@@ -8,8 +8,9 @@
 
 use super::{Batch, Change, Direction, Durability, Kv, KvError, Row, Rows, Space, View};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DBRecoveryMode, Env, FlushOptions, LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
+    DBCompressionType, DBRawIterator, DBRecoveryMode, Env, FlushOptions, LogLevel, Options, ReadOptions,
+    Snapshot, WriteBatch, WriteOptions,
 };
 use std::fs;
 use std::path::Path;
@@ -199,6 +200,12 @@ fn family_options(space: Space, cache: &Cache) -> Options {
     // Inside the cache they count towards its bound.
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // In parts: the whole index of a large file is larger than what one shard of the cache holds, and would be read and
+    // unpacked again for every row.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(4096);
+    table.set_pin_top_level_index_and_filter(true);
     if matches!(space, Space::Documents | Space::Index) {
         table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
     }
