@@ -67,7 +67,7 @@ impl Listener {
         assert_eq!(answer.to_string(), format!(r#"{{"CommandId":{id},"Type":"Confirm"}}"#));
     }
 
-    /// The next message that is no sign of life; an array of them one by one.
+    /// The next message; those of a frame one by one.
     fn next(&mut self) -> Json {
         loop {
             if !self.waiting.is_empty() {
@@ -76,8 +76,7 @@ impl Listener {
             match self.socket.read().unwrap() {
                 Message::Text(text) => match json::parse(text.trim().as_bytes()).unwrap() {
                     Json::Array(messages) => self.waiting = messages,
-                    message if message.get("Type").is_some() => return message,
-                    _ => {}
+                    other => panic!("every frame is an array, as the Python client wants it: {other}"),
                 },
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("{other:?}"),

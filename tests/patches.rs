@@ -147,6 +147,45 @@ fn a_batch_sees_its_own_writes_and_fails_as_a_whole() {
 }
 
 #[test]
+fn json_patches_are_part_of_a_batch_like_scripts() {
+    let fixture = Fixture::new();
+    fixture.put("j/1", r#"{"big":12345678901234567890,"list":[1.0]}"#);
+    let patch = |operations: &str| {
+        format!(
+            r#"{{"Type":"PATCH","Id":"j/1","Patch":{{"Script":"this.list.push(2)"}}}},
+               {{"Type":"JsonPatch","Id":"J/1","ChangeVector":null,"ReturnDocument":true,
+                 "JsonPatch":{{"Operations":[{operations}]}}}}"#
+        )
+    };
+    let (status, answer) = fixture.batch(&patch(
+        r#"{"op":"test","path":"/list/1","value":2.0},{"op":"add","path":"/list/0","value":0.50},
+           {"op":"copy","from":"/big","path":"/copy"}"#,
+    ));
+    assert_eq!(status, 201, "{answer}");
+    assert_eq!(results(&answer, "Type"), ["PATCH", "JsonPatch"]);
+    assert_eq!(results(&answer, "PatchStatus"), ["Patched", "Patched"]);
+    let text = r#"{"big":12345678901234567890,"list":[0.50,1.0,2],"copy":12345678901234567890}"#;
+    assert_eq!(fixture.text("j/1"), text);
+    let returned = answer.get("Results").unwrap().as_array().unwrap()[1].get("ModifiedDocument").unwrap();
+    assert_eq!(returned.to_string(), text);
+
+    for failing in
+        [r#"{"op":"replace","path":"/none","value":1}"#, r#"{"op":"test","path":"/list/0","value":1}"#, "{}"]
+    {
+        assert_eq!(fixture.batch(&patch(failing)).0, 400, "{failing}");
+    }
+    assert_eq!(fixture.text("j/1"), text, "a failed batch leaves nothing");
+    let body = r#"{"Operations":[{"op":"remove","path":"/copy"}]}"#;
+    let alone = |id: &str| {
+        fixture.client.send("PATCH", &format!("/databases/p/json-patch?id={id}"), &[], Some(body.as_bytes()))
+    };
+    let answer = alone("j/1").unwrap();
+    assert_eq!((answer.status, field(&answer.json().unwrap(), "Status")), (200, "Patched"));
+    assert_eq!(alone("j/2").unwrap().status, 400);
+    fixture.end();
+}
+
+#[test]
 fn a_script_cannot_leave_its_function_keep_state_or_reach_the_engine() {
     let fixture = Fixture::new();
     fixture.put("t/1", r#"{"n":1}"#);

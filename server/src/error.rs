@@ -527,7 +527,10 @@ fn query_class(error: &QueryError) -> Class {
 fn patch_class(failure: &PatchFailure) -> Class {
     use StatusCode as S;
     match failure {
-        PatchFailure::Missing => Class::new(S::BAD_REQUEST, ARGUMENT),
+        PatchFailure::JsonPatchMissing(_) | PatchFailure::JsonPatchFailed { .. } => {
+            Class::new(S::BAD_REQUEST, INVALID_OPERATION)
+        }
+        PatchFailure::Missing | PatchFailure::JsonPatch(_) => Class::new(S::BAD_REQUEST, ARGUMENT),
         PatchFailure::ScriptMissing(_) => Class::new(S::BAD_REQUEST, INVALID_DATA),
         PatchFailure::Parse { .. } => {
             Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.Patching.JavaScriptParseException")

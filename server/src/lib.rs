@@ -120,6 +120,7 @@ fn database_routes() -> Router<AppState> {
     Router::new()
         .route(&of_db("/docs"), get(documents::get).head(documents::head).post(documents::post))
         .route(&of_db("/docs"), put(documents::put).delete(documents::delete).patch(patch_document::patch))
+        .route(&of_db("/json-patch"), patch(patch_document::json_patch))
         .route(&of_db("/docs/size"), get(documents::size))
         .route(&of_db("/docs/ndjson"), post(ndjson::post))
         .route(&of_db("/collections/docs"), get(document_pages::of_collection))

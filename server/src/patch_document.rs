@@ -1,4 +1,4 @@
-//! `PATCH docs?id=`: patches one document and gives it back.
+//! `PATCH docs?id=` and `PATCH json-patch?id=`: patching one document and giving it back.
 //!
 //! `debug` adds what the script told and touched; `test` runs it without writing anything.
 
@@ -6,7 +6,9 @@ use crate::answer;
 use crate::body;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
-use crate::patch::{Done, Item, PatchCommand, PatchScripts, Patched, Status};
+use crate::patch::{
+    Done, Item, JsonPatchCommand, PatchCommand, PatchScripts, Patched, Status, read_json_patch,
+};
 use crate::request::DatabaseRequest;
 use crate::state::blocking;
 use axum::body::Body;
@@ -54,6 +56,26 @@ pub(crate) async fn patch(request: DatabaseRequest, body: Body) -> Result<Respon
         let (done, outcomes) = patcher.run(database.documents(), &[Item::Patch(command)], test)?;
         Ok(match done.into_iter().next() {
             Some(Done::Patch(patched)) => answer(&database, *patched, &outcomes, debug || test, test),
+            _ => answer::not_found(),
+        })
+    })
+    .await
+}
+
+/// `PATCH json-patch?id=`: operations without a script.
+pub(crate) async fn json_patch(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let id = request.query.required("id")?.to_owned();
+    let expected = request.expected_change_vector();
+    let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
+    let _place = request.app.patch_place().await?;
+    let database = request.database.clone();
+    blocking(move || {
+        let operations = read_json_patch(&body::parse_object(&text)?)?;
+        let command = JsonPatchCommand { id, expected, return_document: true, operations };
+        let (done, outcomes) =
+            database.patcher().run(database.documents(), &[Item::JsonPatch(command)], false)?;
+        Ok(match done.into_iter().next() {
+            Some(Done::JsonPatch(patched)) => answer(&database, *patched, &outcomes, false, false),
             _ => answer::not_found(),
         })
     })

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::index_wait::{Touched, WaitOptions};
-use crate::patch::{Done, Item, PatchCommand, PatchScripts, Patched};
+use crate::patch::{Done, Item, JsonPatchCommand, PatchCommand, PatchScripts, Patched, read_json_patch};
 use crate::patch_document::NO_TIME;
 use crate::random;
 use crate::request::DatabaseRequest;
@@ -53,7 +53,7 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
 
 /// Whether a body can have patches.
 fn mentions_patch(text: &[u8]) -> bool {
-    text.windows(5).any(|part| part == b"PATCH")
+    text.windows(5).any(|part| part.eq_ignore_ascii_case(b"patch"))
 }
 
 /// Writes the batch, running its patches if it has any.
@@ -64,7 +64,7 @@ fn execute(database: &OpenDatabase, items: Vec<Item>) -> Result<(Vec<Done>, Vec<
     let done = (0..items.len()).map(Done::Write).collect();
     let commands = items.into_iter().filter_map(|item| match item {
         Item::Write(command) => Some(command),
-        Item::Patch(_) | Item::Batch(_) => None,
+        Item::Patch(_) | Item::JsonPatch(_) | Item::Batch(_) => None,
     });
     Ok((done, database.documents().write(commands.collect(), clock::now())?))
 }
@@ -110,8 +110,8 @@ fn read_item(command: Json, streams: &mut VecDeque<Vec<u8>>, patches: &Patches) 
             }
             Ok(Item::Write(Command::Delete { id, expected: text_of(&command, "ChangeVector")? }))
         }
-        "JsonPatch"
-        | "Counters"
+        "JsonPatch" => json_patch_command(&mut command).map(Item::JsonPatch),
+        "Counters"
         | "TimeSeries"
         | "TimeSeriesWithIncrements"
         | "TimeSeriesCopy"
@@ -136,6 +136,20 @@ fn patch_command(command: &mut Object, patches: &Patches) -> Result<PatchCommand
         details: false,
         return_document: command.get("ReturnDocument").and_then(Json::as_bool) == Some(true),
         scripts: PatchScripts::read(patches, command)?,
+    })
+}
+
+/// Reads a JsonPatch: a patch of one document without a script.
+fn json_patch_command(command: &mut Object) -> Result<JsonPatchCommand, ServerError> {
+    let missing = |name: &str| {
+        ServerError::InvalidOperation(format!("JsonPatch command must have a property '{name}'"))
+    };
+    let Some(Json::Object(patch)) = command.remove("JsonPatch") else { return Err(missing("JsonPatch")) };
+    Ok(JsonPatchCommand {
+        id: text_of(command, "Id")?.filter(|id| !id.is_empty()).ok_or_else(|| missing("Id"))?,
+        expected: text_of(command, "ChangeVector")?,
+        return_document: command.get("ReturnDocument").and_then(Json::as_bool) == Some(true),
+        operations: read_json_patch(&patch)?,
     })
 }
 
@@ -197,7 +211,8 @@ fn results(done: &[Done], outcomes: &[Outcome], database_id: &str) -> Object {
     let results = done.iter().filter_map(|done| {
         Some(Json::Object(match done {
             Done::Write(place) => result(outcomes.get(*place)?, database_id),
-            Done::Patch(patched) => patch_result(patched, outcomes, database_id),
+            Done::Patch(patched) => patch_result(patched, "PATCH", outcomes, database_id),
+            Done::JsonPatch(patched) => patch_result(patched, "JsonPatch", outcomes, database_id),
             Done::Batch => [("Type", Json::from("BatchPATCH"))].into_iter().collect(),
         }))
     });
@@ -207,7 +222,7 @@ fn results(done: &[Done], outcomes: &[Outcome], database_id: &str) -> Object {
 }
 
 /// The element of a patched document.
-fn patch_result(patched: &Patched, outcomes: &[Outcome], database_id: &str) -> Object {
+fn patch_result(patched: &Patched, kind: &str, outcomes: &[Outcome], database_id: &str) -> Object {
     let mut result = Object::new();
     result.insert("Id", patched.id.as_str());
     match patched.outcome.and_then(|place| outcomes.get(place)) {
@@ -220,9 +235,11 @@ fn patch_result(patched: &Patched, outcomes: &[Outcome], database_id: &str) -> O
             result.insert("LastModified", NO_TIME);
         }
     }
-    result.insert("Type", "PATCH");
+    result.insert("Type", kind);
     result.insert("PatchStatus", patched.status.name());
-    result.insert("Debug", Json::Null);
+    if kind == "PATCH" {
+        result.insert("Debug", Json::Null);
+    }
     if patched.return_document {
         result.insert("ModifiedDocument", patched.modified.clone().unwrap_or_default());
     }

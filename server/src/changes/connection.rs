@@ -14,6 +14,7 @@ use crate::limits::{
 };
 use crate::request::DatabaseRequest;
 use crate::state::AppState;
+use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
@@ -94,9 +95,8 @@ impl Connection {
                     None if self.receiver.was_cut_off() => return Err(self.cut_off().await),
                     None => return Err(DATABASE_CLOSED),
                 },
-                // Tells clients that the connection lives, and finds out when they do not. Messages without a Type are
-                // ignored.
-                _ = heartbeat.tick() => self.send("{}\r\n".to_owned()).await?,
+                // Finds out when the client is gone. Not as text: the clients would read JSON in it.
+                _ = heartbeat.tick() => self.send(Message::Ping(Bytes::new())).await?,
                 () = app.stopping() => return Err(STOPPING),
             }
         }
@@ -107,7 +107,7 @@ impl Connection {
         let newest = database.documents().last_etag();
         drop(database);
         let answer = self.watches.command(text, newest);
-        self.send(Json::Object(answer).to_string()).await
+        self.send_all(vec![Json::Object(answer)]).await
     }
 
     /// Sends what is watched of this event and of those that wait behind it, in one message.
@@ -128,7 +128,7 @@ impl Connection {
         if messages.is_empty() {
             return Ok(());
         }
-        self.send(Json::Array(messages).to_string()).await
+        self.send_all(messages).await
     }
 
     /// Tells a connection that fell behind that it did, before it ends.
@@ -138,12 +138,18 @@ impl Connection {
              for it; connect again, watch less, and read what may have changed meanwhile"
         );
         // It is cut off whether it reads that or not.
-        let _ = self.send(Json::Object(watch::error(&Json::Null, &text)).to_string()).await;
+        let _ = self.send_all(vec![Json::Object(watch::error(&Json::Null, &text))]).await;
         TOO_SLOW
     }
 
-    async fn send(&mut self, text: String) -> Result<(), End> {
-        let sent = self.socket.send(Message::Text(text.into()));
+    /// Sends messages in one frame. Always as an array, also a single one: RavenDB's Python client cuts off the first
+    /// and the last character of each frame without looking at them.
+    async fn send_all(&mut self, messages: Vec<Json>) -> Result<(), End> {
+        self.send(Message::Text(Json::Array(messages).to_string().into())).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        let sent = self.socket.send(message);
         match timeout(Duration::from_millis(CHANGES_SEND_MS_MAX), sent).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(GONE),

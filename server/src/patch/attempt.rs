@@ -6,6 +6,7 @@
 use super::Item;
 use super::command::{PatchCommand, Script};
 use super::failure::PatchFailure;
+use super::json_patch::{self, JsonPatchCommand};
 use crate::error::ServerError;
 use crate::limits::{PATCH_BATCH_BYTES_MAX, PATCH_BATCH_MS_MAX};
 use magpie_indexes::Loads;
@@ -29,6 +30,8 @@ pub(crate) enum Done {
     Write(usize),
     /// A patch.
     Patch(Box<Patched>),
+    /// A patch without a script.
+    JsonPatch(Box<Patched>),
     /// Patches of several documents.
     Batch,
 }
@@ -142,6 +145,7 @@ impl<'a> Attempt<'a> {
         Ok(match item {
             Item::Write(command) => Done::Write(self.write(command.clone())?),
             Item::Patch(patch) => Done::Patch(Box::new(self.patch(patch)?)),
+            Item::JsonPatch(patch) => Done::JsonPatch(Box::new(self.json_patch(patch)?)),
             Item::Batch(patches) => {
                 for patch in patches {
                     self.patch(patch)?;
@@ -223,18 +227,12 @@ impl<'a> Attempt<'a> {
             modified: None,
             run: None,
         };
-        let actual = change_vector(found.as_deref(), self.view.database_id());
-        if let Some(expected) = patch.expected.as_ref().filter(|expected| **expected != actual) {
+        if let Some(conflict) = self.conflict(&patch.id, patch.expected.as_deref(), found.as_deref()) {
             if patch.skip_mismatch {
                 patched.status = Status::Skipped;
                 return Ok(patched);
             }
-            return Err(PatchFailure::Conflict {
-                id: patch.id.clone(),
-                expected: expected.clone(),
-                actual: found.is_some().then_some(actual),
-            }
-            .into());
+            return Err(conflict.into());
         }
         let scripts = &patch.scripts;
         match (&found, &scripts.if_missing, &scripts.create_if_missing) {
@@ -252,6 +250,40 @@ impl<'a> Attempt<'a> {
             }
             (None, None, None) => {}
         }
+        Ok(patched)
+    }
+
+    /// Why the document is not the expected one, if so.
+    fn conflict(&self, id: &str, expected: Option<&str>, found: Option<&Document>) -> Option<PatchFailure> {
+        let actual = change_vector(found, self.view.database_id());
+        let expected = expected.filter(|expected| **expected != *actual)?;
+        Some(PatchFailure::Conflict {
+            id: id.to_owned(),
+            expected: expected.to_owned(),
+            actual: found.is_some().then_some(actual),
+        })
+    }
+
+    fn json_patch(&mut self, patch: &JsonPatchCommand) -> Result<Patched, ServerError> {
+        let found = self.find(&DocumentId::new(&patch.id)?)?;
+        if let Some(conflict) = self.conflict(&patch.id, patch.expected.as_deref(), found.as_deref()) {
+            return Err(conflict.into());
+        }
+        let Some(found) = found else { return Err(PatchFailure::JsonPatchMissing(patch.id.clone()).into()) };
+        let mut document = found.wire_json(self.view.database_id());
+        json_patch::apply(&mut document, &patch.operations)
+            .map_err(|reason| PatchFailure::JsonPatchFailed { id: patch.id.clone(), reason })?;
+        let mut patched = Patched {
+            id: patch.id.clone(),
+            status: Status::NotModified,
+            return_document: patch.return_document,
+            details: false,
+            outcome: None,
+            original: None,
+            modified: None,
+            run: None,
+        };
+        self.put(found.id.as_str().to_owned(), document, Some(&found), &mut patched)?;
         Ok(patched)
     }
 

@@ -42,6 +42,22 @@ pub enum PatchFailure {
         /// What it has; `None` = there is none.
         actual: Option<String>,
     },
+    /// A JSON patch has not the form of one.
+    #[error("The JSON patch cannot be read: {0}")]
+    JsonPatch(String),
+    /// A JSON patch of a document that does not exist.
+    #[error("Cannot apply json patch because the document {0} does not exist")]
+    JsonPatchMissing(String),
+    /// A JSON patch cannot be applied to its document.
+    #[error(
+        "An error occurred while trying to apply json patch operation to document {id}. {reason}; its batch was not written"
+    )]
+    JsonPatchFailed {
+        /// The document.
+        id: String,
+        /// Which operation, and why.
+        reason: String,
+    },
     /// The patches of a batch do too much together.
     #[error("{what}; nothing was written, send fewer documents at a time")]
     BatchTooLarge {

@@ -9,10 +9,12 @@
 mod attempt;
 mod command;
 mod failure;
+mod json_patch;
 
 pub(crate) use attempt::{Done, Patched, Status};
 pub(crate) use command::{PatchCommand, PatchScripts, Script, compile};
 pub use failure::PatchFailure;
+pub(crate) use json_patch::{JsonPatchCommand, read as read_json_patch};
 
 use crate::clock;
 use crate::error::ServerError;
@@ -48,6 +50,8 @@ pub(crate) enum Item {
     Write(Command),
     /// A patch of one document.
     Patch(PatchCommand),
+    /// A patch of one document without a script.
+    JsonPatch(JsonPatchCommand),
     /// One patch of several documents; they have one element in the answer.
     Batch(Vec<PatchCommand>),
 }
@@ -104,17 +108,15 @@ impl Patcher {
     fn turn(&self, items: &[Item]) -> Vec<MutexGuard<'_, ()>> {
         let mut lanes = BTreeSet::new();
         for item in items {
-            let patches = match item {
-                Item::Write(_) => &[],
-                Item::Patch(patch) => std::slice::from_ref(patch),
-                Item::Batch(patches) => patches.as_slice(),
+            let ids: Vec<&str> = match item {
+                Item::Write(_) => Vec::new(),
+                Item::Patch(patch) => vec![&patch.id],
+                Item::JsonPatch(patch) => vec![&patch.id],
+                Item::Batch(patches) => patches.iter().map(|patch| patch.id.as_str()).collect(),
             };
-            for patch in patches {
+            for id in ids {
                 let mut hasher = DefaultHasher::new();
-                DocumentId::new(&patch.id)
-                    .map(|id| id.key().to_owned())
-                    .unwrap_or_default()
-                    .hash(&mut hasher);
+                DocumentId::new(id).map(|id| id.key().to_owned()).unwrap_or_default().hash(&mut hasher);
                 lanes.insert(usize::try_from(hasher.finish() % LANES as u64).unwrap_or(0));
             }
         }
