@@ -7,6 +7,7 @@
 use crate::answer;
 use crate::body;
 use crate::clock;
+use crate::cluster_transaction;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::index_wait::{Touched, WaitOptions};
@@ -31,15 +32,22 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
     let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
     let database = request.database.clone();
     let wants_wait = wait.is_some();
+    let guarded = !request.query.flag("disableAtomicDocumentWrites");
     // Patches run scripts, of which only some may run at a time; who has none does not wait for them.
     let _place = if mentions_patch(&text) { Some(request.app.patch_place().await?) } else { None };
     let (answer, touched, etag) = blocking(move || {
-        let items = read_items(body::parse_object(&text)?, database.patcher().patches())?;
+        let body = body::parse_object(&text)?;
         drop(text);
-        let (done, outcomes) = execute(&database, items)?;
+        let (answer, outcomes) = if cluster_transaction::is_asked_for(&body) {
+            cluster_transaction::run(database.documents(), body, guarded)?
+        } else {
+            let items = read_items(body, database.patcher().patches())?;
+            let (done, outcomes) = execute(&database, items)?;
+            (results(&done, &outcomes, database.documents().id()), outcomes)
+        };
         let etag = newest_etag(&outcomes, database.documents());
         let touched = if wants_wait { touched(database.documents(), &outcomes)? } else { Touched::default() };
-        Ok((results(&done, &outcomes, database.documents().id()), touched, etag))
+        Ok((answer, touched, etag))
     })
     .await?;
     if let Some(wait) = wait {
@@ -67,9 +75,6 @@ fn execute(database: &OpenDatabase, items: Vec<Item>) -> Result<(Vec<Done>, Vec<
 }
 
 fn read_items(mut body: Object, patches: &Patches) -> Result<Vec<Item>, ServerError> {
-    if body.get("TransactionMode").and_then(Json::as_str) == Some("ClusterWide") {
-        return Err(ServerError::NotSupported { what: "TransactionMode ClusterWide".to_owned() });
-    }
     match body.remove("Commands") {
         Some(Json::Array(commands)) => {
             commands.into_iter().map(|command| read_item(command, patches)).collect()
@@ -188,7 +193,7 @@ pub(crate) fn put_command(command: &mut Object) -> Result<Command, ServerError> 
 }
 
 /// A string field; `None` when absent or null.
-fn text_of(command: &Object, key: &'static str) -> Result<Option<String>, ServerError> {
+pub(crate) fn text_of(command: &Object, key: &'static str) -> Result<Option<String>, ServerError> {
     match command.get(key) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::String(text)) => Ok(Some(text.clone())),
@@ -265,8 +270,8 @@ fn result(outcome: &Outcome, database_id: &str) -> Object {
             result.insert("Type", "DELETE");
             result.insert("Deleted", true);
         }
-        // Only patches make checks, and answer for them.
-        Outcome::Checked => {}
+        // Only patches make checks, and only cluster-wide transactions exchange values; they answer for them.
+        Outcome::Checked | Outcome::CompareExchanged { .. } => {}
     }
     result
 }
@@ -289,7 +294,7 @@ fn touched(database: &Database, outcomes: &[Outcome]) -> Result<Touched, StoreEr
                 }
             }
             Outcome::PrefixDeleted { count, .. } => touched.any |= *count > 0,
-            Outcome::Checked => {}
+            Outcome::Checked | Outcome::CompareExchanged { .. } => {}
         }
     }
     touched.collections.sort_by(|a, b| a.key().cmp(b.key()));
@@ -304,7 +309,7 @@ fn newest_etag(outcomes: &[Outcome], database: &Database) -> Etag {
         Outcome::Deleted { etag, .. } => *etag,
         // Its deletes have etags of their own, which the outcome does not list: take the database's newest.
         Outcome::PrefixDeleted { .. } => Some(database.last_etag()),
-        Outcome::Checked => None,
+        Outcome::Checked | Outcome::CompareExchanged { .. } => None,
     });
     etags.max().unwrap_or_default()
 }

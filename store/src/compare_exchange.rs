@@ -106,7 +106,8 @@ impl DatabaseView<'_> {
     }
 }
 
-fn checked(key: &str) -> Result<Box<str>, StoreError> {
+/// The key as it is stored.
+pub(crate) fn checked(key: &str) -> Result<Box<str>, StoreError> {
     let reason = if key.is_empty() {
         "the key of a compare-exchange value must not be empty"
     } else if key.len() > DOCUMENT_ID_BYTES_MAX {
@@ -119,7 +120,8 @@ fn checked(key: &str) -> Result<Box<str>, StoreError> {
     Err(StoreError::InvalidId { id: key.chars().take(100).collect(), reason })
 }
 
-fn encoded(key: &str, value: &Json) -> Result<Vec<u8>, StoreError> {
+/// The value as it is stored behind its index.
+pub(crate) fn encoded(key: &str, value: &Json) -> Result<Vec<u8>, StoreError> {
     let text = value.to_string().into_bytes();
     if text.len() > COMPARE_EXCHANGE_BYTES_MAX {
         let reason = "its value is larger than 1 MiB (compare_exchange_bytes_max)";
@@ -128,7 +130,7 @@ fn encoded(key: &str, value: &Json) -> Result<Vec<u8>, StoreError> {
     Ok(text)
 }
 
-fn read(view: &dyn View, key: &str) -> Result<Option<CompareExchangeValue>, StoreError> {
+pub(crate) fn read(view: &dyn View, key: &str) -> Result<Option<CompareExchangeValue>, StoreError> {
     view.get(Space::Meta, &keys::compare_exchange(key))?.map(|row| decode(&row)).transpose()
 }
 

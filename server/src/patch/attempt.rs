@@ -181,7 +181,9 @@ impl<'a> Attempt<'a> {
                 }
                 self.deleted_prefixes.push(prefix);
             }
-            Command::Check { .. } => {}
+            Command::Check { .. }
+            | Command::PutCompareExchange { .. }
+            | Command::DeleteCompareExchange { .. } => {}
         }
         if self.written_bytes > PATCH_BATCH_BYTES_MAX {
             return Err(PatchFailure::BatchTooLarge {
