@@ -150,6 +150,9 @@ pub enum ServerError {
     /// A failure of a patch.
     #[error(transparent)]
     Patch(#[from] PatchFailure),
+    /// A cluster-wide transaction met a change that it did not know.
+    #[error("Failed to execute cluster transaction due to the following issues: {0}; nothing was written")]
+    ClusterConflict(StoreError),
     /// Something the original server can do and this one cannot.
     #[error("{what} is not supported by this server")]
     NotSupported {
@@ -329,6 +332,7 @@ impl Class {
 const ARGUMENT: &str = "System.ArgumentException";
 const BAD_REQUEST: &str = "Raven.Client.Exceptions.BadRequestException";
 const CONCURRENCY: &str = "Raven.Client.Exceptions.ConcurrencyException";
+const CLUSTER_CONCURRENCY: &str = "Raven.Client.Exceptions.ClusterTransactionConcurrencyException";
 const CREATION: &str = "Raven.Client.Exceptions.Documents.Indexes.IndexCreationException";
 const FORMAT: &str = "System.FormatException";
 const INVALID_DATA: &str = "System.IO.InvalidDataException";
@@ -387,6 +391,7 @@ impl ServerError {
             Self::UnknownCommandType { .. } => {
                 class(S::BAD_REQUEST, "Raven.Server.Exceptions.InvalidCommandTypeException")
             }
+            Self::ClusterConflict(error) => class(S::CONFLICT, CLUSTER_CONCURRENCY).with(violation(error)),
             Self::Patch(failure) => patch_class(failure),
             Self::NotSupported { .. } | Self::UnknownDebugOperation { .. } => {
                 class(S::BAD_REQUEST, "System.NotSupportedException")
@@ -440,6 +445,7 @@ fn store_class(error: &StoreError) -> Class {
         StoreError::Conflict { id, expected, actual, .. } => {
             Class::new(S::CONFLICT, CONCURRENCY).with(conflict(Some(id), Some(expected), actual.as_deref()))
         }
+        StoreError::ExchangeConflict { .. } => Class::new(S::CONFLICT, CLUSTER_CONCURRENCY),
         StoreError::CollectionMismatch { .. } => Class::new(
             S::BAD_REQUEST,
             "Raven.Client.Exceptions.Documents.DocumentCollectionMismatchException",
@@ -546,6 +552,26 @@ fn patch_class(failure: &PatchFailure) -> Class {
         }
         PatchFailure::BatchTooLarge { .. } => Class::new(S::PAYLOAD_TOO_LARGE, TOO_LARGE),
     }
+}
+
+/// What a cluster-wide transaction met, as its clients read it.
+fn violation(error: &StoreError) -> [(&'static str, Json); 1] {
+    let (id, kind, expected, actual) = match error {
+        StoreError::ExchangeConflict { key, expected, actual } => {
+            (key, "CompareExchange", Json::from(*expected), Json::from(*actual))
+        }
+        StoreError::Conflict { id, expected, actual, .. } => {
+            (id, "Document", Json::from(expected.as_str()), Json::from(actual.as_deref()))
+        }
+        _ => return [("ConcurrencyViolations", Json::Array(Vec::new()))],
+    };
+    let violation = Object::from_iter([
+        ("Id", Json::from(id.as_str())),
+        ("Type", kind.into()),
+        ("Expected", expected),
+        ("Actual", actual),
+    ]);
+    [("ConcurrencyViolations", Json::Array(vec![violation.into()]))]
 }
 
 /// The fields of a 409; clients read all three.

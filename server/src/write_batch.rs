@@ -8,6 +8,7 @@ use crate::answer;
 use crate::batch_attachments::{self, BatchBody};
 use crate::body;
 use crate::clock;
+use crate::cluster_transaction;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::index_wait::{Touched, WaitOptions};
@@ -34,15 +35,22 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
     let BatchBody { text, mut streams } = batch_attachments::read(&request.headers, body, limit).await?;
     let database = request.database.clone();
     let wants_wait = wait.is_some();
+    let guarded = !request.query.flag("disableAtomicDocumentWrites");
     // Patches run scripts, of which only some may run at a time; who has none does not wait for them.
     let _place = if mentions_patch(&text) { Some(request.app.patch_place().await?) } else { None };
     let (answer, touched, etag) = blocking(move || {
-        let items = read_items(body::parse_object(&text)?, &mut streams, database.patcher().patches())?;
+        let body = body::parse_object(&text)?;
         drop(text);
-        let (done, outcomes) = execute(&database, items)?;
+        let (answer, outcomes) = if cluster_transaction::is_asked_for(&body) {
+            cluster_transaction::run(database.documents(), body, guarded)?
+        } else {
+            let items = read_items(body, &mut streams, database.patcher().patches())?;
+            let (done, outcomes) = execute(&database, items)?;
+            (results(&done, &outcomes, database.documents().id()), outcomes)
+        };
         let etag = newest_etag(&outcomes, database.documents());
         let touched = if wants_wait { touched(database.documents(), &outcomes)? } else { Touched::default() };
-        Ok((results(&done, &outcomes, database.documents().id()), touched, etag))
+        Ok((answer, touched, etag))
     })
     .await?;
     if let Some(wait) = wait {
@@ -74,9 +82,6 @@ fn read_items(
     streams: &mut VecDeque<Vec<u8>>,
     patches: &Patches,
 ) -> Result<Vec<Item>, ServerError> {
-    if body.get("TransactionMode").and_then(Json::as_str) == Some("ClusterWide") {
-        return Err(ServerError::NotSupported { what: "TransactionMode ClusterWide".to_owned() });
-    }
     match body.remove("Commands") {
         Some(Json::Array(commands)) => {
             commands.into_iter().map(|command| read_item(command, streams, patches)).collect()
@@ -194,7 +199,7 @@ pub(crate) fn put_command(command: &mut Object) -> Result<Command, ServerError> 
 }
 
 /// A string field; `None` when absent or null.
-fn text_of(command: &Object, key: &'static str) -> Result<Option<String>, ServerError> {
+pub(crate) fn text_of(command: &Object, key: &'static str) -> Result<Option<String>, ServerError> {
     match command.get(key) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::String(text)) => Ok(Some(text.clone())),
@@ -271,8 +276,8 @@ fn result(outcome: &Outcome, database_id: &str) -> Object {
             result.insert("Type", "DELETE");
             result.insert("Deleted", true);
         }
-        // Only patches make checks, and answer for them.
-        Outcome::Checked => {}
+        // Only patches make checks, and only cluster-wide transactions exchange values; they answer for them.
+        Outcome::Checked | Outcome::CompareExchanged { .. } => {}
         _ => return batch_attachments::result(outcome, database_id),
     }
     result
@@ -303,7 +308,7 @@ fn touched(database: &Database, outcomes: &[Outcome]) -> Result<Touched, StoreEr
                 }
             }
             Outcome::PrefixDeleted { count, .. } => touched.any |= *count > 0,
-            Outcome::Checked => {}
+            Outcome::Checked | Outcome::CompareExchanged { .. } => {}
         }
     }
     touched.collections.sort_by(|a, b| a.key().cmp(b.key()));
@@ -322,7 +327,7 @@ fn newest_etag(outcomes: &[Outcome], database: &Database) -> Etag {
         Outcome::ContentStaged { .. } => None,
         // Its deletes have etags of their own, which the outcome does not list: take the database's newest.
         Outcome::PrefixDeleted { .. } => Some(database.last_etag()),
-        Outcome::Checked => None,
+        Outcome::Checked | Outcome::CompareExchanged { .. } => None,
     });
     etags.max().unwrap_or_default()
 }

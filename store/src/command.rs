@@ -237,6 +237,23 @@ pub enum Command {
         /// The change vector it must have; empty = there must be no such document.
         expected: String,
     },
+    /// Sets a compare-exchange value together with the documents of the request.
+    PutCompareExchange {
+        /// The key.
+        key: String,
+        /// The value.
+        value: Json,
+        /// The index it must have, 0 = there must be none; `None` checks nothing.
+        expected: Option<u64>,
+    },
+    /// Deletes a compare-exchange value together with the documents of the request. That there is none is not an error
+    /// unless an index was expected.
+    DeleteCompareExchange {
+        /// The key.
+        key: String,
+        /// The index it must have; `None` checks nothing.
+        expected: Option<u64>,
+    },
 }
 
 impl Command {
@@ -257,6 +274,8 @@ impl Command {
                 ROWS * (2 + attachments.len()) + document.body.len() + document.metadata.len()
             }
             Self::Check { id, .. } => id.len(),
+            Self::PutCompareExchange { key, value, .. } => ROWS + key.len() + value.to_string().len(),
+            Self::DeleteCompareExchange { key, .. } => ROWS + key.len(),
         }
     }
 }
@@ -348,6 +367,13 @@ pub enum Outcome {
     },
     /// The document is as expected.
     Checked,
+    /// The compare-exchange value is set or deleted.
+    CompareExchanged {
+        /// The key as it is stored.
+        key: String,
+        /// The index of this change; 0 when there was nothing to delete.
+        index: u64,
+    },
 }
 
 #[cfg(test)]

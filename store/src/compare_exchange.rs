@@ -12,6 +12,10 @@ use crate::limits::{COMPARE_EXCHANGE_BYTES_MAX, DOCUMENT_ID_BYTES_MAX};
 use crate::rows;
 use crate::view::DatabaseView;
 
+/// The index before the first that is given. In RavenDB making the database takes an index as well, so that no value has
+/// the index 1, which some take for "never changed".
+pub(crate) const INDEX_BEFORE_FIRST: u64 = 1;
+
 /// A value and the index that it can be changed by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompareExchangeValue {
@@ -71,7 +75,7 @@ impl Database {
             .collect();
         self.exclusively(|kv, _| {
             let last = kv.snapshot().get(Space::Meta, keys::COMPARE_EXCHANGE_INDEX)?;
-            let mut index = last.map_or(Ok(0), |row| rows::parse_counter(&row))?;
+            let mut index = last.map_or(Ok(INDEX_BEFORE_FIRST), |row| rows::parse_counter(&row))?;
             let mut batch = Batch::new();
             let outcomes = rows.into_iter().map(|row| {
                 let (text, key) = row?;
@@ -102,7 +106,7 @@ impl Database {
                 return Ok((batch, CompareExchanged { successful: false, index, value }));
             }
             let last = view.get(Space::Meta, keys::COMPARE_EXCHANGE_INDEX)?;
-            let index = last.map_or(Ok(0), |row| rows::parse_counter(&row))? + 1;
+            let index = last.map_or(Ok(INDEX_BEFORE_FIRST), |row| rows::parse_counter(&row))? + 1;
             batch.put(Space::Meta, keys::COMPARE_EXCHANGE_INDEX, rows::counter(index));
             match text {
                 Some(text) => {
@@ -139,7 +143,8 @@ impl DatabaseView<'_> {
     }
 }
 
-fn checked(key: &str) -> Result<Box<str>, StoreError> {
+/// The key as it is stored.
+pub(crate) fn checked(key: &str) -> Result<Box<str>, StoreError> {
     let reason = if key.is_empty() {
         "the key of a compare-exchange value must not be empty"
     } else if key.len() > DOCUMENT_ID_BYTES_MAX {
@@ -152,7 +157,8 @@ fn checked(key: &str) -> Result<Box<str>, StoreError> {
     Err(StoreError::InvalidId { id: key.chars().take(100).collect(), reason })
 }
 
-fn encoded(key: &str, value: &Json) -> Result<Vec<u8>, StoreError> {
+/// The value as it is stored behind its index.
+pub(crate) fn encoded(key: &str, value: &Json) -> Result<Vec<u8>, StoreError> {
     let text = value.to_string().into_bytes();
     if text.len() > COMPARE_EXCHANGE_BYTES_MAX {
         let reason = "its value is larger than 1 MiB (compare_exchange_bytes_max)";
@@ -161,7 +167,7 @@ fn encoded(key: &str, value: &Json) -> Result<Vec<u8>, StoreError> {
     Ok(text)
 }
 
-fn read(view: &dyn View, key: &str) -> Result<Option<CompareExchangeValue>, StoreError> {
+pub(crate) fn read(view: &dyn View, key: &str) -> Result<Option<CompareExchangeValue>, StoreError> {
     view.get(Space::Meta, &keys::compare_exchange(key))?.map(|row| decode(&row)).transpose()
 }
 

@@ -74,7 +74,8 @@ impl Database {
     /// Gives one outcome per command.
     ///
     /// # Errors
-    /// [`StoreError::InvalidId`], [`StoreError::Conflict`], [`StoreError::CollectionMismatch`]: nothing was written.
+    /// [`StoreError::InvalidId`], [`StoreError::Conflict`], [`StoreError::ExchangeConflict`],
+    /// [`StoreError::CollectionMismatch`]: nothing was written.
     /// [`StoreError::WritesStopped`]: the commit failed, now or earlier; if now, the outcome is unknown until the
     /// database is opened again, when the request will be there wholly or not at all.
     /// [`StoreError::Kv`], [`StoreError::Corrupt`]: reading failed; nothing was written.

@@ -78,6 +78,18 @@ pub enum StoreError {
         /// Whether the command was a delete.
         delete: bool,
     },
+    /// The expected index of a compare-exchange value is not the current one.
+    #[error(
+        "Concurrency check failed for the compare-exchange value '{key}': its index is {actual}, but {expected} was expected"
+    )]
+    ExchangeConflict {
+        /// The key.
+        key: String,
+        /// What the command expected; 0 = must not exist.
+        expected: u64,
+        /// The current index; 0 = there is none.
+        actual: u64,
+    },
     /// A put would move the document to another collection.
     #[error(
         "Changing '{id}' from '{from}' to '{to}' via update is not supported. Delete it and recreate the document '{id}'."

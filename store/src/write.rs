@@ -12,9 +12,11 @@ mod attachments;
 
 use crate::attachments::{Attachment, ContentHash, with_list};
 use crate::command::{Command, NewDocument, Outcome};
+use crate::compare_exchange;
 use crate::document::{ChangeVector, Collection, DocumentId, Etag, lower_case};
 use crate::error::StoreError;
 use crate::identities;
+use crate::json::Json;
 use crate::keys;
 use crate::kv::{Batch, Direction, Space, View};
 use crate::rows::{self, CollectionRow, ContentRow, Head, LiveHead, Tombstone};
@@ -42,6 +44,10 @@ pub(crate) struct Layer {
     /// The rows of bytes that changed; `None` for those that are gone.
     contents: HashMap<ContentHash, Option<ContentRow>>,
     attachments: AttachmentChange,
+    /// The indexes of compare-exchange values; 0 for deleted ones.
+    exchanges: HashMap<Box<str>, u64>,
+    /// The last of those indexes that was given.
+    exchange_index: Option<u64>,
 }
 
 /// How the numbers of attachments change.
@@ -103,6 +109,8 @@ impl<'a> Group<'a> {
             self.layer.contents.extend(layer.contents);
             self.layer.attachments.names += layer.attachments.names;
             self.layer.attachments.contents += layer.attachments.contents;
+            self.layer.exchanges.extend(layer.exchanges);
+            self.layer.exchange_index = layer.exchange_index.or(self.layer.exchange_index);
             self.batch.append(batch);
         }
         outcomes
@@ -119,6 +127,9 @@ impl<'a> Group<'a> {
         let (names, contents) = self.layer.attachments.of(self.committed.attachments);
         if (names, contents) != self.committed.attachments {
             self.batch.put(Space::Meta, keys::ATTACHMENTS, rows::pair(names, contents));
+        }
+        if let Some(index) = self.layer.exchange_index {
+            self.batch.put(Space::Meta, keys::COMPARE_EXCHANGE_INDEX, rows::counter(index));
         }
         if self.layer.last_etag != self.committed.last_etag {
             self.batch.put(Space::Meta, keys::LAST_ETAG, rows::counter(self.layer.last_etag.0));
@@ -163,6 +174,10 @@ impl Request<'_, '_> {
                 self.check_expected(&id, Some(&expected), self.head(&id)?.live.as_ref(), false)?;
                 Ok(Outcome::Checked)
             }
+            Command::PutCompareExchange { key, value, expected } => {
+                self.exchange(&key, Some(&value), expected)
+            }
+            Command::DeleteCompareExchange { key, expected } => self.exchange(&key, None, expected),
         }
     }
 
@@ -301,6 +316,50 @@ impl Request<'_, '_> {
         self.layer.last_etag = etag;
         self.layer.documents.insert(key.into(), head);
         Ok(Some(etag))
+    }
+
+    /// Sets or deletes a compare-exchange value.
+    fn exchange(
+        &mut self,
+        requested: &str,
+        value: Option<&Json>,
+        expected: Option<u64>,
+    ) -> Result<Outcome, StoreError> {
+        let key = compare_exchange::checked(requested)?;
+        let known = self.layer.exchanges.get(&key).or_else(|| self.group.layer.exchanges.get(&key));
+        let actual = match known {
+            Some(index) => *index,
+            None => compare_exchange::read(self.group.view, &key)?.map_or(0, |current| current.index),
+        };
+        if let Some(expected) = expected.filter(|expected| *expected != actual) {
+            return Err(StoreError::ExchangeConflict { key: key.into(), expected, actual });
+        }
+        let row = keys::compare_exchange(&key);
+        let text = match value {
+            Some(value) => Some(compare_exchange::encoded(&key, value)?),
+            None if actual == 0 => return Ok(Outcome::CompareExchanged { key: key.into(), index: 0 }),
+            None => None,
+        };
+        let index = self.next_exchange_index()?;
+        match text {
+            Some(text) => self.batch.put(Space::Meta, row, [index.to_be_bytes().as_slice(), &text].concat()),
+            None => self.batch.delete(Space::Meta, row),
+        }
+        let is_there = value.is_some();
+        self.layer.exchanges.insert(key.clone(), if is_there { index } else { 0 });
+        Ok(Outcome::CompareExchanged { key: key.into(), index })
+    }
+
+    fn next_exchange_index(&mut self) -> Result<u64, StoreError> {
+        let last = match self.layer.exchange_index.or(self.group.layer.exchange_index) {
+            Some(last) => last,
+            None => match self.group.view.get(Space::Meta, keys::COMPARE_EXCHANGE_INDEX)? {
+                Some(row) => rows::parse_counter(&row)?,
+                None => compare_exchange::INDEX_BEFORE_FIRST,
+            },
+        };
+        self.layer.exchange_index = Some(last + 1);
+        Ok(last + 1)
     }
 
     fn head(&self, id: &DocumentId) -> Result<Head, StoreError> {

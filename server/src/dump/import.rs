@@ -491,7 +491,8 @@ fn is_refusal(error: &StoreError) -> bool {
         | StoreError::AttachmentOwnerMissing { .. }
         | StoreError::AttachmentMissing { .. }
         | StoreError::Conflict { .. }
-        | StoreError::CollectionMismatch { .. } => true,
+        | StoreError::CollectionMismatch { .. }
+        | StoreError::ExchangeConflict { .. } => true,
         StoreError::UnsupportedFormat { .. }
         | StoreError::Corrupt(_)
         | StoreError::WritesStopped { .. }

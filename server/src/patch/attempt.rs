@@ -187,7 +187,9 @@ impl<'a> Attempt<'a> {
             | Command::CopyAttachment { .. }
             | Command::Import { .. }
             | Command::StageContent { .. }
-            | Command::Check { .. } => {}
+            | Command::Check { .. }
+            | Command::PutCompareExchange { .. }
+            | Command::DeleteCompareExchange { .. } => {}
         }
         if self.written_bytes > PATCH_BATCH_BYTES_MAX {
             return Err(PatchFailure::BatchTooLarge {
