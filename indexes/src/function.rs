@@ -185,6 +185,10 @@ pub enum FunctionErrorKind {
     Compile,
     /// The definition breaks a rule of the dialect (no map, unknown groupBy shape, two return shapes ..).
     Definition,
+    /// The group-by key of a reduce is not made of fields of the map output.
+    GroupKey,
+    /// A function of the dialect is called with arguments that it does not take.
+    Arguments,
     /// A map or reduce call threw or gave something that is not allowed.
     Run,
     /// A call used more steps, memory, recursion or output than it may.

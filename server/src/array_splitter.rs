@@ -2,6 +2,16 @@
 //!
 //! It follows strings, escapes and brackets only; each element is checked by the parser later. It knows the array's end
 //! when it sees it: some clients never end the request's body behind it. Bytes behind the end are ignored.
+//!
+//! An attachment is an element that says its `ContentLength`, and that many raw bytes behind its closing brace.
+
+use magpie_store::json::{self, Json};
+use magpie_store::limits::ATTACHMENT_BYTES_MAX;
+
+/// What stands between the JSON of an attachment and its raw bytes in the text that is given out: no JSON has it.
+pub(crate) const RAW: u8 = 0;
+/// The JSON of an attachment is short; longer elements are not looked at.
+const ATTACHMENT_JSON_BYTES_MAX: usize = 16 * 1024;
 
 /// Why a text is not an array of objects.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +52,11 @@ enum Place {
     String,
     /// Behind a backslash in a string.
     Escape,
+    /// In the raw bytes of an attachment.
+    Raw {
+        /// How many are to come.
+        left: usize,
+    },
     /// Behind `]`.
     End,
 }
@@ -81,6 +96,16 @@ impl ArraySplitter {
     /// [`SplitError`] when the text is not an array of objects.
     pub(crate) fn feed(&mut self, mut piece: &[u8], mut take: impl FnMut(Vec<u8>)) -> Result<(), SplitError> {
         while !piece.is_empty() && self.place != Place::End {
+            if let Place::Raw { left } = self.place {
+                let (raw, rest) = piece.split_at_checked(left).unwrap_or((piece, &[]));
+                self.element.extend_from_slice(raw);
+                self.offset += raw.len() as u64;
+                piece = rest;
+                if self.raw_left(left - raw.len()) {
+                    take(std::mem::take(&mut self.element));
+                }
+                continue;
+            }
             let used = match self.place {
                 Place::Element | Place::String => self.run(piece)?,
                 Place::Escape => 0,
@@ -152,8 +177,7 @@ impl ArraySplitter {
             (Place::Element, b'}' | b']') => {
                 self.depth -= 1;
                 if self.depth == 0 {
-                    self.place = Place::Behind;
-                    return Ok(true);
+                    return self.complete();
                 }
                 Place::Element
             }
@@ -163,6 +187,34 @@ impl ArraySplitter {
             (same, _) => same,
         };
         Ok(false)
+    }
+
+    /// The element's closing brace was seen; gives whether nothing more belongs to it.
+    fn complete(&mut self) -> Result<bool, SplitError> {
+        const NEEDLE: &[u8] = b"AttachmentPUT";
+        self.place = Place::Behind;
+        let is_short = self.element.len() <= ATTACHMENT_JSON_BYTES_MAX;
+        if !is_short || !self.element.windows(NEEDLE.len()).any(|part| part == NEEDLE) {
+            return Ok(true);
+        }
+        // What is no JSON is told by whoever parses it.
+        let Ok(element) = json::parse(&self.element) else { return Ok(true) };
+        if element.get("Type").and_then(Json::as_str) != Some("AttachmentPUT") {
+            return Ok(true);
+        }
+        let length = element.get("ContentLength").and_then(Json::as_i64).unwrap_or(0);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > ATTACHMENT_BYTES_MAX {
+            return Err(SplitError::TooLong { number: self.number, limit: ATTACHMENT_BYTES_MAX });
+        }
+        self.element.push(RAW);
+        Ok(self.raw_left(length))
+    }
+
+    /// So many raw bytes are to come; gives whether that is none.
+    fn raw_left(&mut self, left: usize) -> bool {
+        self.place = if left == 0 { Place::Behind } else { Place::Raw { left } };
+        left == 0
     }
 
     fn unexpected(&self, expected: &'static str, found: u8) -> Result<bool, SplitError> {
@@ -191,6 +243,24 @@ mod tests {
             assert_eq!(elements, ["{\"a\":[1,{\"b\":\"}]\\\"\"}]}", "{\"\\\\\":\"[\"}", "{}"]);
             assert!(complete);
         }
+    }
+
+    #[test]
+    fn raw_bytes_belong_to_their_attachment() {
+        let text = r#"[{"Type":"AttachmentPUT","ContentLength":4}],{},{"t":"AttachmentPUT"},{"Type":"AttachmentPUT"}]"#;
+        for step in 1..text.len() {
+            let mut splitter = ArraySplitter::new(60);
+            let mut elements = Vec::new();
+            for piece in text.as_bytes().chunks(step) {
+                splitter.feed(piece, |element| elements.push(String::from_utf8(element).unwrap())).unwrap();
+            }
+            assert!(splitter.is_complete());
+            let first = "{\"Type\":\"AttachmentPUT\",\"ContentLength\":4}\0],{}";
+            let last = "{\"Type\":\"AttachmentPUT\"}\0";
+            assert_eq!(elements, [first, "{\"t\":\"AttachmentPUT\"}", last]);
+        }
+        let long = r#"[{"Type":"AttachmentPUT","ContentLength":99999999999}"#;
+        assert!(matches!(split(long, 5), Err(SplitError::TooLong { .. })));
     }
 
     #[test]

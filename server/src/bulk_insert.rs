@@ -1,11 +1,12 @@
-//! `POST bulk_insert`: an endless array of PUT commands, written in sub-batches while it streams in.
+//! `POST bulk_insert`: an endless array of PUT commands and attachments, written in sub-batches while it streams in.
 //!
 //! Not atomic as a whole: what was written before a failure stays. The answer comes when the array's `]` is seen: the
 //! Node client never ends its body. It is empty with `Content-Length: 0`, and the connection is closed behind it. The
 //! operation named by `id` tells afterwards how it went.
 
 use crate::answer;
-use crate::array_splitter::{ArraySplitter, SplitError};
+use crate::array_splitter::{ArraySplitter, RAW, SplitError};
+use crate::batch_attachments;
 use crate::body::{self, BodyStream};
 use crate::clock;
 use crate::databases::OpenDatabase;
@@ -160,24 +161,30 @@ fn write(database: &OpenDatabase, items: Vec<Item>) -> Result<u64, ServerError> 
             ServerError::Store(_) => error,
             _ => ServerError::InvalidOperation(format!("Element {}: {error}", item.number)),
         };
-        let element = json::parse(&item.text)
+        let mut parts = item.text.splitn(2, |byte| *byte == RAW);
+        let (text, raw) = (parts.next().unwrap_or_default(), parts.next());
+        let element = json::parse(text)
             .map_err(|error| ServerError::InvalidOperation(format!("Element {}: {error}", item.number)))?;
-        commands.extend(read_element(element).map_err(named)?);
+        commands.extend(read_element(element, raw).map_err(named)?);
     }
     let count = commands.len() as u64;
     write_batch::write(database.documents(), commands, clock::now())?;
     Ok(count)
 }
 
-/// A PUT, or nothing for a heartbeat.
-fn read_element(element: Json) -> Result<Option<Command>, ServerError> {
+/// A PUT, an attachment with its raw bytes, or nothing for a heartbeat.
+fn read_element(element: Json, raw: Option<&[u8]>) -> Result<Option<Command>, ServerError> {
     let Json::Object(mut element) = element else {
         return Err(ServerError::InvalidOperation("it is not a JSON object".to_owned()));
     };
     match element.get("Type").and_then(Json::as_str) {
         Some("PUT") => write_batch::put_command(&mut element).map(Some),
         Some("HeartBeat") => Ok(None),
-        Some(kind @ ("AttachmentPUT" | "Counters" | "TimeSeries" | "TimeSeriesBulkInsert")) => {
+        Some("AttachmentPUT") => {
+            let mut streams = raw.map(<[u8]>::to_vec).into_iter().collect();
+            batch_attachments::command("AttachmentPUT", &element, &mut streams)
+        }
+        Some(kind @ ("Counters" | "TimeSeries" | "TimeSeriesBulkInsert")) => {
             Err(ServerError::NotSupported { what: format!("the bulk insert command {kind}") })
         }
         Some(kind) => Err(ServerError::UnknownCommandType { name: kind.chars().take(100).collect() }),

@@ -483,6 +483,8 @@ fn index_class(error: &IndexError) -> Class {
             S::BAD_REQUEST,
             match error.kind {
                 FunctionErrorKind::Compile => "Jint.Runtime.JavaScriptException",
+                FunctionErrorKind::GroupKey => INVALID_OPERATION,
+                FunctionErrorKind::Arguments => ARGUMENT,
                 FunctionErrorKind::Definition | FunctionErrorKind::Run | FunctionErrorKind::Limit => CREATION,
             },
         ),

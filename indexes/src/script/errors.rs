@@ -12,6 +12,16 @@ pub(super) fn definition_error(message: impl Into<String>, position: Option<Posi
     FunctionError { kind: FunctionErrorKind::Definition, message: message.into(), position }
 }
 
+/// The group-by key is none that the dialect has.
+pub(super) fn group_key_error(message: impl Into<String>) -> FunctionError {
+    FunctionError { kind: FunctionErrorKind::GroupKey, message: message.into(), position: None }
+}
+
+/// A function of the dialect is called wrongly.
+pub(super) fn arguments_error(message: impl Into<String>, position: Option<Position>) -> FunctionError {
+    FunctionError { kind: FunctionErrorKind::Arguments, message: message.into(), position }
+}
+
 /// A call failed.
 pub(super) fn run_error(message: impl Into<String>, position: Option<Position>) -> FunctionError {
     FunctionError { kind: FunctionErrorKind::Run, message: message.into(), position }

@@ -2,7 +2,7 @@
 
 use super::{FunctionText, function_text, member_path, text_of};
 use crate::function::FunctionError;
-use crate::script::errors::definition_error;
+use crate::script::errors::group_key_error;
 use crate::script::parse::ParsedScript;
 use crate::script::tokens::Token;
 use boa_ast::declaration::Binding;
@@ -78,7 +78,7 @@ pub(in crate::script) fn group_by(
 }
 
 fn refuse<T>(message: &str) -> Result<T, FunctionError> {
-    Err(definition_error(message, None))
+    Err(group_key_error(message))
 }
 
 fn wrong_count<T>(count: usize) -> Result<T, FunctionError> {

@@ -1,10 +1,11 @@
 //! Member access and calls: where `null` and `undefined` are forgiven.
 
-use super::Writer;
 use super::expressions::Level;
 use super::scope::Meaning;
+use super::{Writer, position};
 use crate::function::FunctionError;
 use crate::script::dialect::{self, names};
+use crate::script::errors::arguments_error;
 use crate::script::parse::Role;
 use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
 use boa_ast::expression::{Call, Optional, OptionalOperation, OptionalOperationKind};
@@ -334,14 +335,14 @@ impl Writer<'_> {
             return Ok(());
         }
         if self.role != Role::Patch && self.loads(callee) && node.args().len() != 2 {
-            return self.refuse(
+            return Err(arguments_error(
                 format!(
                     "load method is expecting two arguments, the first should be the document and the second should be \
                      the collection. e.g. load(u.Product,'Products') but was invoked with {} arguments.",
                     node.args().len()
                 ),
-                node.span(),
-            );
+                Some(position(node.span())),
+            ));
         }
         Ok(())
     }
