@@ -14,27 +14,27 @@ fn a_value_changes_for_who_knows_its_index() {
     let kv = Arc::new(MemoryKv::new());
     let database = Database::open(kv.clone(), DATABASE_ID).unwrap();
     let first = database.put_compare_exchange("Users/A", Json::from(1_i64), 0).unwrap();
-    assert!(first.successful && first.index == 1);
+    assert!(first.successful && first.index == 2);
     let refused = database.put_compare_exchange("users/a", Json::from(2_i64), 0).unwrap();
-    assert_eq!((refused.successful, refused.index, refused.value), (false, 1, Some(Json::from(1_i64))));
-    let second = database.put_compare_exchange("users/a", Json::from(2_i64), 1).unwrap();
-    assert!(second.successful && second.index == 2);
-    assert!(!database.delete_compare_exchange("users/a", 1).unwrap().successful);
+    assert_eq!((refused.successful, refused.index, refused.value), (false, 2, Some(Json::from(1_i64))));
+    let second = database.put_compare_exchange("users/a", Json::from(2_i64), 2).unwrap();
+    assert!(second.successful && second.index == 3);
+    assert!(!database.delete_compare_exchange("users/a", 2).unwrap().successful);
     assert!(!database.delete_compare_exchange("users/b", 0).unwrap().successful);
     kv.crash();
     let database = Database::open(kv, DATABASE_ID).unwrap();
     let value = database.view().compare_exchange("USERS/A").unwrap().unwrap();
-    assert_eq!((value.index, value.value), (2, Json::from(2_i64)));
+    assert_eq!((value.index, value.value), (3, Json::from(2_i64)));
     database.put_compare_exchange("users/b", Json::Null, 0).unwrap();
     database.put_compare_exchange("other", Json::Null, 0).unwrap();
     let view = database.view();
     let listed: Vec<String> = view.compare_exchanges("users/").map(|value| value.unwrap().0).collect();
     assert_eq!(listed, ["users/a", "users/b"]);
-    let deleted = database.delete_compare_exchange("users/a", 2).unwrap();
+    let deleted = database.delete_compare_exchange("users/a", 3).unwrap();
     assert_eq!((deleted.successful, deleted.value), (true, Some(Json::from(2_i64))));
     // An index is never given twice, so that nobody mistakes a new value for the old one.
     let again = database.put_compare_exchange("users/a", Json::from(3_i64), 0).unwrap();
-    assert!(again.successful && again.index > 2);
+    assert!(again.successful && again.index > 3);
 }
 
 #[test]

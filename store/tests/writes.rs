@@ -247,24 +247,24 @@ fn compare_exchange_values_change_with_the_documents_of_their_request_or_not_at_
     let exchanged = |key: &str, index: u64| Outcome::CompareExchanged { key: key.into(), index };
     let outcomes = write(
         &database,
-        vec![set("A", 1, Some(0)), put("users/1", "Users", 1), set("a", 2, Some(1)), set("b", 3, None)],
+        vec![set("A", 1, Some(0)), put("users/1", "Users", 1), set("a", 2, Some(2)), set("b", 3, None)],
     )
     .unwrap();
-    assert_eq!([&outcomes[0], &outcomes[2]], [&exchanged("a", 1), &exchanged("a", 2)]);
+    assert_eq!([&outcomes[0], &outcomes[2]], [&exchanged("a", 2), &exchanged("a", 3)]);
     for refused in [set("b", 4, Some(0)), set("c", 4, Some(9)), delete("b", Some(1)), delete("c", Some(1))] {
         let refused = write(&database, vec![put("users/2", "Users", 1), set("d", 1, None), refused]);
         assert!(matches!(refused, Err(StoreError::ExchangeConflict { .. })), "{refused:?}");
     }
     let view = database.view();
-    assert_eq!(view.compare_exchange("A").unwrap().map(|value| value.index), Some(2));
+    assert_eq!(view.compare_exchange("A").unwrap().map(|value| value.index), Some(3));
     assert!(view.compare_exchange("d").unwrap().is_none());
     assert!(view.document(&DocumentId::new("users/2").unwrap()).unwrap().is_none());
     drop(view);
     // A conflict of a document takes the values with it, and no index is given twice.
-    assert!(write(&database, vec![set("b", 9, Some(3)), put_expecting("users/1", "")]).is_err());
-    assert_eq!(database.put_compare_exchange("b", 5_i64.into(), 3).unwrap().index, 4);
-    let outcomes = write(&database, vec![delete("b", Some(4)), delete("none", None), set("b", 1, Some(0))]);
-    assert_eq!(outcomes.unwrap(), [exchanged("b", 5), exchanged("none", 0), exchanged("b", 6)]);
+    assert!(write(&database, vec![set("b", 9, Some(4)), put_expecting("users/1", "")]).is_err());
+    assert_eq!(database.put_compare_exchange("b", 5_i64.into(), 4).unwrap().index, 5);
+    let outcomes = write(&database, vec![delete("b", Some(5)), delete("none", None), set("b", 1, Some(0))]);
+    assert_eq!(outcomes.unwrap(), [exchanged("b", 6), exchanged("none", 0), exchanged("b", 7)]);
 }
 
 #[test]
