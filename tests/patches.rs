@@ -147,6 +147,28 @@ fn a_batch_sees_its_own_writes_and_fails_as_a_whole() {
 }
 
 #[test]
+fn a_batch_can_ask_that_what_was_read_is_still_so() {
+    let fixture = Fixture::new();
+    fixture.put("read", "{}");
+    let answer = fixture.client.get("/databases/p/docs?id=read").unwrap().json().unwrap();
+    let document = &answer.get("Results").unwrap().as_array().unwrap()[0];
+    let vector = field(document.get("@metadata").unwrap(), "@change-vector").to_owned();
+    let batch = |id: &str| {
+        format!(
+            r#"{{"Type":"PUT","Id":"{id}","Document":{{}}}},
+               {{"Type":"BatchTrackChanges","TrackedEntities":{{"read":"{vector}"}}}}"#
+        )
+    };
+    let (status, answer) = fixture.batch(&batch("first"));
+    assert_eq!((status, results(&answer, "Type")), (201, vec!["PUT", "BatchTrackChanges"]));
+    fixture.put("read", r#"{"changed":true}"#);
+    let (status, answer) = fixture.batch(&batch("second"));
+    assert_eq!((status, field(&answer, "Id")), (409, "read"), "{answer}");
+    assert_eq!(fixture.client.get("/databases/p/docs?id=second").unwrap().status, 404);
+    fixture.end();
+}
+
+#[test]
 fn json_patches_are_part_of_a_batch_like_scripts() {
     let fixture = Fixture::new();
     fixture.put("j/1", r#"{"big":12345678901234567890,"list":[1.0]}"#);

@@ -72,7 +72,7 @@ fn execute(database: &OpenDatabase, items: Vec<Item>) -> Result<(Vec<Done>, Vec<
     let done = (0..items.len()).map(Done::Write).collect();
     let commands = items.into_iter().filter_map(|item| match item {
         Item::Write(command) => Some(command),
-        Item::Patch(_) | Item::JsonPatch(_) | Item::Batch(_) => None,
+        Item::Track(_) | Item::Patch(_) | Item::JsonPatch(_) | Item::Batch(_) => None,
     });
     Ok((done, database.documents().write(commands.collect(), clock::now())?))
 }
@@ -115,6 +115,7 @@ fn read_item(command: Json, streams: &mut VecDeque<Vec<u8>>, patches: &Patches) 
             }
             Ok(Item::Write(Command::Delete { id, expected: text_of(&command, "ChangeVector")? }))
         }
+        "BatchTrackChanges" => tracked(&mut command).map(Item::Track),
         "JsonPatch" => json_patch_command(&mut command).map(Item::JsonPatch),
         "Counters"
         | "TimeSeries"
@@ -142,6 +143,24 @@ fn patch_command(command: &mut Object, patches: &Patches) -> Result<PatchCommand
         return_document: command.get("ReturnDocument").and_then(Json::as_bool) == Some(true),
         scripts: PatchScripts::read(patches, command)?,
     })
+}
+
+/// Reads a BatchTrackChanges: documents that must still have the change vectors that the client has read.
+fn tracked(command: &mut Object) -> Result<Vec<Command>, ServerError> {
+    let wrong = || {
+        ServerError::InvalidOperation(
+            "BatchTrackChanges command must have a property 'TrackedEntities': an object of ids and change vectors"
+                .to_owned(),
+        )
+    };
+    let Some(Json::Object(entities)) = command.remove("TrackedEntities") else { return Err(wrong()) };
+    entities
+        .iter()
+        .map(|(id, vector)| {
+            let expected = vector.as_str().ok_or_else(wrong)?.to_owned();
+            Ok(Command::Check { id: id.to_owned(), expected })
+        })
+        .collect()
 }
 
 /// Reads a JsonPatch: a patch of one document without a script.
@@ -218,6 +237,7 @@ fn results(done: &[Done], outcomes: &[Outcome], database_id: &str) -> Object {
             Done::Write(place) => result(outcomes.get(*place)?, database_id),
             Done::Patch(patched) => patch_result(patched, "PATCH", outcomes, database_id),
             Done::JsonPatch(patched) => patch_result(patched, "JsonPatch", outcomes, database_id),
+            Done::Track => [("Type", Json::from("BatchTrackChanges"))].into_iter().collect(),
             Done::Batch => [("Type", Json::from("BatchPATCH"))].into_iter().collect(),
         }))
     });

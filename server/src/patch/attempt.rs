@@ -30,6 +30,8 @@ pub(crate) enum Done {
     Write(usize),
     /// A patch.
     Patch(Box<Patched>),
+    /// Checks of documents that the client has read.
+    Track,
     /// A patch without a script.
     JsonPatch(Box<Patched>),
     /// Patches of several documents.
@@ -145,6 +147,12 @@ impl<'a> Attempt<'a> {
         Ok(match item {
             Item::Write(command) => Done::Write(self.write(command.clone())?),
             Item::Patch(patch) => Done::Patch(Box::new(self.patch(patch)?)),
+            Item::Track(checks) => {
+                for check in checks {
+                    self.write(check.clone())?;
+                }
+                Done::Track
+            }
             Item::JsonPatch(patch) => Done::JsonPatch(Box::new(self.json_patch(patch)?)),
             Item::Batch(patches) => {
                 for patch in patches {

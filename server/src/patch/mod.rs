@@ -50,6 +50,8 @@ pub(crate) enum Item {
     Write(Command),
     /// A patch of one document.
     Patch(PatchCommand),
+    /// Documents that must still be what the client has read; checks only, with one element in the answer.
+    Track(Vec<Command>),
     /// A patch of one document without a script.
     JsonPatch(JsonPatchCommand),
     /// One patch of several documents; they have one element in the answer.
@@ -109,7 +111,7 @@ impl Patcher {
         let mut lanes = BTreeSet::new();
         for item in items {
             let ids: Vec<&str> = match item {
-                Item::Write(_) => Vec::new(),
+                Item::Write(_) | Item::Track(_) => Vec::new(),
                 Item::Patch(patch) => vec![&patch.id],
                 Item::JsonPatch(patch) => vec![&patch.id],
                 Item::Batch(patches) => patches.iter().map(|patch| patch.id.as_str()).collect(),
