@@ -40,6 +40,20 @@ fn a_bulk_insert_is_answered_although_its_body_never_ends() {
 }
 
 #[test]
+fn a_bulk_insert_carries_attachments() {
+    let server = start();
+    let attachment =
+        r#"{"Id":"b/1","Type":"AttachmentPUT","Name":"f","ContentType":"t/x","ContentLength":4}"#;
+    let text = format!("[{},{attachment}]}},{{,{}]", put("b/1"), put("b/2"));
+    server.post("/databases/db/bulk_insert?id=7", &text).expect(201);
+    assert_eq!(count(&server), 2);
+    let stats = server.get("/databases/db/stats").expect(200);
+    assert_eq!(stats.int_at("CountOfAttachments"), 1);
+    let answer = server.get("/databases/db/attachments?id=b/1&name=f").expect(200);
+    assert_eq!((answer.header("content-type"), answer.header("attachment-size")), (Some("t/x"), Some("4")));
+}
+
+#[test]
 fn a_compressed_bulk_insert_needs_no_end_of_its_stream() {
     let server = start();
     let mut stream = server.open("POST", "/databases/db/bulk_insert?id=8", &[("Content-Encoding", "gzip")]);
