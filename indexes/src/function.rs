@@ -159,6 +159,11 @@ pub trait FunctionSource: Send + Sync {
         IndexDefinition::default()
     }
 
+    /// Why [`Self::create`] will fail, when that is known without trying.
+    fn defect(&self) -> Option<&FunctionError> {
+        None
+    }
+
     /// Compiles the functions for the calling thread, whose stack must have [`crate::limits::SCRIPT_STACK_BYTES`].
     ///
     /// # Errors

@@ -187,6 +187,13 @@ impl Registry {
     /// Starts the worker of an index that is in the list already: from its first batch on it must miss no news.
     fn launch(&self, index: &Arc<Index>) -> Result<(), IndexError> {
         let _ = index.events.set(Arc::clone(&self.events));
+        if let Some(error) = index.source.defect().cloned() {
+            // Nobody ever sees it running.
+            let error = IndexError::Script { name: index.name(), error };
+            index.publish_progress(&self.database)?;
+            index.publish_end(Some(format!("Index {} has stopped: {error}", index.name())));
+            return Ok(());
+        }
         let this = self.this.clone();
         let caught_up =
             Box::new(move |index: &Index| this.upgrade().is_some_and(|registry| registry.promote(index)));

@@ -295,6 +295,9 @@ impl FunctionSource for BrokenSource {
     fn canonical_text(&self) -> &str {
         &self.canonical
     }
+    fn defect(&self) -> Option<&FunctionError> {
+        Some(&self.error)
+    }
     fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError> {
         Err(self.error.clone())
     }

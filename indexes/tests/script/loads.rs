@@ -1,7 +1,7 @@
 //! `load`: other documents in maps, found in rounds.
 
 use super::{assert_error, document, document_in, on_script_thread, refused, source_of};
-use magpie_indexes::function::FunctionErrorKind::{Definition, Limit, Run};
+use magpie_indexes::function::FunctionErrorKind::{Arguments, Definition, Limit, Run};
 use magpie_indexes::{Emitted, FunctionError, FunctionSource, LoadedCollections, Loads};
 use magpie_store::{Collection, Document};
 use std::collections::HashMap;
@@ -195,7 +195,7 @@ fn wrong_loads_are_errors() {
     }
     for call in ["load(d.a)", "noTracking.load(d.a)", "load(d.a, 'B', 1)"] {
         let error = refused(&[&format!("map('Things', d => ({{ v: {call} }}))")], None);
-        assert_error(&error, Definition, "load method is expecting two arguments");
+        assert_error(&error, Arguments, "load method is expecting two arguments");
     }
     let reduce = "groupBy(x => x.a).aggregate(g => ({ a: load(g.key, 'B') }))";
     assert_error(
