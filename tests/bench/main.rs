@@ -1,4 +1,4 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server`, all of them without an argument.
+//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server|stages|workload`, all of them without an argument.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
@@ -7,8 +7,13 @@ mod log;
 mod server;
 mod tiers;
 mod tree;
+mod workload;
 
 use std::error::Error;
+
+/// The server's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted: Vec<String> =
@@ -25,6 +30,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs("server") {
         server::run()?;
+    }
+    if runs("stages") {
+        workload::stages::run()?;
+    }
+    if runs("workload") {
+        workload::run()?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ impl Indexer {
         gathered: &mut Gathered<'_>,
     ) -> Result<usize, IndexError> {
         let view = gathered.view;
-        let document = view.document(id)?.filter(|document| maps(&self.mapped, document));
+        let document = gathered.reader.read(id)?.filter(|document| maps(&self.mapped, document));
         let (mut emitted, mut failure, lost) = match &document {
             Some(document) => self.outputs_of(document, gathered),
             None => (Vec::new(), None, Lost::new()),
