@@ -18,6 +18,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let [verb, path] = wanted.as_slice()
+        && verb == "events"
+    {
+        // The events of the workload for whoever else runs it.
+        return workload::write(std::path::Path::new(path));
+    }
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if runs("tiers") {
         tiers::run()?;

@@ -31,6 +31,12 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     live(&events)
 }
 
+/// Writes the events to a file, one a line.
+pub fn write(path: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::write(path, events::generate(count()).lines.join("\n"))?;
+    Ok(())
+}
+
 fn count() -> usize {
     std::env::var("MAGPIE_BENCH_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(EVENTS)
 }
