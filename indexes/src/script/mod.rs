@@ -156,10 +156,10 @@ impl ScriptSource {
         let finalized_fields = dialect::finalized_fields(&parsed, &interner);
         let program = rewrite::rewrite(&parsed, &interner, definition.numbers)?;
         let projections: Vec<_> = maps.iter().map(|map| map.projection.clone()).collect();
-        let compiled = compiled::compile(&parsed, &interner, group_by.as_ref(), &projections);
-        drop(parsed);
-        let labels =
+        let labels: Vec<String> =
             if scripts.len() > 1 { scripts.iter().map(|s| s.label.clone()).collect() } else { Vec::new() };
+        let compiled = compiled::compile(&parsed, &labels, &interner, group_by.as_ref(), &projections);
+        drop(parsed);
         let mut fields: Vec<String> = Vec::new();
         for field in maps.iter().flat_map(|map| &map.fields) {
             if !fields.contains(field) {
@@ -184,7 +184,7 @@ impl ScriptSource {
             finalized_fields: if registered.finalizes { finalized_fields } else { Vec::new() },
             ..FunctionShape::new(collections(&registered)?, group_by, fields)
         };
-        let compiled = compiled.and_then(|compiled| agreed(compiled, &plan, &registered));
+        let compiled = compiled.and_then(|compiled| agreed(compiled, &registered));
         Ok(Self { shape, canonical, plan: Arc::new(plan), compiled: compiled.map(Arc::new) })
     }
 
@@ -213,26 +213,15 @@ impl ScriptSource {
     }
 }
 
-/// The compiled program, if its maps are those that were registered by running the scripts, and the scripts use nothing
-/// that only the engine has.
-fn agreed(compiled: CompiledPlan, plan: &Plan, registered: &Registered) -> Result<CompiledPlan, WhyNot> {
-    let refuse = |construct: &str| Err(WhyNot { construct: construct.to_owned(), position: None });
-    if registered.finalizes {
-        return refuse("a finalize");
-    }
-    if plan.program.big_ints || plan.numbers == Numbers::Exact {
-        return refuse("BigInts");
-    }
-    if plan.program.loads != Loaded::default() {
-        return refuse("loading documents");
-    }
+/// The compiled program, if what it maps and finalizes is what was registered by running the scripts.
+fn agreed(compiled: CompiledPlan, registered: &Registered) -> Result<CompiledPlan, WhyNot> {
     let by_text = compiled.collections().map(|name| name.map(str::to_owned));
     let by_running =
         registered.collections.iter().map(|name| (name != "@all_docs").then(|| name.to_lowercase()));
-    if by_text.eq(by_running) {
+    if by_text.eq(by_running) && compiled.finalizes() == registered.finalizes {
         return Ok(compiled);
     }
-    refuse("a registration that the text does not tell")
+    Err(WhyNot::of_the_whole("a registration that the text does not tell"))
 }
 
 impl FunctionSource for ScriptSource {

@@ -76,7 +76,7 @@ impl<'a> Machine<'a> {
                     _ => hand_over(&"a member of an error"),
                 };
             }
-            Value::Number(_) | Value::Bool(_) | Value::Map(_) | Value::Set(_) => {}
+            Value::Number(_) | Value::Bool(_) | Value::Big(_) | Value::Map(_) | Value::Set(_) => {}
             object if object.is_string() => {
                 let text = self.text(object)?.unwrap_or(Text::Ascii(""));
                 if name == "length" {

@@ -32,19 +32,31 @@ impl<'a> Machine<'a> {
 
     fn map_by(&mut self, map: &'a MapFunction, document: &'a Document) -> Outcome<'a> {
         let mut argument = Value::Undefined;
-        self.mapped = Some(Mapped { document, record: None, metadata: None });
+        self.begin_map(document);
         match &map.fields {
             Some(names) => self.fields = self.scanned(&document.body, names)?,
             None => {
-                argument = self.cooked(Value::RawRecord(&document.body))?;
-                let metadata = self.document_metadata()?;
-                if let Value::Record(record) = argument {
-                    self.define(record, METADATA, metadata)?;
-                    self.mapped = Some(Mapped { document, record: Some(record), metadata: Some(metadata) });
-                }
+                let (record, metadata) = self.whole_document(document)?;
+                argument = Value::Record(record);
+                self.mapped = Some(Mapped { document, record: Some(record), metadata: Some(metadata) });
             }
         }
         self.call_registered(map.function, argument)
+    }
+
+    /// A document as an object with its metadata, and the metadata.
+    pub fn whole_document(&mut self, document: &'a Document) -> Outcome<'a, (&'a Record<'a>, Value<'a>)> {
+        let body = self.cooked(Value::RawRecord(&document.body))?;
+        let Value::Record(record) = body else { return hand_over(&"damaged JSON text") };
+        let metadata = self.metadata_of_document(document)?;
+        self.define(record, METADATA, metadata)?;
+        Ok((record, metadata))
+    }
+
+    fn metadata_of_document(&mut self, document: &Document) -> Outcome<'a> {
+        let text = Json::Object(document_metadata(document)).to_string();
+        let text = self.stored(&text)?;
+        self.cooked(Value::RawRecord(text))
     }
 
     fn call_registered(&mut self, function: FunctionId, argument: Value<'a>) -> Outcome<'a> {
@@ -101,9 +113,8 @@ impl<'a> Machine<'a> {
         if let Some(metadata) = mapped.metadata {
             return Ok(metadata);
         }
-        let text = Json::Object(document_metadata(mapped.document)).to_string();
-        let text = self.stored(&text)?;
-        let metadata = self.cooked(Value::RawRecord(text))?;
+        let document = mapped.document;
+        let metadata = self.metadata_of_document(document)?;
         if let Some(mapped) = &mut self.mapped {
             mapped.metadata = Some(metadata);
         }
@@ -195,6 +206,17 @@ impl<'a> Machine<'a> {
         match self.call_registered(reduce, Value::Record(group))? {
             Value::Record(record) => Ok(Json::Object(self.output(record, Missing::Null)?.0)),
             _ => hand_over(&"a reduce result that is no plain object"),
+        }
+    }
+
+    /// Makes a result of a reduced value; `None` when the key shall have none.
+    pub fn finalize(&mut self, reduced: &'a Json) -> Outcome<'a, Option<Json>> {
+        let Some(finalize) = self.program.finalize else { return hand_over(&"an index without a finalize") };
+        let argument = self.cooked(Value::Json(reduced))?;
+        match self.call_registered(finalize, argument)? {
+            Value::Undefined | Value::Null => Ok(None),
+            Value::Record(record) => Ok(Some(Json::Object(self.output(record, Missing::Null)?.0))),
+            _ => hand_over(&"a finalize result that is no plain object"),
         }
     }
 }

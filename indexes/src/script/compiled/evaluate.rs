@@ -1,6 +1,6 @@
 //! Expressions: what they give.
 
-use super::big::{Big, BigOperator};
+use super::big::Big;
 use super::convert::{Arithmetic, Numeric, on_numbers};
 use super::machine::{Frame, Machine};
 use super::numbers;
@@ -121,6 +121,7 @@ impl<'a> Machine<'a> {
             }
             Expr::BitNot(inner) => match self.eval(frame, inner)? {
                 Value::Number(number) => Ok(Value::Number(f64::from(!numbers::to_int32(number)))),
+                Value::Big(big) => self.big_complement(*big),
                 _ => hand_over(&"~ of what is no number"),
             },
             Expr::TypeOf(inner) => Ok(Value::Ascii(self.eval(frame, inner)?.type_name())),
@@ -386,7 +387,7 @@ impl<'a> Machine<'a> {
             Numeric::Number(number) => Ok((Value::Number(number), Value::Number(number + by))),
             Numeric::Big(big) => {
                 let step = Big::Small(if by > 0.0 { 1 } else { -1 });
-                let next = self.big_operation(BigOperator::Add, big, step)?;
+                let next = self.big_sum(big, step)?;
                 Ok((value, next))
             }
         }

@@ -1,12 +1,16 @@
 //! The [`IndexFunction`] of a compiled index, and how calls are handed over to the engine.
 
+use super::loads::{Fetched, Loading, Round};
 use super::machine::{Machine, arena};
 use super::program::Program;
 use super::realm::Realm;
-use super::value::{Outcome, Stop};
+use super::value::{Outcome, Stop, hand_over};
+use crate::definition::Numbers;
 use crate::function::{Emitted, FunctionError, IndexFunction, Loads};
+use crate::limits::LOAD_ROUNDS_MAX;
 use crate::script::boa::{BoaFunction, Plan};
 use crate::script::inexact;
+use crate::script::rewrite::Loaded;
 use bumpalo::Bump;
 use magpie_store::Document;
 use magpie_store::json::Json;
@@ -28,6 +32,11 @@ pub(in crate::script) struct CompiledPlan {
 }
 
 impl CompiledPlan {
+    /// Whether the index has a finalize.
+    pub const fn finalizes(&self) -> bool {
+        self.program.finalize.is_some()
+    }
+
     /// Wraps a program.
     pub(super) const fn new(program: Program) -> Self {
         Self { program, handed_over: AtomicU64::new(0), reason: Mutex::new(None) }
@@ -64,13 +73,24 @@ pub(in crate::script) struct CompiledFunction {
     inexact: Vec<String>,
     /// The steps of the last call.
     steps: u64,
+    /// What the last round of a map loaded.
+    round: Round,
 }
 
 impl CompiledFunction {
     /// Functions for the calling thread, whose stack must have `crate::limits::SCRIPT_STACK_BYTES`.
     pub fn new(compiled: Arc<CompiledPlan>, plan: Arc<Plan>) -> Self {
         let realm = Realm::new(&compiled.program);
-        Self { compiled, plan, bump: arena(), realm, engine: None, inexact: Vec::new(), steps: 0 }
+        Self {
+            compiled,
+            plan,
+            bump: arena(),
+            realm,
+            engine: None,
+            inexact: Vec::new(),
+            steps: 0,
+            round: Round::default(),
+        }
     }
 
     /// Runs a call on a machine of its own; `None` when it is the engine's.
@@ -79,6 +99,49 @@ impl CompiledFunction {
         work: impl for<'a> FnOnce(&mut Machine<'a>, Input<'a>) -> Outcome<'a, T>,
         input: Input<'_>,
     ) -> Option<T> {
+        match self.run(work, input) {
+            Ok(result) => Some(result),
+            Err(reason) => {
+                self.compiled.note(reason);
+                None
+            }
+        }
+    }
+
+    /// Maps in rounds until all is there that the map loads; `None` when the call is the engine's.
+    fn map_in_rounds(&mut self, document: &Document, loads: &mut dyn Loads) -> Option<Vec<Emitted>> {
+        let mut fetched = Fetched::default();
+        let mut stopped = "a map that follows loaded documents too far";
+        for _ in 0..LOAD_ROUNDS_MAX {
+            let exact = self.plan.numbers == Numbers::Exact;
+            let outcome = self
+                .run(|machine, input| machine.map_input(input, exact), Input::Loading(document, &fetched));
+            let missing = std::mem::take(&mut self.round.missing);
+            if missing.is_empty() || self.round.too_many {
+                match outcome {
+                    Ok(emitted) => {
+                        self.round.track(loads);
+                        return Some(emitted);
+                    }
+                    Err(reason) => stopped = reason,
+                }
+                break;
+            }
+            if !fetched.add(missing, loads) {
+                stopped = "a map that loads too large documents";
+                break;
+            }
+        }
+        self.compiled.note(stopped);
+        None
+    }
+
+    /// Runs a call; else says why it is the engine's.
+    fn run<T>(
+        &mut self,
+        work: impl for<'a> FnOnce(&mut Machine<'a>, Input<'a>) -> Outcome<'a, T>,
+        input: Input<'_>,
+    ) -> Result<T, &'static str> {
         self.steps = 0;
         self.bump.reset();
         self.realm.tidy(&self.compiled.program);
@@ -89,21 +152,16 @@ impl CompiledFunction {
             };
             let outcome = work(&mut machine, input).map_err(|stop| reason(&stop));
             self.steps = machine.steps();
+            if let Some(loading) = machine.loading.take() {
+                self.round = loading.round;
+            }
             outcome
         }));
-        match outcome {
-            Ok(Ok(result)) => Some(result),
-            Ok(Err(reason)) => {
-                self.compiled.note(reason);
-                None
-            }
-            Err(_) => {
-                self.compiled.note("a failure of the compiled tier");
-                self.bump = arena();
-                self.realm = Realm::new(&self.compiled.program);
-                None
-            }
-        }
+        outcome.unwrap_or_else(|_| {
+            self.bump = arena();
+            self.realm = Realm::new(&self.compiled.program);
+            Err("a failure of the compiled tier")
+        })
     }
 
     /// Notes which numbers of the document no double holds, as the engine's functions do.
@@ -146,7 +204,24 @@ fn may_be_inexact(text: &str) -> bool {
 #[derive(Clone, Copy)]
 enum Input<'a> {
     Document(&'a Document),
+    Loading(&'a Document, &'a Fetched),
     Group(&'a [Json], &'a [Json]),
+    Reduced(&'a Json),
+}
+
+impl<'a> Machine<'a> {
+    /// Maps a document whose large whole numbers may be BigInts.
+    fn map_input(&mut self, input: Input<'a>, exact: bool) -> Outcome<'a, Vec<Emitted>> {
+        self.exact = exact;
+        match input {
+            Input::Document(document) => self.map(document),
+            Input::Loading(document, fetched) => {
+                self.loading = Some(Loading::new(fetched));
+                self.map(document)
+            }
+            Input::Group(..) | Input::Reduced(_) => hand_over(&"what is no document"),
+        }
+    }
 }
 
 fn reason(stop: &Stop<'_>) -> &'static str {
@@ -160,13 +235,12 @@ fn reason(stop: &Stop<'_>) -> &'static str {
 
 impl IndexFunction for CompiledFunction {
     fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
-        let emitted = self.attempt(
-            |machine, input| match input {
-                Input::Document(document) => machine.map(document),
-                Input::Group(..) => Ok(Vec::new()),
-            },
-            Input::Document(document),
-        );
+        let emitted = if self.plan.program.loads == Loaded::default() {
+            let exact = self.plan.numbers == Numbers::Exact;
+            self.attempt(|machine, input| machine.map_input(input, exact), Input::Document(document))
+        } else {
+            self.map_in_rounds(document, loads)
+        };
         self.inexact.clear();
         if let Some(emitted) = emitted {
             self.collect_inexact(document);
@@ -183,7 +257,7 @@ impl IndexFunction for CompiledFunction {
         let reduced = self.attempt(
             |machine, input| match input {
                 Input::Group(key, values) => machine.reduce(key, values),
-                Input::Document(_) => Ok(Json::Null),
+                _ => hand_over(&"what is no group"),
             },
             Input::Group(key, values),
         );
@@ -192,6 +266,28 @@ impl IndexFunction for CompiledFunction {
             None => {
                 let engine = engine(&mut self.engine, &self.plan)?;
                 let outcome = engine.reduce(key, values);
+                self.steps += engine.steps().unwrap_or(0);
+                outcome
+            }
+        }
+    }
+
+    fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {
+        if !self.compiled.finalizes() {
+            return Ok(Some(reduced.clone()));
+        }
+        let finalized = self.attempt(
+            |machine, input| match input {
+                Input::Reduced(reduced) => machine.finalize(reduced),
+                _ => hand_over(&"what is no reduced value"),
+            },
+            Input::Reduced(reduced),
+        );
+        match finalized {
+            Some(finalized) => Ok(finalized),
+            None => {
+                let engine = engine(&mut self.engine, &self.plan)?;
+                let outcome = engine.finalize(reduced);
                 self.steps += engine.steps().unwrap_or(0);
                 outcome
             }

@@ -5,6 +5,7 @@
 //! characters, never what a cache happens to know, so that a call always comes equally far. Steps are counted at every function call, at every
 //! turn of a loop, and for every element or character that a built-in function walks over.
 
+use super::loads::Loading;
 use super::program::{Code, Program};
 use super::realm::Realm;
 use super::record::Record;
@@ -73,6 +74,10 @@ pub(super) struct Machine<'a> {
     pub fields: Slots<'a>,
     /// The document that is being mapped.
     pub mapped: Option<Mapped<'a>>,
+    /// The documents that the running map has and asks for, if it may.
+    pub loading: Option<Loading<'a>>,
+    /// Whether large whole numbers in JSON text are BigInts.
+    pub exact: bool,
     steps_left: u64,
     bytes_left: usize,
     calls: usize,
@@ -94,6 +99,8 @@ impl<'a> Machine<'a> {
             globals: &[],
             fields: &[],
             mapped: None,
+            loading: None,
+            exact: false,
             steps_left: SCRIPT_STEPS_MAX,
             bytes_left: SCRIPT_MEMORY_BYTES_MAX,
             calls: 0,

@@ -24,6 +24,7 @@ mod execute;
 mod function;
 mod iterate;
 mod list;
+mod loads;
 mod machine;
 mod methods;
 mod natives;
@@ -48,15 +49,17 @@ use super::dialect::{GroupBy, Projection};
 use super::parse::ParsedScript;
 use boa_interner::Interner;
 
-/// Compiles the scripts of an index. `projections` are what the maps read, in the order of their registration.
+/// Compiles the scripts of an index. `labels` are what the scripts are called, `projections` what the maps read, in the
+/// order of their registration.
 ///
 /// # Errors
 /// The first construct that is not understood.
 pub(super) fn compile(
     scripts: &[ParsedScript],
+    labels: &[String],
     interner: &Interner,
     group_by: Option<&GroupBy>,
     projections: &[Option<Projection>],
 ) -> Result<CompiledPlan, WhyNot> {
-    compile::program(scripts, interner, group_by, projections).map(CompiledPlan::new)
+    compile::program(scripts, labels, interner, group_by, projections).map(CompiledPlan::new)
 }

@@ -142,6 +142,11 @@ impl<'a> Machine<'a> {
                 Json::Bool(value)
             }
             Value::Number(number) => reader.number(number)?,
+            Value::Big(big) => {
+                let number = big.to_big_int();
+                reader.grow(usize::try_from(number.bits() / 3 + 2).unwrap_or(usize::MAX))?;
+                Json::from(number)
+            }
             Value::Ascii(_) | Value::Text(_) | Value::Rope(_) => {
                 let text = self.text(value)?;
                 reader.grow(text.map_or(0, Text::len) + 2)?;

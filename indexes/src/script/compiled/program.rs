@@ -28,6 +28,8 @@ pub(super) struct Program {
     pub maps: Vec<MapFunction>,
     /// The registered reduce.
     pub reduce: Option<FunctionId>,
+    /// The registered finalize.
+    pub finalize: Option<FunctionId>,
     /// The reduce key, if there is a reduce.
     pub group_by: Option<GroupBy>,
     /// The names of each object literal whose names are plain and distinct.
