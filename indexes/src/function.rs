@@ -143,6 +143,18 @@ pub trait IndexFunction {
     }
 }
 
+/// How the scripts of an index run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningScripts {
+    /// Why Magpie's own compiler left them to the JavaScript engine, which is slower: a construct and its place, as in
+    /// `a class in Maps[0] (line 2, column 3)`. `None` when they are compiled.
+    pub why_engine: Option<String>,
+    /// How many calls of the compiled scripts were run by the engine after all, since the server started.
+    pub handed_over: u64,
+    /// Why the last of them was.
+    pub handed_over_for: Option<&'static str>,
+}
+
 /// Makes [`IndexFunction`]s on whatever thread needs one.
 pub trait FunctionSource: Send + Sync {
     /// What the functions take in and give out.
@@ -161,6 +173,11 @@ pub trait FunctionSource: Send + Sync {
 
     /// Why [`Self::create`] will fail, when that is known without trying.
     fn defect(&self) -> Option<&FunctionError> {
+        None
+    }
+
+    /// How its scripts run; `None` for functions that are no scripts.
+    fn running(&self) -> Option<RunningScripts> {
         None
     }
 

@@ -33,6 +33,7 @@ pub use tier::{TIER, Tier, TierChoice};
 use crate::definition::Numbers;
 use crate::function::{
     FunctionError, FunctionShape, FunctionSource, IndexFunction, LoadedCollections, MappedCollections,
+    RunningScripts,
 };
 use boa::{BoaFunction, Plan, Registered};
 use boa_interner::Interner;
@@ -46,7 +47,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Version of what scripts mean; part of the canonical text, so that a change of meaning rebuilds indexes.
-const ENGINE_VERSION: &str = "javascript 2";
+const ENGINE_VERSION: &str = "javascript 3";
 
 /// The scripts of one index, checked and ready to be compiled on any thread.
 #[derive(Debug)]
@@ -231,6 +232,12 @@ impl FunctionSource for ScriptSource {
 
     fn canonical_text(&self) -> &str {
         &self.canonical
+    }
+
+    fn running(&self) -> Option<RunningScripts> {
+        let (handed_over, handed_over_for) = self.handed_over();
+        let why_engine = self.compiled.as_ref().err().map(ToString::to_string);
+        Some(RunningScripts { why_engine, handed_over, handed_over_for })
     }
 
     fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError> {

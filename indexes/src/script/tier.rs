@@ -21,11 +21,11 @@ pub enum Tier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TierChoice {
     /// The compiled tier when it understands all of the scripts, else the engine.
+    #[default]
     Auto,
     /// The compiled tier or none.
     Compiled,
-    /// The engine. The default as long as generated scripts still find differences between the tiers now and then.
-    #[default]
+    /// The engine.
     Boa,
 }
 
