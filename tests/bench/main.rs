@@ -1,4 +1,5 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server`, all of them without an argument.
+//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server`, all of them without an argument; `tiers Runtime`
+//! measures one index.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
@@ -7,6 +8,7 @@ mod log;
 mod server;
 mod tiers;
 mod tree;
+mod workload;
 
 use std::error::Error;
 
@@ -15,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if runs("tiers") {
-        tiers::run()?;
+        tiers::run(&wanted)?;
     }
     if runs("tree") {
         tree::run()?;
