@@ -6,7 +6,7 @@ use magpie_indexes::function::{Emitted, FunctionError, FunctionSource, IndexFunc
 use magpie_indexes::script::{ScriptSource, Scripts, Tier, TierChoice};
 use magpie_samples::{SAMPLES, SampleIndex};
 use magpie_store::json::{self, Json};
-use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
+use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp, ordered};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -81,6 +81,7 @@ impl Pair {
 
     /// Maps in both tiers; fails when they differ.
     fn map(&mut self, document: &Document) -> Result<Vec<Emitted>, FunctionError> {
+        let handed_over = self.handed_over().0;
         let [one, other] = &mut self.functions;
         let (mut loads, mut other_loads) = (self.loads.clone(), self.loads.clone());
         let (one, other) = (one.map(document, &mut loads), other.map(document, &mut other_loads));
@@ -89,15 +90,67 @@ impl Pair {
         self.tracked = loads.tracked;
         let [compiled, boa] = &self.functions;
         assert_eq!(compiled.inexact_fields(), boa.inexact_fields(), "{}", document.body);
+        if self.handed_over().0 == handed_over {
+            self.map_stored(document, &one);
+        }
         one
     }
 
     /// Reduces in both tiers; fails when they differ.
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
+        let handed_over = self.handed_over().0;
         let [one, other] = &mut self.functions;
         let (one, other) = (one.reduce(key, values), other.reduce(key, values));
         assert_eq!(one, other, "compiled and boa reduce {values:?} differently");
+        if self.handed_over().0 == handed_over {
+            self.reduce_stored(key, values, &one);
+        }
         one
+    }
+
+    /// Maps to stored outputs; fails when they are not those of `outcome`.
+    fn map_stored(&mut self, document: &Document, outcome: &Result<Vec<Emitted>, FunctionError>) {
+        let before = self.handed_over();
+        let [compiled, _] = &mut self.functions;
+        let stored =
+            compiled.map_stored(document, &mut self.loads.clone()).expect("it knows stored outputs").unwrap();
+        let expected = outcome.as_ref().unwrap();
+        assert_eq!(stored.len(), expected.len());
+        for (stored, expected) in stored.iter().zip(expected) {
+            let (mut key, mut value) = (Vec::new(), Vec::new());
+            expected.key.iter().for_each(|value| ordered::encode(value, &mut key));
+            expected.value.write_stored_to(&mut value);
+            assert_eq!(stored.key, key, "{}", document.body);
+            assert_eq!(
+                String::from_utf8_lossy(&stored.value),
+                String::from_utf8_lossy(&value),
+                "{}",
+                document.body
+            );
+            let odd = |number: &str| String::from_utf8_lossy(&value).contains(number);
+            assert!(
+                stored.odd_numbers || !odd(":NaN") && !odd(":Infinity") && !odd(":-Infinity"),
+                "{value:?}"
+            );
+        }
+        assert_eq!(self.handed_over(), before, "{}", document.body);
+    }
+
+    /// Reduces stored values; fails when it does not give `outcome`.
+    fn reduce_stored(&mut self, key: &[Json], values: &[Json], outcome: &Result<Json, FunctionError>) {
+        let before = self.handed_over();
+        let stored_text = |value: &Json| {
+            let mut text = Vec::new();
+            value.write_stored_to(&mut text);
+            text
+        };
+        let texts: Vec<Vec<u8>> = values.iter().map(stored_text).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let [compiled, _] = &mut self.functions;
+        let stored = compiled.reduce_stored(key, &texts).expect("it knows stored values").unwrap();
+        let expected = stored_text(outcome.as_ref().unwrap());
+        assert_eq!(String::from_utf8_lossy(&stored.text), String::from_utf8_lossy(&expected), "{values:?}");
+        assert_eq!(self.handed_over(), before, "{values:?}");
     }
 
     /// Finalizes in both tiers; fails when they differ.

@@ -29,10 +29,12 @@ type Boxed = Box<dyn IndexFunction>;
 /// # Errors
 /// When a script does not compile or fails.
 pub fn run(wanted: &[String]) -> Result<(), Box<dyn Error>> {
-    let all = wanted.iter().all(|name| name == "tiers");
+    let all = wanted.iter().all(|name| name == "tiers" || name == "compiled");
     let wants = |name: &str| all || wanted.iter().any(|wanted| wanted == name);
-    println!("| index | maps/s boa | compiled | Rust | reduces/s of {WIDTH} values boa | compiled | Rust |");
-    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "| index | maps/s boa | compiled | to stored text | Rust | reduces/s of {WIDTH} values boa | compiled | of stored text | Rust |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     let jobs = (0..64).map(|n| {
         let body = format!(
             r#"{{"id":"jobs/{n}","type":"JobDone","file":"f{n}","user":"user{}","path":"/a/b/c","bytes":123456,"seconds":{n}.5,"at":"2026-03-01T08:00:00Z"}}"#,
@@ -96,6 +98,10 @@ fn scripts<'s>(maps: &'s [String], reduce: Option<&'s str>) -> Scripts<'s> {
 fn both_tiers(scripts: &Scripts<'_>) -> Result<Vec<Box<dyn Functions>>, Box<dyn Error>> {
     let mut sources: Vec<Box<dyn Functions>> = Vec::new();
     for choice in [TierChoice::Boa, TierChoice::Compiled] {
+        // For a profiler, which has seen enough of the engine.
+        if choice == TierChoice::Boa && std::env::args().any(|argument| argument == "compiled") {
+            continue;
+        }
         sources.push(Box::new(ScriptSource::new(scripts)?.in_tier(choice)?));
     }
     Ok(sources)
@@ -146,11 +152,17 @@ fn row(name: &str, documents: &[Document], sources: &[Box<dyn Functions>]) -> Re
                 Err(_) => false,
             })
             .collect();
+        let document = |turn: usize| sound.get(turn % sound.len().max(1)).ok_or("no documents");
         maps.push(rate(|turn| {
-            let document = sound.get(turn % sound.len().max(1)).ok_or("no documents")?;
-            functions.map(document, &mut NoLoads)?;
+            functions.map(document(turn)?, &mut NoLoads)?;
             Ok(())
         })?);
+        if functions.map_stored(document(0)?, &mut NoLoads).is_some() {
+            maps.push(rate(|turn| {
+                functions.map_stored(document(turn)?, &mut NoLoads).transpose()?;
+                Ok(())
+            })?);
+        }
         let key = emitted.first().map(|output| output.key.clone()).unwrap_or_default();
         let values: Vec<Json> =
             emitted.iter().filter(|output| output.key == key).map(|output| output.value.clone()).collect();
@@ -159,19 +171,29 @@ fn row(name: &str, documents: &[Document], sources: &[Box<dyn Functions>]) -> Re
             functions.reduce(&key, &values)?;
             Ok(())
         })?);
+        let texts: Vec<Vec<u8>> = values.iter().map(|value| stored_text(value)).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        if functions.reduce_stored(&key, &texts).is_some() {
+            reduces.push(rate(|_| {
+                functions.reduce_stored(&key, &texts).transpose()?;
+                Ok(())
+            })?);
+        }
     }
-    let cell =
-        |rates: &[f64], place: usize| rates.get(place).map_or("-".to_owned(), |rate| format!("{rate:.0}"));
-    println!(
-        "| {name} | {} | {} | {} | {} | {} | {} |",
-        cell(&maps, 0),
-        cell(&maps, 1),
-        cell(&maps, 2),
-        cell(&reduces, 0),
-        cell(&reduces, 1),
-        cell(&reduces, 2)
-    );
+    let cells = [&maps, &reduces].map(|rates| {
+        (0..4)
+            .map(|place| rates.get(place).map_or("-".to_owned(), |rate| format!("{rate:.0}")))
+            .collect::<Vec<_>>()
+            .join(" | ")
+    });
+    println!("| {name} | {} |", cells.join(" | "));
     Ok(())
+}
+
+fn stored_text(value: &Json) -> Vec<u8> {
+    let mut text = Vec::new();
+    value.write_stored_to(&mut text);
+    text
 }
 
 /// The time that this thread ran on a processor, where the system tells it: on a busy machine the clock tells more about

@@ -7,7 +7,7 @@ use super::read::Scanner;
 use super::record::Record;
 use super::text::Text;
 use super::value::{Bound, Outcome, Stop, Value, hand_over, same};
-use crate::function::Emitted;
+use crate::function::{Emitted, StoredReduced};
 use crate::limits::EMITS_PER_DOCUMENT_MAX;
 use crate::script::boa::document_metadata;
 use magpie_store::Document;
@@ -16,10 +16,31 @@ use magpie_store::json::{Json, Object};
 /// The name of the metadata in a document.
 const METADATA: &str = "@metadata";
 
+/// Where the outputs of a map go.
+pub(super) trait Sink<'a>: Default {
+    /// How many it has.
+    fn count(&self) -> usize;
+    /// Takes one more.
+    fn take(&mut self, machine: &mut Machine<'a>, record: &'a Record<'a>) -> Outcome<'a, ()>;
+}
+
+impl<'a> Sink<'a> for Vec<Emitted> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn take(&mut self, machine: &mut Machine<'a>, record: &'a Record<'a>) -> Outcome<'a, ()> {
+        let (value, undefined) = machine.output(record, Missing::LeftOut)?;
+        let key = machine.reduce_key(&value, &undefined)?;
+        self.push(Emitted { key, value: Json::Object(value) });
+        Ok(())
+    }
+}
+
 impl<'a> Machine<'a> {
     /// Maps a document by all maps of its collection.
-    pub fn map(&mut self, document: &'a Document) -> Outcome<'a, Vec<Emitted>> {
-        let mut emitted = Vec::new();
+    pub fn map<S: Sink<'a>>(&mut self, document: &'a Document) -> Outcome<'a, S> {
+        let mut emitted = S::default();
         let collection = document.collection.key();
         for map in &self.program.maps {
             if map.collection.as_deref().is_none_or(|wanted| wanted == collection) {
@@ -127,7 +148,7 @@ impl<'a> Machine<'a> {
     }
 
     /// An array gives one output per element, an object gives one, anything else none.
-    fn emit(&mut self, result: Value<'a>, emitted: &mut Vec<Emitted>) -> Outcome<'a, ()> {
+    fn emit(&mut self, result: Value<'a>, emitted: &mut impl Sink<'a>) -> Outcome<'a, ()> {
         match result {
             Value::Record(record) => self.emit_one(record, emitted),
             Value::List(list) => {
@@ -145,8 +166,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn emit_one(&mut self, record: &'a Record<'a>, emitted: &mut Vec<Emitted>) -> Outcome<'a, ()> {
-        if emitted.len() >= EMITS_PER_DOCUMENT_MAX {
+    fn emit_one(&mut self, record: &'a Record<'a>, emitted: &mut impl Sink<'a>) -> Outcome<'a, ()> {
+        if emitted.count() >= EMITS_PER_DOCUMENT_MAX {
             return Err(Stop::Bound(Bound::Outputs));
         }
         let record = match self.boosted(record)? {
@@ -154,14 +175,11 @@ impl<'a> Machine<'a> {
             Some(value) if value.is_object() => return hand_over(&"boost() of what is no plain object"),
             _ => record,
         };
-        let (value, undefined) = self.output(record, Missing::LeftOut)?;
-        let key = self.reduce_key(&value, &undefined)?;
-        emitted.push(Emitted { key, value: Json::Object(value) });
-        Ok(())
+        emitted.take(self, record)
     }
 
     /// The values of the group-by fields in a map output. A property that is there but undefined counts as null.
-    fn reduce_key(&self, value: &Object, undefined: &[String]) -> Outcome<'a, Vec<Json>> {
+    pub fn reduce_key(&self, value: &Object, undefined: &[String]) -> Outcome<'a, Vec<Json>> {
         let Some(group_by) = &self.program.group_by else { return Ok(Vec::new()) };
         let mut key = Vec::with_capacity(group_by.fields.len());
         for field in &group_by.fields {
@@ -180,6 +198,29 @@ impl<'a> Machine<'a> {
 
     /// Reduces values of one key.
     pub fn reduce(&mut self, key: &'a [Json], values: &'a [Json]) -> Outcome<'a, Json> {
+        let record = self.reduced(key, values.len(), values.iter().map(Value::Json))?;
+        Ok(Json::Object(self.output(record, Missing::Null)?.0))
+    }
+
+    /// Reduces stored values of one key.
+    pub fn reduce_stored(&mut self, key: &'a [Json], values: &'a [&'a [u8]]) -> Outcome<'a, StoredReduced> {
+        let mut texts = Vec::with_capacity(values.len());
+        for value in values {
+            match std::str::from_utf8(value) {
+                Ok(text) => texts.push(Value::RawRecord(text)),
+                Err(_) => return hand_over(&"damaged JSON text"),
+            }
+        }
+        let record = self.reduced(key, values.len(), texts.into_iter())?;
+        self.stored_reduced(record, key)
+    }
+
+    fn reduced(
+        &mut self,
+        key: &'a [Json],
+        count: usize,
+        values: impl Iterator<Item = Value<'a>>,
+    ) -> Outcome<'a, &'a Record<'a>> {
         let (Some(reduce), Some(group_by)) = (self.program.reduce, &self.program.group_by) else {
             return hand_over(&"an index without a reduce");
         };
@@ -195,16 +236,16 @@ impl<'a> Machine<'a> {
             }
             Value::Record(record)
         };
-        let slots = self.slots(values.len(), Value::Undefined)?;
+        let slots = self.slots(count, Value::Undefined)?;
         for (slot, value) in slots.iter().zip(values) {
-            slot.set(Value::Json(value));
+            slot.set(value);
         }
         let list = self.list_of(slots)?;
         let group = self.record()?;
         self.define(group, "key", key)?;
         self.define(group, "values", Value::List(list))?;
         match self.call_registered(reduce, Value::Record(group))? {
-            Value::Record(record) => Ok(Json::Object(self.output(record, Missing::Null)?.0)),
+            Value::Record(record) => Ok(record),
             _ => hand_over(&"a reduce result that is no plain object"),
         }
     }

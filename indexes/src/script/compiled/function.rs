@@ -1,19 +1,20 @@
 //! The [`IndexFunction`] of a compiled index, and how calls are handed over to the engine.
 
+use super::documents::Sink;
 use super::loads::{Fetched, Loading, Round};
 use super::machine::{Machine, arena};
 use super::program::Program;
 use super::realm::Realm;
 use super::value::{Outcome, Stop, hand_over};
 use crate::definition::Numbers;
-use crate::function::{Emitted, FunctionError, IndexFunction, Loads};
+use crate::function::{Emitted, FunctionError, IndexFunction, Loads, StoredOutput, StoredReduced};
 use crate::limits::LOAD_ROUNDS_MAX;
 use crate::script::boa::{BoaFunction, Plan};
 use crate::script::inexact;
 use crate::script::rewrite::Loaded;
 use bumpalo::Bump;
-use magpie_store::Document;
-use magpie_store::json::Json;
+use magpie_store::json::{Json, parse_stored};
+use magpie_store::{Document, ordered};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -108,8 +109,45 @@ impl CompiledFunction {
         }
     }
 
+    /// Maps a document; `None` when the call is the engine's.
+    fn map_compiled<S: for<'a> Sink<'a>>(&mut self, document: &Document, loads: &mut dyn Loads) -> Option<S> {
+        self.inexact.clear();
+        let emitted = if self.plan.program.loads == Loaded::default() {
+            let exact = self.plan.numbers == Numbers::Exact;
+            self.attempt(|machine, input| machine.map_input(input, exact), Input::Document(document))
+        } else {
+            self.map_in_rounds(document, loads)
+        }?;
+        self.collect_inexact(document);
+        Some(emitted)
+    }
+
+    /// Maps a document in the engine.
+    fn map_in_engine(
+        &mut self,
+        document: &Document,
+        loads: &mut dyn Loads,
+    ) -> Result<Vec<Emitted>, FunctionError> {
+        let engine = engine(&mut self.engine, &self.plan)?;
+        let outcome = engine.map(document, loads);
+        self.inexact = engine.inexact_fields().to_vec();
+        self.steps += engine.steps().unwrap_or(0);
+        outcome
+    }
+
+    fn reduce_in_engine(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
+        let engine = engine(&mut self.engine, &self.plan)?;
+        let outcome = engine.reduce(key, values);
+        self.steps += engine.steps().unwrap_or(0);
+        outcome
+    }
+
     /// Maps in rounds until all is there that the map loads; `None` when the call is the engine's.
-    fn map_in_rounds(&mut self, document: &Document, loads: &mut dyn Loads) -> Option<Vec<Emitted>> {
+    fn map_in_rounds<S: for<'a> Sink<'a>>(
+        &mut self,
+        document: &Document,
+        loads: &mut dyn Loads,
+    ) -> Option<S> {
         let mut fetched = Fetched::default();
         let mut stopped = "a map that follows loaded documents too far";
         for _ in 0..LOAD_ROUNDS_MAX {
@@ -164,6 +202,17 @@ impl CompiledFunction {
         })
     }
 
+    /// The stored form of what the engine reduced.
+    fn stored_reduced(&self, key: &[Json], reduced: &Json) -> StoredReduced {
+        let mut text = Vec::new();
+        reduced.write_stored_to(&mut text);
+        let fields = self.plan.group_by.as_ref().map_or(&[][..], |group_by| &group_by.fields);
+        let detached = fields.iter().zip(key).any(|(field, wanted)| {
+            reduced.get(&field.path.join(".")).is_some_and(|found| ordered::compare(found, wanted).is_ne())
+        });
+        StoredReduced { text, detached }
+    }
+
     /// Notes which numbers of the document no double holds, as the engine's functions do.
     fn collect_inexact(&mut self, document: &Document) {
         if !may_be_inexact(&document.body) {
@@ -177,6 +226,14 @@ impl CompiledFunction {
             }
         }
     }
+}
+
+/// The stored forms of an output.
+fn stored_output(output: &Emitted) -> StoredOutput {
+    let mut stored = StoredOutput { odd_numbers: true, ..StoredOutput::default() };
+    output.key.iter().for_each(|value| ordered::encode(value, &mut stored.key));
+    output.value.write_stored_to(&mut stored.value);
+    stored
 }
 
 /// The engine that calls are handed over to, made when the first one is.
@@ -206,12 +263,13 @@ enum Input<'a> {
     Document(&'a Document),
     Loading(&'a Document, &'a Fetched),
     Group(&'a [Json], &'a [Json]),
+    StoredGroup(&'a [Json], &'a [&'a [u8]]),
     Reduced(&'a Json),
 }
 
 impl<'a> Machine<'a> {
     /// Maps a document whose large whole numbers may be BigInts.
-    fn map_input(&mut self, input: Input<'a>, exact: bool) -> Outcome<'a, Vec<Emitted>> {
+    fn map_input<S: Sink<'a>>(&mut self, input: Input<'a>, exact: bool) -> Outcome<'a, S> {
         self.exact = exact;
         match input {
             Input::Document(document) => self.map(document),
@@ -219,7 +277,9 @@ impl<'a> Machine<'a> {
                 self.loading = Some(Loading::new(fetched));
                 self.map(document)
             }
-            Input::Group(..) | Input::Reduced(_) => hand_over(&"what is no document"),
+            Input::Group(..) | Input::StoredGroup(..) | Input::Reduced(_) => {
+                hand_over(&"what is no document")
+            }
         }
     }
 }
@@ -235,22 +295,22 @@ fn reason(stop: &Stop<'_>) -> &'static str {
 
 impl IndexFunction for CompiledFunction {
     fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
-        let emitted = if self.plan.program.loads == Loaded::default() {
-            let exact = self.plan.numbers == Numbers::Exact;
-            self.attempt(|machine, input| machine.map_input(input, exact), Input::Document(document))
-        } else {
-            self.map_in_rounds(document, loads)
-        };
-        self.inexact.clear();
-        if let Some(emitted) = emitted {
-            self.collect_inexact(document);
-            return Ok(emitted);
+        match self.map_compiled(document, loads) {
+            Some(emitted) => Ok(emitted),
+            None => self.map_in_engine(document, loads),
         }
-        let engine = engine(&mut self.engine, &self.plan)?;
-        let outcome = engine.map(document, loads);
-        self.inexact = engine.inexact_fields().to_vec();
-        self.steps += engine.steps().unwrap_or(0);
-        outcome
+    }
+
+    fn map_stored(
+        &mut self,
+        document: &Document,
+        loads: &mut dyn Loads,
+    ) -> Option<Result<Vec<StoredOutput>, FunctionError>> {
+        if let Some(emitted) = self.map_compiled(document, loads) {
+            return Some(Ok(emitted));
+        }
+        let outcome = self.map_in_engine(document, loads);
+        Some(outcome.map(|emitted| emitted.iter().map(stored_output).collect()))
     }
 
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
@@ -263,13 +323,27 @@ impl IndexFunction for CompiledFunction {
         );
         match reduced {
             Some(reduced) => Ok(reduced),
-            None => {
-                let engine = engine(&mut self.engine, &self.plan)?;
-                let outcome = engine.reduce(key, values);
-                self.steps += engine.steps().unwrap_or(0);
-                outcome
-            }
+            None => self.reduce_in_engine(key, values),
         }
+    }
+
+    fn reduce_stored(
+        &mut self,
+        key: &[Json],
+        values: &[&[u8]],
+    ) -> Option<Result<StoredReduced, FunctionError>> {
+        let reduced = self.attempt(
+            |machine, input| match input {
+                Input::StoredGroup(key, values) => machine.reduce_stored(key, values),
+                _ => hand_over(&"what is no group"),
+            },
+            Input::StoredGroup(key, values),
+        );
+        if let Some(reduced) = reduced {
+            return Some(Ok(reduced));
+        }
+        let values: Vec<Json> = values.iter().map(|text| parse_stored(text).ok()).collect::<Option<_>>()?;
+        Some(self.reduce_in_engine(key, &values).map(|reduced| self.stored_reduced(key, &reduced)))
     }
 
     fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {

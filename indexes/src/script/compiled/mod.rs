@@ -38,6 +38,7 @@ mod regex;
 mod regex_match;
 mod shapes;
 mod statements;
+mod stored;
 mod table;
 mod text;
 mod value;
