@@ -4,7 +4,9 @@ use super::evaluate::{decides, place};
 use super::machine::{Frame, Machine};
 use super::methods::is_member;
 use super::numbers;
-use super::program::{Expr, ListPattern, Name, PatternKey, Place, RecordPattern, Slot, Target, Variable};
+use super::program::{
+    Count, Expr, ListPattern, Name, PatternKey, Place, RecordPattern, Slot, Target, Update, Variable,
+};
 use super::record::{Record, State};
 use super::text::{Text, array_index};
 use super::value::{ErrorKind, Outcome, Stop, Value, hand_over, type_error};
@@ -204,20 +206,61 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// The slot of a variable of the running function that has a value and is shared with no other function.
+    fn plain_slot(frame: &Frame<'a>, target: &Place) -> Option<&'a Cell<Value<'a>>> {
+        let Place::Variable(Variable::Slot(slot)) = target else { return None };
+        let slot = frame.slots.get(place(*slot))?;
+        (!matches!(slot.get(), Value::Uninitialized | Value::Boxed(_))).then_some(slot)
+    }
+
+    /// `place op= value`
+    #[inline(never)]
+    pub(super) fn eval_update(&mut self, frame: &Frame<'a>, update: &'a Update) -> Outcome<'a> {
+        if let Some(slot) = Self::plain_slot(frame, &update.place) {
+            let old = slot.get();
+            let by = self.eval(frame, &update.value)?;
+            let value = match (old, by) {
+                (Value::Number(old), Value::Number(by)) if update.operator.is_none() => {
+                    Value::Number(old + by)
+                }
+                _ => self.operation(update.operator, old, by)?,
+            };
+            // Evaluating the right side cannot have put the variable into a cell.
+            slot.set(value);
+            return Ok(value);
+        }
+        let reference = self.reference(frame, &update.place)?;
+        let old = self.referenced(frame, reference)?;
+        let by = self.eval(frame, &update.value)?;
+        let value = self.operation(update.operator, old, by)?;
+        self.put(frame, reference, value)?;
+        Ok(value)
+    }
+
+    /// `++place` and its like
+    #[inline(never)]
+    pub(super) fn eval_count(&mut self, frame: &Frame<'a>, count: &'a Count) -> Outcome<'a> {
+        if let Some(slot) = Self::plain_slot(frame, &count.place)
+            && let Value::Number(old) = slot.get()
+        {
+            let new = Value::Number(old + count.by);
+            slot.set(new);
+            return Ok(if count.prefix { new } else { Value::Number(old) });
+        }
+        let reference = self.reference(frame, &count.place)?;
+        let old = self.referenced(frame, reference)?;
+        let (old, new) = self.counted(old, count.by)?;
+        self.put(frame, reference, new)?;
+        Ok(if count.prefix { new } else { old })
+    }
+
     /// The expressions that assign.
+    #[inline(never)]
     pub fn eval_assignment(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
         match expr {
             Expr::Assign(assign) => {
                 let reference = self.reference(frame, &assign.place)?;
                 let value = self.eval(frame, &assign.value)?;
-                self.put(frame, reference, value)?;
-                Ok(value)
-            }
-            Expr::Update(update) => {
-                let reference = self.reference(frame, &update.place)?;
-                let old = self.referenced(frame, reference)?;
-                let by = self.eval(frame, &update.value)?;
-                let value = self.operation(update.operator, old, by)?;
                 self.put(frame, reference, value)?;
                 Ok(value)
             }
@@ -231,13 +274,6 @@ impl<'a> Machine<'a> {
                 let value = self.eval(frame, value)?;
                 self.put(frame, reference, value)?;
                 Ok(value)
-            }
-            Expr::Count(count) => {
-                let reference = self.reference(frame, &count.place)?;
-                let old = self.referenced(frame, reference)?;
-                let (old, new) = self.counted(old, count.by)?;
-                self.put(frame, reference, new)?;
-                Ok(if count.prefix { new } else { old })
             }
             Expr::Destructure(parts) => {
                 let value = self.eval(frame, &parts.1)?;

@@ -1,9 +1,8 @@
 //! What goes in and what comes out: documents and groups as values, outputs as JSON with their reduce keys.
 
-use super::machine::{Machine, Mapped, Slots};
+use super::machine::{Machine, Mapped};
 use super::output::Missing;
 use super::program::{FunctionId, MapFunction};
-use super::read::Scanner;
 use super::record::Record;
 use super::text::Text;
 use super::value::{Bound, Outcome, Stop, Value, hand_over, same};
@@ -42,20 +41,20 @@ impl<'a> Machine<'a> {
     pub fn map<S: Sink<'a>>(&mut self, document: &'a Document) -> Outcome<'a, S> {
         let mut emitted = S::default();
         let collection = document.collection.key();
-        for map in &self.program.maps {
+        for (number, map) in self.program.maps.iter().enumerate() {
             if map.collection.as_deref().is_none_or(|wanted| wanted == collection) {
-                let result = self.map_by(map, document)?;
+                let result = self.map_by(number, map, document)?;
                 self.emit(result, &mut emitted)?;
             }
         }
         Ok(emitted)
     }
 
-    fn map_by(&mut self, map: &'a MapFunction, document: &'a Document) -> Outcome<'a> {
+    fn map_by(&mut self, number: usize, map: &'a MapFunction, document: &'a Document) -> Outcome<'a> {
         let mut argument = Value::Undefined;
         self.begin_map(document);
         match &map.fields {
-            Some(names) => self.fields = self.scanned(&document.body, names)?,
+            Some(names) => self.begin_fields(number, names, &document.body)?,
             None => {
                 let (record, metadata) = self.whole_document(document)?;
                 argument = Value::Record(record);
@@ -84,39 +83,6 @@ impl<'a> Machine<'a> {
         match self.program.function(function) {
             Some(code) => self.invoke(code, &[], &[argument]),
             None => hand_over(&"a function that is not there"),
-        }
-    }
-
-    /// The values of some fields of an object's text, in one walk that ends when all are found.
-    fn scanned(&mut self, text: &'a str, names: &'a [Box<str>]) -> Outcome<'a, Slots<'a>> {
-        let slots = self.slots(names.len(), Value::Undefined)?;
-        let damaged = || hand_over(&"damaged JSON text");
-        let mut scanner = Scanner::new(text);
-        if !scanner.take(b'{') {
-            return damaged();
-        }
-        let mut missing = names.len();
-        if missing == 0 || scanner.take(b'}') {
-            return Ok(slots);
-        }
-        loop {
-            let Some(name) = self.name_of_text(&mut scanner)? else { return damaged() };
-            let Some(value) = scanner.value() else { return damaged() };
-            if let Some(slot) =
-                names.iter().position(|wanted| **wanted == *name).and_then(|found| slots.get(found))
-            {
-                slot.set(value);
-                missing -= 1;
-                if missing == 0 {
-                    return Ok(slots);
-                }
-            }
-            if scanner.take(b'}') {
-                return Ok(slots);
-            }
-            if !scanner.take(b',') {
-                return damaged();
-            }
         }
     }
 

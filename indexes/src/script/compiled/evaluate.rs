@@ -3,9 +3,11 @@
 use super::big::Big;
 use super::convert::{Arithmetic, Numeric, on_numbers};
 use super::machine::{Frame, Machine};
+use super::natives::Native;
 use super::numbers;
 use super::program::{
-    Capture, Class, Comparison, Expr, FunctionId, Item, Logical, Property, Slot, TemplatePart, Variable,
+    Capture, Class, Comparison, Expr, FunctionId, Item, Logical, Member, Property, Slot, TemplatePart,
+    Variable,
 };
 use super::text::Text;
 use super::value::{ErrorKind, Outcome, RegexObject, Stop, Value, hand_over, type_error};
@@ -26,47 +28,27 @@ fn initialized<'a>(value: Value<'a>) -> Outcome<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Evaluates an expression.
+    /// Evaluates an expression. What needs room of its own is in functions of its own, so that the frames of nested
+    /// expressions are small.
     pub fn eval(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
         match expr {
             Expr::Slot(slot) => Self::local(frame, *slot),
-            Expr::Field(field) => match self.fields.get(place(*field)) {
-                Some(slot) => self.read(slot),
-                None => Ok(Value::Undefined),
-            },
-            Expr::Member(member) => {
-                let object = self.eval(frame, &member.object)?;
-                self.named_member(object, &member.name, member.cache)
-            }
+            Expr::Number(value) => Ok(Value::Number(*value)),
+            Expr::Ascii(text) => Ok(Value::Ascii(text)),
+            Expr::Field(field) => self.field(place(*field)),
+            Expr::Member(member) => self.eval_member(frame, member),
+            Expr::Index(sides) => self.eval_index(frame, sides),
             Expr::Undefined => Ok(Value::Undefined),
             Expr::Null => Ok(Value::Null),
             Expr::Bool(value) => Ok(Value::Bool(*value)),
-            Expr::Number(value) => Ok(Value::Number(*value)),
-            Expr::Text(text) => Ok(Text::of(text).into()),
-            Expr::Units(units) => Ok(Value::Units(units)),
             Expr::Variable(variable) => Self::variable(frame, *variable),
             Expr::Call(call) => self.call_expression(frame, call),
             Expr::CallGlobal(id, items) => self.call_global(frame, *id, items),
             Expr::CallMethod(call) => self.call_method(frame, call),
-            Expr::CallNative(native, items) => {
-                let arguments = self.arguments(frame, items)?;
-                self.call_native(*native, arguments.as_slice())
-            }
-            Expr::Add(sides) => {
-                let (one, other) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
-                self.add(one, other)
-            }
-            Expr::Arithmetic(operator, sides) => {
-                let (one, other) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
-                match (one, other) {
-                    (Value::Number(one), Value::Number(other)) => on_numbers(*operator, one, other),
-                    _ => self.arithmetic(*operator, one, other),
-                }
-            }
-            Expr::Compare(comparison, sides) => {
-                let (one, other) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
-                self.compare(*comparison, one, other).map(Value::Bool)
-            }
+            Expr::CallNative(native, items) => self.eval_native(frame, *native, items),
+            Expr::Add(sides) => self.eval_add(frame, sides),
+            Expr::Arithmetic(operator, sides) => self.eval_arithmetic(frame, *operator, sides),
+            Expr::Compare(comparison, sides) => self.eval_compare(frame, *comparison, sides),
             Expr::Logic(logical, sides) => {
                 let one = self.eval(frame, &sides.0)?;
                 if decides(*logical, one) { Ok(one) } else { self.eval(frame, &sides.1) }
@@ -78,10 +60,64 @@ impl<'a> Machine<'a> {
             Expr::Not(inner) => Ok(Value::Bool(!self.eval(frame, inner)?.truthy())),
             Expr::Record(literal, values) => self.record_literal(frame, place(*literal), values),
             Expr::List(items) => self.list_literal(frame, items),
+            Expr::Update(update) => self.eval_update(frame, update),
+            Expr::Count(count) => self.eval_count(frame, count),
+            Expr::Assign(_) => self.eval_assignment(frame, expr),
             other => self.eval_rare(frame, other),
         }
     }
 
+    #[inline(never)]
+    fn eval_member(&mut self, frame: &Frame<'a>, member: &'a Member) -> Outcome<'a> {
+        let object = self.eval(frame, &member.object)?;
+        self.named_member(object, &member.name, member.cache)
+    }
+
+    #[inline(never)]
+    fn eval_index(&mut self, frame: &Frame<'a>, sides: &'a (Expr, Expr)) -> Outcome<'a> {
+        let (object, key) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
+        self.computed_member(object, key)
+    }
+
+    #[inline(never)]
+    fn eval_native(&mut self, frame: &Frame<'a>, native: Native, items: &'a [Item]) -> Outcome<'a> {
+        let arguments = self.arguments(frame, items)?;
+        self.call_native(native, arguments.as_slice())
+    }
+
+    #[inline(never)]
+    fn eval_add(&mut self, frame: &Frame<'a>, sides: &'a (Expr, Expr)) -> Outcome<'a> {
+        match (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?) {
+            (Value::Number(one), Value::Number(other)) => Ok(Value::Number(one + other)),
+            (one, other) => self.add(one, other),
+        }
+    }
+
+    #[inline(never)]
+    fn eval_arithmetic(
+        &mut self,
+        frame: &Frame<'a>,
+        operator: Arithmetic,
+        sides: &'a (Expr, Expr),
+    ) -> Outcome<'a> {
+        match (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?) {
+            (Value::Number(one), Value::Number(other)) => on_numbers(operator, one, other),
+            (one, other) => self.arithmetic(operator, one, other),
+        }
+    }
+
+    #[inline(never)]
+    fn eval_compare(
+        &mut self,
+        frame: &Frame<'a>,
+        comparison: Comparison,
+        sides: &'a (Expr, Expr),
+    ) -> Outcome<'a> {
+        let (one, other) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
+        self.compare(comparison, one, other).map(Value::Bool)
+    }
+
+    #[inline(never)]
     fn eval_rare(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
         match expr {
             Expr::Global(global) => self.global(place(*global)),
@@ -99,10 +135,8 @@ impl<'a> Machine<'a> {
                 None => Ok(Value::Undefined),
             },
             Expr::Template(parts) => self.template(frame, parts),
-            Expr::Index(sides) => {
-                let (object, key) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
-                self.computed_member(object, key)
-            }
+            Expr::Text(text) => Ok(Text::of(text).into()),
+            Expr::Units(units) => Ok(Value::Units(units)),
             Expr::New(constructor, items) => {
                 let arguments = self.arguments(frame, items)?;
                 self.construct(*constructor, arguments.as_slice())
@@ -155,6 +189,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A variable of the running function.
+    #[inline]
     fn local(frame: &Frame<'a>, slot: Slot) -> Outcome<'a> {
         match frame.slots.get(place(slot)).map_or(Value::Undefined, Cell::get) {
             Value::Boxed(cell) => initialized(cell.get()),
@@ -214,6 +249,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    #[inline(never)]
     fn record_literal(&mut self, frame: &Frame<'a>, literal: usize, values: &'a [Expr]) -> Outcome<'a> {
         let Some(shape) = self.realm.literals.get(literal).copied().flatten() else {
             return self.long_literal(frame, literal, values);
@@ -259,6 +295,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Record(record))
     }
 
+    #[inline(never)]
     fn list_literal(&mut self, frame: &Frame<'a>, items: &'a [Item]) -> Outcome<'a> {
         if let [Item::Spread(source)] = items {
             let source = self.eval(frame, source)?;

@@ -19,9 +19,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Numbers with at most so many digits are held by a double.
-const EXACT_BYTES: u32 = 15;
-
 /// A compiled index: the same for every thread.
 #[derive(Debug)]
 pub(in crate::script) struct CompiledPlan {
@@ -215,7 +212,7 @@ impl CompiledFunction {
 
     /// Notes which numbers of the document no double holds, as the engine's functions do.
     fn collect_inexact(&mut self, document: &Document) {
-        if !may_be_inexact(&document.body) {
+        if !inexact::may_be(&document.body) {
             return;
         }
         let body = document.body_json();
@@ -245,16 +242,6 @@ fn engine<'e>(
         Some(engine) => Ok(engine),
         empty => Ok(empty.insert(BoaFunction::new(Arc::clone(plan))?)),
     }
-}
-
-/// Whether some number in JSON text has so many digits or such an exponent that a double may not hold it.
-fn may_be_inexact(text: &str) -> bool {
-    let mut run = 0;
-    text.bytes().any(|byte| {
-        let exponent = run > 0 && matches!(byte, b'e' | b'E');
-        run = if byte.is_ascii_digit() || byte == b'.' { run + 1 } else { 0 };
-        exponent || run > EXACT_BYTES
-    })
 }
 
 /// What a call works on.

@@ -21,6 +21,7 @@ mod convert;
 mod documents;
 mod evaluate;
 mod execute;
+mod fields;
 mod function;
 mod iterate;
 mod list;

@@ -162,7 +162,9 @@ pub(super) enum Expr {
     Bool(bool),
     /// A number.
     Number(f64),
-    /// A well-formed string.
+    /// An ASCII string.
+    Ascii(Box<str>),
+    /// Any other well-formed string.
     Text(Box<str>),
     /// A string with lone surrogates.
     Units(Box<[u16]>),

@@ -2,6 +2,7 @@
 //!
 //! All of it only makes the same answers come faster: a realm that was just made gives the same ones.
 
+use super::fields::Remembered;
 use super::program::Program;
 use super::shapes::{ShapeId, Shapes};
 use std::hash::{BuildHasher as _, RandomState};
@@ -30,6 +31,8 @@ pub(super) struct Realm {
     pub seed: u64,
     /// For putting strings together.
     pub scratch: String,
+    /// For each map: the names that most of its documents have, by their places.
+    pub remembered: Vec<Vec<Remembered>>,
     /// Names of the object that was read last.
     pub recent_names: usize,
     /// Elements of the array that was read last.
@@ -45,6 +48,7 @@ impl Realm {
             literals: Vec::new(),
             seed: RandomState::new().hash_one(0),
             scratch: String::new(),
+            remembered: program.maps.iter().map(|_| Vec::new()).collect(),
             recent_names: 4,
             recent_elements: 4,
         };
