@@ -7,6 +7,8 @@ use magpie_store::json::{Json, Object};
 
 /// Numbers with at most so many characters and a short exponent are held by a double.
 const EXACT_BYTES: usize = 15;
+/// Bytes that are looked at together.
+const PIECE_BYTES: usize = 64;
 
 /// Whether some number in compact JSON text may be one that no double holds: it is long, or its exponent has three digits.
 /// Text in strings may look like one.
@@ -17,18 +19,31 @@ pub(super) fn may_be(text: &str) -> bool {
     if long.any(|at| is_numeric(bytes.get(at)) && number_at(bytes, at).len() > EXACT_BYTES) {
         return true;
     }
-    let pairs = bytes.iter().zip(bytes.iter().skip(1));
-    let exponents = pairs
-        .fold(false, |found, (digit, letter)| found | (digit.is_ascii_digit() & ((*letter | 0x20) == b'e')));
-    exponents
-        && bytes.iter().enumerate().any(|(at, byte)| {
-            matches!(byte, b'e' | b'E') && {
-                let number = number_at(bytes, at);
-                let exponent = number.rsplit(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or(&[]);
-                number.len() > exponent.len()
-                    && exponent.iter().filter(|byte| byte.is_ascii_digit()).count() > 2
-            }
-        })
+    // Letters behind digits are looked for in pieces, without branches.
+    (1..bytes.len()).step_by(PIECE_BYTES).any(|from| {
+        let to = bytes.len().min(from + PIECE_BYTES);
+        let (Some(digits), Some(letters)) = (bytes.get(from - 1..to - 1), bytes.get(from..to)) else {
+            return false;
+        };
+        let found = digits.iter().zip(letters).fold(0, |found, pair| found | u8::from(is_exponent(pair)));
+        found != 0
+            && digits
+                .iter()
+                .zip(letters)
+                .zip(from..)
+                .any(|(pair, at)| is_exponent(pair) && is_long_exponent(bytes, at))
+    })
+}
+
+/// Whether a digit is followed by the letter of exponents.
+fn is_exponent((digit, letter): (&u8, &u8)) -> bool {
+    digit.is_ascii_digit() & ((*letter | 0x20) == b'e')
+}
+
+fn is_long_exponent(bytes: &[u8], letter: usize) -> bool {
+    let number = number_at(bytes, letter);
+    let exponent = number.rsplit(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or(&[]);
+    exponent.iter().filter(|byte| byte.is_ascii_digit()).count() > 2
 }
 
 fn is_numeric(byte: Option<&u8>) -> bool {

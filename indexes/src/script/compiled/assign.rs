@@ -31,6 +31,7 @@ impl<'a> Machine<'a> {
                 None => Ok(Value::Undefined),
             },
             Value::Undefined | Value::Null => Ok(Value::Undefined),
+            Value::List(list) if name.is_length => Ok(Value::Number(numbers::of_len(list.len()))),
             other => self.built_in_member(other, &name.text),
         }
     }
@@ -41,6 +42,13 @@ impl<'a> Machine<'a> {
             && let Some(index) = numbers::to_index(number)
         {
             return self.element(list, index);
+        }
+        if let (Value::Record(record), Value::Ascii(name)) = (object, key) {
+            return match self.slot(record, name)? {
+                Some(slot) => self.read(slot),
+                None if Self::is_inherited(name) => hand_over(&"an inherited member"),
+                None => Ok(Value::Undefined),
+            };
         }
         if object.is_nullish() && !key.is_object() {
             return Ok(Value::Undefined);
@@ -116,7 +124,7 @@ impl<'a> Machine<'a> {
         {
             return self.set_element(list, index, value);
         }
-        let key = self.property_key(key)?;
+        let key = if matches!(key, Value::Ascii(_)) { key } else { self.property_key(key)? };
         match object {
             Value::Record(record) if record.frozen.get() => type_error(),
             Value::Record(record) => self.define_computed(record, key, value),

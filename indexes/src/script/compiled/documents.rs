@@ -9,6 +9,7 @@ use super::value::{Bound, Outcome, Stop, Value, hand_over, same};
 use crate::function::{Emitted, StoredReduced};
 use crate::limits::EMITS_PER_DOCUMENT_MAX;
 use crate::script::boa::document_metadata;
+use crate::script::dialect::GroupBy;
 use magpie_store::Document;
 use magpie_store::json::{Json, Object};
 
@@ -181,6 +182,26 @@ impl<'a> Machine<'a> {
         self.stored_reduced(record, key)
     }
 
+    /// The key of a group with several fields.
+    fn group_key(&mut self, group_by: &'a GroupBy, key: &'a [Json]) -> Outcome<'a, &'a Record<'a>> {
+        match self.realm.key {
+            Some(shape) if key.len() == group_by.fields.len() => {
+                let slots = self.slots(key.len(), Value::Undefined)?;
+                for (slot, value) in slots.iter().zip(key) {
+                    slot.set(Value::Json(value));
+                }
+                self.shaped(shape, slots)
+            }
+            _ => {
+                let record = self.record()?;
+                for (field, value) in group_by.fields.iter().zip(key) {
+                    self.define(record, &field.key, Value::Json(value))?;
+                }
+                Ok(record)
+            }
+        }
+    }
+
     fn reduced(
         &mut self,
         key: &'a [Json],
@@ -196,20 +217,19 @@ impl<'a> Machine<'a> {
                 None => Value::Null,
             }
         } else {
-            let record = self.record()?;
-            for (field, value) in group_by.fields.iter().zip(key) {
-                self.define(record, &field.key, Value::Json(value))?;
-            }
-            Value::Record(record)
+            Value::Record(self.group_key(group_by, key)?)
         };
         let slots = self.slots(count, Value::Undefined)?;
         for (slot, value) in slots.iter().zip(values) {
             slot.set(value);
         }
         let list = self.list_of(slots)?;
-        let group = self.record()?;
-        self.define(group, "key", key)?;
-        self.define(group, "values", Value::List(list))?;
+        let parts = self.slots(2, key)?;
+        if let Some(values) = parts.get(1) {
+            values.set(Value::List(list));
+        }
+        let Some(shape) = self.realm.group else { return hand_over(&"a group without a shape") };
+        let group = self.shaped(shape, parts)?;
         match self.call_registered(reduce, Value::Record(group))? {
             Value::Record(record) => Ok(record),
             _ => hand_over(&"a reduce result that is no plain object"),

@@ -48,16 +48,16 @@ impl<'a> Machine<'a> {
             Expr::CallNative(native, items) => self.eval_native(frame, *native, items),
             Expr::Add(sides) => self.eval_add(frame, sides),
             Expr::Arithmetic(operator, sides) => self.eval_arithmetic(frame, *operator, sides),
-            Expr::Compare(comparison, sides) => self.eval_compare(frame, *comparison, sides),
+            Expr::Compare(comparison, sides) => self.compared(frame, *comparison, sides).map(Value::Bool),
             Expr::Logic(logical, sides) => {
                 let one = self.eval(frame, &sides.0)?;
                 if decides(*logical, one) { Ok(one) } else { self.eval(frame, &sides.1) }
             }
             Expr::Conditional(parts) => {
-                let condition = self.eval(frame, &parts.0)?.truthy();
+                let condition = self.condition(frame, &parts.0)?;
                 self.eval(frame, if condition { &parts.1 } else { &parts.2 })
             }
-            Expr::Not(inner) => Ok(Value::Bool(!self.eval(frame, inner)?.truthy())),
+            Expr::Not(inner) => Ok(Value::Bool(!self.condition(frame, inner)?)),
             Expr::Record(literal, values) => self.record_literal(frame, place(*literal), values),
             Expr::List(items) => self.list_literal(frame, items),
             Expr::Update(update) => self.eval_update(frame, update),
@@ -67,15 +67,37 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// [`Self::eval`] for parts of an expression: the shortest ones take no call.
+    #[inline(always)]
+    fn operand(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
+        match expr {
+            Expr::Slot(slot) => Self::local(frame, *slot),
+            Expr::Number(value) => Ok(Value::Number(*value)),
+            Expr::Ascii(text) => Ok(Value::Ascii(text)),
+            Expr::Member(member) => self.eval_member(frame, member),
+            other => self.eval(frame, other),
+        }
+    }
+
+    /// Whether a condition holds.
+    #[inline]
+    pub fn condition(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a, bool> {
+        match expr {
+            Expr::Compare(comparison, sides) => self.compared(frame, *comparison, sides),
+            Expr::Not(inner) => self.condition(frame, inner).map(|holds| !holds),
+            other => self.eval(frame, other).map(Value::truthy),
+        }
+    }
+
     #[inline(never)]
     fn eval_member(&mut self, frame: &Frame<'a>, member: &'a Member) -> Outcome<'a> {
-        let object = self.eval(frame, &member.object)?;
+        let object = self.operand(frame, &member.object)?;
         self.named_member(object, &member.name, member.cache)
     }
 
     #[inline(never)]
     fn eval_index(&mut self, frame: &Frame<'a>, sides: &'a (Expr, Expr)) -> Outcome<'a> {
-        let (object, key) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
+        let (object, key) = (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?);
         self.computed_member(object, key)
     }
 
@@ -87,7 +109,7 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn eval_add(&mut self, frame: &Frame<'a>, sides: &'a (Expr, Expr)) -> Outcome<'a> {
-        match (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?) {
+        match (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?) {
             (Value::Number(one), Value::Number(other)) => Ok(Value::Number(one + other)),
             (one, other) => self.add(one, other),
         }
@@ -100,21 +122,26 @@ impl<'a> Machine<'a> {
         operator: Arithmetic,
         sides: &'a (Expr, Expr),
     ) -> Outcome<'a> {
-        match (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?) {
+        match (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?) {
             (Value::Number(one), Value::Number(other)) => on_numbers(operator, one, other),
             (one, other) => self.arithmetic(operator, one, other),
         }
     }
 
     #[inline(never)]
-    fn eval_compare(
+    fn compared(
         &mut self,
         frame: &Frame<'a>,
         comparison: Comparison,
         sides: &'a (Expr, Expr),
-    ) -> Outcome<'a> {
-        let (one, other) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
-        self.compare(comparison, one, other).map(Value::Bool)
+    ) -> Outcome<'a, bool> {
+        let (one, other) = (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?);
+        match (comparison, one, other) {
+            (Comparison::Less, Value::Number(one), Value::Number(other)) => Ok(one < other),
+            (Comparison::Same, Value::Ascii(one), Value::Ascii(other)) => Ok(one == other),
+            (Comparison::NotSame, Value::Ascii(one), Value::Ascii(other)) => Ok(one != other),
+            _ => self.compare(comparison, one, other),
+        }
     }
 
     #[inline(never)]
@@ -256,7 +283,7 @@ impl<'a> Machine<'a> {
         };
         let slots = self.slots(values.len(), Value::Undefined)?;
         for (slot, value) in slots.iter().zip(values) {
-            slot.set(self.eval(frame, value)?);
+            slot.set(self.operand(frame, value)?);
         }
         Ok(Value::Record(self.shaped(shape, slots)?))
     }

@@ -149,6 +149,8 @@ pub(super) struct Name {
     pub text: Box<str>,
     /// Whether every object inherits a member of this name.
     pub inherited: bool,
+    /// Whether it is `length`.
+    pub is_length: bool,
 }
 
 /// An expression.
