@@ -1,4 +1,5 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server|stages|workload`, all of them without an argument.
+//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server|stages|workload`, all of them without an argument;
+//! `tiers Runtime` measures one index.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if runs("tiers") {
-        tiers::run()?;
+        tiers::run(&wanted)?;
     }
     if runs("tree") {
         tree::run()?;

@@ -6,7 +6,8 @@ mod indexes;
 pub mod stages;
 
 use events::Events;
-use indexes::INDEXES;
+pub use events::generate;
+pub use indexes::INDEXES;
 use magpie_tests::process::ServerProcess;
 use magpie_tests::wire::Client;
 use std::error::Error;
@@ -23,7 +24,7 @@ const CHANGES: usize = 200;
 pub fn run() -> Result<(), Box<dyn Error>> {
     let count =
         std::env::var("MAGPIE_BENCH_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(EVENTS);
-    let events = events::generate(count);
+    let events = generate(count);
     let bytes: usize = events.lines.iter().map(|line| line.len() + 1).sum();
     println!("| {count} events of {} bytes over HTTP | |", bytes / count);
     println!("|---|---|");
@@ -33,7 +34,7 @@ pub fn run() -> Result<(), Box<dyn Error>> {
 
 /// Writes the events to a file, one a line.
 pub fn write(path: &Path) -> Result<(), Box<dyn Error>> {
-    std::fs::write(path, events::generate(count()).lines.join("\n"))?;
+    std::fs::write(path, generate(count()).lines.join("\n"))?;
     Ok(())
 }
 
