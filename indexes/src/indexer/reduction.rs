@@ -200,7 +200,8 @@ impl KeyReducer<'_> {
 impl PageReducer for KeyReducer<'_> {
     fn reduce(&mut self, values: &[&[u8]]) -> Result<Output, IndexError> {
         if let Some(outcome) = self.function.reduce_stored(self.key, values) {
-            if let (Ok(reduced), Some((_, detached)), false) = (&outcome, &mut self.detached, self.finalizes) {
+            if let (Ok(reduced), Some((_, detached)), false) = (&outcome, &mut self.detached, self.finalizes)
+            {
                 *detached |= reduced.detached;
             }
             let text = outcome.map(|reduced| reduced.text);

@@ -26,7 +26,17 @@ enum Kind {
     Unlinked { file: u64 },
 }
 
-/// Whoever changes this list changes the figures: the order of drawing numbers is part of the workload.
+/// An event on its way; they are ordered by time, and then as they were made.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Event {
+    time: u64,
+    sequence: u64,
+    kind: Kind,
+    job: u64,
+    user: u64,
+}
+
+/// Numbers without a random source. The order in which they are drawn is part of the workload.
 struct Draw(u64);
 
 impl Draw {
@@ -80,24 +90,23 @@ pub fn generate(count: usize) -> Events {
         sum += ((user + 1) as f64).powf(-ZIPF_EXPONENT);
         shares.push(sum);
     }
-    let pools: Vec<u64> = (0..users)
-        .map(|user| {
-            let files = (events as f64 / 500.0 / ((user + 1) as f64).powf(0.8)) as u64 + 5;
-            files.clamp(5, 2000)
-        })
-        .collect();
+    // The larger a user, the more files, up to 2,000.
+    let pool_of = |user: u64| {
+        let share = (events as f64 / 500.0) / ((user + 1) as f64).powf(0.8);
+        (0..2000 - 5_u64).take_while(|files| (*files as f64) < share).count() as u64 + 5
+    };
     let mut made = Events { lines: Vec::with_capacity(count), expected: Expected::default() };
-    let mut heap: BinaryHeap<Reverse<(u64, u64, Kind, u64, u64)>> = BinaryHeap::new();
+    let mut heap: BinaryHeap<Reverse<Event>> = BinaryHeap::new();
     let jobs = (events / 10).max(1);
     let (mut sequence, mut job) = (0_u64, 0_u64);
     while made.lines.len() < count {
         let at = FIRST_DAY + job * DAYS * DAY / jobs;
-        while let Some(Reverse((time, ..))) = heap.peek()
-            && *time <= at
+        while let Some(Reverse(next)) = heap.peek()
+            && next.time <= at
             && made.lines.len() < count
         {
-            if let Some(Reverse((time, _, kind, job, user))) = heap.pop() {
-                made.add(time, kind, job, user, &mut draw);
+            if let Some(Reverse(event)) = heap.pop() {
+                made.add(&event, &mut draw);
             }
         }
         let point = draw.fraction() * sum;
@@ -110,11 +119,11 @@ pub fn generate(count: usize) -> Events {
         }
         let mut push = |time: u64, kind: Kind| {
             sequence += 1;
-            heap.push(Reverse((time, sequence, kind, job, user)));
+            heap.push(Reverse(Event { time, sequence, kind, job, user }));
         };
         push(at, Kind::Created);
         push(started, Kind::Started);
-        let pool = pools.get(user as usize).copied().unwrap_or(5);
+        let pool = pool_of(user);
         let mut files = BTreeSet::new();
         for _ in 0..draw.between(1, 9).min(pool) {
             files.insert(draw.next() % pool);
@@ -157,7 +166,8 @@ fn size(user: u64, file: u64) -> i64 {
 }
 
 impl Events {
-    fn add(&mut self, time: u64, kind: Kind, job: u64, user: u64, draw: &mut Draw) {
+    fn add(&mut self, event: &Event, draw: &mut Draw) {
+        let Event { time, kind, job, user, .. } = *event;
         let day = date(time);
         let second = time % DAY;
         let (user_name, job_name) = (format!("user-{user:05}"), format!("job-{job:07}"));
