@@ -266,3 +266,51 @@ fn killed_twice_while_an_index_hangs_the_third_start_serves() {
     let sums: Vec<i64> = query(&server, "from index 'Total'").iter().map(whole_n).collect();
     assert_eq!(sums, [4], "writes are folded");
 }
+
+/// Waits until the index has caught up, and gives the number of its results and the sums of a field over them.
+fn bulk_results(server: &ServerProcess) -> (usize, i64) {
+    let body = r#"{"Query":"from index 'Bulk'","WaitForNonStaleResults":true,"WaitForNonStaleResultsTimeout":"00:01:00"}"#;
+    loop {
+        let answer = server.client().post(&format!("{DATABASE}/queries"), body).unwrap();
+        let answer = answer.expect_status(200).unwrap().json().unwrap();
+        if answer.get("IsStale").and_then(Json::as_bool) == Some(false) {
+            let rows = answer.get("Results").and_then(Json::as_array).unwrap();
+            return (rows.len(), rows.iter().filter_map(|row| row.get("n")?.as_i64()).sum());
+        }
+    }
+}
+
+#[test]
+fn killed_while_an_index_is_built_in_bulk_it_begins_anew_and_comes_to_the_same() {
+    const DOCUMENTS: i64 = 30_000;
+    const KEYS: i64 = 700;
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(seed());
+    let mut server = ServerProcess::start(folder.path(), &[]).unwrap();
+    let lines = (0..DOCUMENTS).map(|n| format!(r#"{{"id":"e/{n}","k":{},"n":{n}}}"#, n % KEYS));
+    let lines: Vec<String> = lines.collect();
+    let path = format!("{DATABASE}/docs/ndjson?collection=Events&onError=skip");
+    let headers = [("Content-Type", "application/x-ndjson")];
+    let answer = server.client().send("POST", &path, &headers, Some(lines.join("\n").as_bytes()));
+    answer.unwrap().expect_status(201).unwrap();
+    let definition = r#"{"Indexes":[{"Name":"Bulk","Configuration":{"Magpie.Laws":"off"},
+        "Maps":["map('Events', e => ({ k: e.k, n: e.n }))"],
+        "Reduce":"groupBy(x => x.k).aggregate(g => ({ k: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))"}]}"#;
+    server.client().put(&format!("{DATABASE}/indexes"), definition).unwrap().expect_status(201).unwrap();
+    for _ in 0..5 {
+        // Some time into the build, or before it: as many questions as it takes to ask so many.
+        for _ in 0..random.below(12) {
+            server.client().get(&format!("{DATABASE}/indexes/staleness?name=Bulk")).unwrap();
+        }
+        server.kill().unwrap();
+        server = ServerProcess::start(folder.path(), &[]).unwrap();
+    }
+    assert_eq!(bulk_results(&server), (KEYS as usize, DOCUMENTS * (DOCUMENTS - 1) / 2));
+    let verified = server.client().get(&format!("{DATABASE}/indexes/verify?name=Bulk")).unwrap();
+    let verified = verified.expect_status(200).unwrap().json().unwrap();
+    let clean = verified.get("Results").and_then(Json::as_array).unwrap();
+    assert!(!clean.is_empty());
+    for index in clean {
+        assert_eq!(index.get("Damages"), Some(&Json::from(0_i64)), "{verified}");
+    }
+}
