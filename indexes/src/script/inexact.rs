@@ -8,31 +8,36 @@ use magpie_store::json::{Json, Object};
 /// Numbers with at most so many characters and a short exponent are held by a double.
 const EXACT_BYTES: usize = 15;
 /// Bytes that are looked at together.
-const PIECE_BYTES: usize = 64;
+const PIECE_BYTES: usize = 32;
 
 /// Whether some number in compact JSON text may be one that no double holds: it is long, or its exponent has three digits.
 /// Text in strings may look like one.
 pub(super) fn may_be(text: &str) -> bool {
     let bytes = text.as_bytes();
     // A number that is longer covers one of these places.
-    let mut long = (0..bytes.len()).step_by(EXACT_BYTES + 1);
-    if long.any(|at| is_numeric(bytes.get(at)) && number_at(bytes, at).len() > EXACT_BYTES) {
-        return true;
+    for (number, piece) in bytes.chunks(EXACT_BYTES + 1).enumerate() {
+        let at = number * (EXACT_BYTES + 1);
+        if is_numeric(piece.first()) && number_at(bytes, at).len() > EXACT_BYTES {
+            return true;
+        }
     }
     // Letters behind digits are looked for in pieces, without branches.
-    (1..bytes.len()).step_by(PIECE_BYTES).any(|from| {
-        let to = bytes.len().min(from + PIECE_BYTES);
-        let (Some(digits), Some(letters)) = (bytes.get(from - 1..to - 1), bytes.get(from..to)) else {
-            return false;
+    let letters = bytes.get(1..).unwrap_or(&[]);
+    let pieces = bytes.chunks(PIECE_BYTES).zip(letters.chunks(PIECE_BYTES));
+    for (number, (digits, letters)) in pieces.enumerate() {
+        let found = match (digits.first_chunk::<PIECE_BYTES>(), letters.first_chunk::<PIECE_BYTES>()) {
+            (Some(digits), Some(letters)) => {
+                digits.iter().zip(letters).fold(0, |found, pair| found | u8::from(is_exponent(pair)))
+            }
+            _ => 1,
         };
-        let found = digits.iter().zip(letters).fold(0, |found, pair| found | u8::from(is_exponent(pair)));
-        found != 0
-            && digits
-                .iter()
-                .zip(letters)
-                .zip(from..)
-                .any(|(pair, at)| is_exponent(pair) && is_long_exponent(bytes, at))
-    })
+        let from = number * PIECE_BYTES + 1;
+        let long = |(pair, at)| is_exponent(pair) && is_long_exponent(bytes, at);
+        if found != 0 && digits.iter().zip(letters).zip(from..).any(long) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether a digit is followed by the letter of exponents.

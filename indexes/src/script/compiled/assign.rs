@@ -1,6 +1,6 @@
 //! Members as they are read and written, and everything that assigns.
 
-use super::evaluate::{decides, place};
+use super::evaluate::{decides, number_in, place};
 use super::machine::{Frame, Machine};
 use super::methods::is_member;
 use super::numbers;
@@ -225,15 +225,21 @@ impl<'a> Machine<'a> {
     #[inline(never)]
     pub(super) fn eval_update(&mut self, frame: &Frame<'a>, update: &'a Update) -> Outcome<'a> {
         if let Some(slot) = Self::plain_slot(frame, &update.place) {
+            if let (Some(old), None) = (number_in(slot), update.operator) {
+                let by = self.operand(frame, &update.value);
+                if let Ok(Value::Number(by)) = &by {
+                    let sum = Value::Number(old + by);
+                    // Evaluating the right side cannot have put the variable into a cell.
+                    slot.set(sum);
+                    return Ok(sum);
+                }
+                let value = self.operation(update.operator, Value::Number(old), by?)?;
+                slot.set(value);
+                return Ok(value);
+            }
             let old = slot.get();
             let by = self.eval(frame, &update.value)?;
-            let value = match (old, by) {
-                (Value::Number(old), Value::Number(by)) if update.operator.is_none() => {
-                    Value::Number(old + by)
-                }
-                _ => self.operation(update.operator, old, by)?,
-            };
-            // Evaluating the right side cannot have put the variable into a cell.
+            let value = self.operation(update.operator, old, by)?;
             slot.set(value);
             return Ok(value);
         }
@@ -249,7 +255,7 @@ impl<'a> Machine<'a> {
     #[inline(never)]
     pub(super) fn eval_count(&mut self, frame: &Frame<'a>, count: &'a Count) -> Outcome<'a> {
         if let Some(slot) = Self::plain_slot(frame, &count.place)
-            && let Value::Number(old) = slot.get()
+            && let Some(old) = number_in(slot)
         {
             let new = Value::Number(old + count.by);
             slot.set(new);

@@ -10,6 +10,7 @@ use crate::function::{Emitted, StoredReduced};
 use crate::limits::EMITS_PER_DOCUMENT_MAX;
 use crate::script::boa::document_metadata;
 use crate::script::dialect::GroupBy;
+use crate::script::inexact;
 use magpie_store::Document;
 use magpie_store::json::{Json, Object};
 
@@ -62,7 +63,12 @@ impl<'a> Machine<'a> {
                 self.mapped = Some(Mapped { document, record: Some(record), metadata: Some(metadata) });
             }
         }
-        self.call_registered(map.function, argument)
+        let result = self.call_registered(map.function, argument);
+        match &map.fields {
+            Some(_) => self.end_fields(),
+            None => self.suspicious = self.suspicious || inexact::may_be(&document.body),
+        }
+        result
     }
 
     /// A document as an object with its metadata, and the metadata.

@@ -19,6 +19,15 @@ pub(super) fn place(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
+/// The number in a slot, if it is one.
+#[inline(always)]
+pub(super) fn number_in<'a>(slot: &Cell<Value<'a>>) -> Option<f64> {
+    match slot.get() {
+        Value::Number(number) => Some(number),
+        _ => None,
+    }
+}
+
 /// A variable's value, if its declaration ran.
 fn initialized<'a>(value: Value<'a>) -> Outcome<'a> {
     match value {
@@ -67,11 +76,15 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// [`Self::eval`] for parts of an expression: the shortest ones take no call.
+    /// [`Self::eval`] for parts of an expression: the shortest ones take no call. Who calls it looks at the outcome in
+    /// place: copying a value right after it was written in parts waits for the writes.
     #[inline(always)]
-    fn operand(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
+    pub(super) fn operand(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
         match expr {
-            Expr::Slot(slot) => Self::local(frame, *slot),
+            Expr::Slot(slot) => match frame.slots.get(place(*slot)).and_then(number_in) {
+                Some(number) => Ok(Value::Number(number)),
+                None => Self::local(frame, *slot),
+            },
             Expr::Number(value) => Ok(Value::Number(*value)),
             Expr::Ascii(text) => Ok(Value::Ascii(text)),
             Expr::Member(member) => self.eval_member(frame, member),
@@ -91,14 +104,32 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn eval_member(&mut self, frame: &Frame<'a>, member: &'a Member) -> Outcome<'a> {
-        let object = self.operand(frame, &member.object)?;
-        self.named_member(object, &member.name, member.cache)
+        let object = self.operand(frame, &member.object);
+        match &object {
+            Ok(Value::Record(record)) => match self.named_slot(record, &member.name, member.cache)? {
+                Some(slot) => self.read(slot),
+                None if member.name.inherited => hand_over(&"an inherited member"),
+                None => Ok(Value::Undefined),
+            },
+            Ok(Value::List(list)) if member.name.is_length => Ok(Value::Number(numbers::of_len(list.len()))),
+            _ => self.named_member(object?, &member.name, member.cache),
+        }
     }
 
     #[inline(never)]
     fn eval_index(&mut self, frame: &Frame<'a>, sides: &'a (Expr, Expr)) -> Outcome<'a> {
-        let (object, key) = (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?);
-        self.computed_member(object, key)
+        let object = self.operand(frame, &sides.0);
+        object?;
+        let key = self.operand(frame, &sides.1);
+        if let (Ok(Value::List(list)), Ok(Value::Number(number))) = (&object, &key)
+            && let Some(index) = numbers::to_index(*number)
+        {
+            return match list.slots().get(index) {
+                Some(slot) => self.read(slot),
+                None => Ok(Value::Undefined),
+            };
+        }
+        self.computed_member(object?, key?)
     }
 
     #[inline(never)]
@@ -109,10 +140,13 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn eval_add(&mut self, frame: &Frame<'a>, sides: &'a (Expr, Expr)) -> Outcome<'a> {
-        match (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?) {
-            (Value::Number(one), Value::Number(other)) => Ok(Value::Number(one + other)),
-            (one, other) => self.add(one, other),
+        let one = self.operand(frame, &sides.0);
+        one?;
+        let other = self.operand(frame, &sides.1);
+        if let (Ok(Value::Number(one)), Ok(Value::Number(other))) = (&one, &other) {
+            return Ok(Value::Number(one + other));
         }
+        self.add(one?, other?)
     }
 
     #[inline(never)]
@@ -122,10 +156,13 @@ impl<'a> Machine<'a> {
         operator: Arithmetic,
         sides: &'a (Expr, Expr),
     ) -> Outcome<'a> {
-        match (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?) {
-            (Value::Number(one), Value::Number(other)) => on_numbers(operator, one, other),
-            (one, other) => self.arithmetic(operator, one, other),
+        let one = self.operand(frame, &sides.0);
+        one?;
+        let other = self.operand(frame, &sides.1);
+        if let (Ok(Value::Number(one)), Ok(Value::Number(other))) = (&one, &other) {
+            return on_numbers(operator, *one, *other);
         }
+        self.arithmetic(operator, one?, other?)
     }
 
     #[inline(never)]
@@ -135,12 +172,17 @@ impl<'a> Machine<'a> {
         comparison: Comparison,
         sides: &'a (Expr, Expr),
     ) -> Outcome<'a, bool> {
-        let (one, other) = (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?);
-        match (comparison, one, other) {
-            (Comparison::Less, Value::Number(one), Value::Number(other)) => Ok(one < other),
-            (Comparison::Same, Value::Ascii(one), Value::Ascii(other)) => Ok(one == other),
-            (Comparison::NotSame, Value::Ascii(one), Value::Ascii(other)) => Ok(one != other),
-            _ => self.compare(comparison, one, other),
+        let one = self.operand(frame, &sides.0);
+        one?;
+        let other = self.operand(frame, &sides.1);
+        match (comparison, &one, &other) {
+            (Comparison::Less, Ok(Value::Number(one)), Ok(Value::Number(other))) => Ok(one < other),
+            (Comparison::Greater, Ok(Value::Number(one)), Ok(Value::Number(other))) => Ok(one > other),
+            (Comparison::Same, Ok(Value::Number(one)), Ok(Value::Number(other))) => Ok(one == other),
+            (Comparison::NotSame, Ok(Value::Number(one)), Ok(Value::Number(other))) => Ok(one != other),
+            (Comparison::Same, Ok(Value::Ascii(one)), Ok(Value::Ascii(other))) => Ok(one == other),
+            (Comparison::NotSame, Ok(Value::Ascii(one)), Ok(Value::Ascii(other))) => Ok(one != other),
+            _ => self.compare(comparison, one?, other?),
         }
     }
 
@@ -283,7 +325,12 @@ impl<'a> Machine<'a> {
         };
         let slots = self.slots(values.len(), Value::Undefined)?;
         for (slot, value) in slots.iter().zip(values) {
-            slot.set(self.operand(frame, value)?);
+            match self.operand(frame, value) {
+                Ok(Value::Number(number)) => slot.set(Value::Number(number)),
+                Ok(Value::Ascii(text)) => slot.set(Value::Ascii(text)),
+                Ok(other) => slot.set(other),
+                Err(stop) => return Err(stop),
+            }
         }
         Ok(Value::Record(self.shaped(shape, slots)?))
     }

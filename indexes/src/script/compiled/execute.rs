@@ -76,10 +76,10 @@ impl<'a> Machine<'a> {
 
     fn execute(&mut self, frame: &Frame<'a>, statement: &'a Statement) -> Outcome<'a, Flow<'a>> {
         match statement {
-            Statement::Expression(expr) => {
-                self.eval(frame, expr)?;
-                Ok(Flow::Next)
-            }
+            Statement::Expression(expr) => match self.eval(frame, expr) {
+                Ok(_) => Ok(Flow::Next),
+                Err(stop) => Err(stop),
+            },
             Statement::Declare(slot, value) => {
                 let value = match value {
                     Some(value) => self.eval(frame, value)?,

@@ -8,6 +8,7 @@ use super::machine::Machine;
 use super::read::Scanner;
 use super::shapes::json_name;
 use super::value::{Outcome, Value, hand_over};
+use crate::script::inexact;
 
 /// Most places of a document whose names are remembered.
 const REMEMBERED_MAX: usize = 64;
@@ -21,6 +22,8 @@ pub(super) struct Unread<'a> {
     /// The number of the map, and how many names were read.
     map: usize,
     place: usize,
+    /// How many fields were not found yet.
+    missing: usize,
 }
 
 /// The name that stands at a place of most documents of a map.
@@ -41,7 +44,8 @@ impl<'a> Machine<'a> {
         if !scanner.take(b'{') {
             return hand_over(&"damaged JSON text");
         }
-        self.unread = (!scanner.take(b'}')).then_some(Unread { scanner, names, map, place: 0 });
+        self.unread =
+            (!scanner.take(b'}')).then_some(Unread { scanner, names, map, place: 0, missing: names.len() });
         Ok(())
     }
 
@@ -67,6 +71,8 @@ impl<'a> Machine<'a> {
             let Some(value) = unread.scanner.value() else { return hand_over(&"damaged JSON text") };
             if let Some(slot) = field.and_then(|field| self.fields.get(field)) {
                 slot.set(value);
+                unread.missing = unread.missing.saturating_sub(1);
+                self.suspicious = self.suspicious || may_be_inexact(value);
             }
             if unread.scanner.take(b'}') {
                 return Ok(());
@@ -78,6 +84,13 @@ impl<'a> Machine<'a> {
                 self.unread = Some(unread);
                 return Ok(());
             }
+        }
+    }
+
+    /// Notes whether a field that was not read may hold a number that no double does.
+    pub fn end_fields(&mut self) {
+        if let Some(unread) = self.unread.take().filter(|unread| unread.missing > 0) {
+            self.suspicious = self.suspicious || inexact::may_be(unread.scanner.rest());
         }
     }
 
@@ -104,5 +117,14 @@ impl<'a> Machine<'a> {
             _ => {}
         }
         Ok(Some(field))
+    }
+}
+
+/// Whether a value as it stands in a document may be or hold a number that no double does.
+fn may_be_inexact(value: Value<'_>) -> bool {
+    match value {
+        Value::RawNumber(_) => true,
+        Value::RawRecord(text) | Value::RawList(text) => inexact::may_be(text),
+        _ => false,
     }
 }

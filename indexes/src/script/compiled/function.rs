@@ -73,6 +73,8 @@ pub(in crate::script) struct CompiledFunction {
     steps: u64,
     /// What the last round of a map loaded.
     round: Round,
+    /// Whether the document mapped last may have numbers that no double holds.
+    suspicious: bool,
 }
 
 impl CompiledFunction {
@@ -88,6 +90,7 @@ impl CompiledFunction {
             inexact: Vec::new(),
             steps: 0,
             round: Round::default(),
+            suspicious: false,
         }
     }
 
@@ -187,6 +190,7 @@ impl CompiledFunction {
             };
             let outcome = work(&mut machine, input).map_err(|stop| reason(&stop));
             self.steps = machine.steps();
+            self.suspicious = machine.suspicious;
             if let Some(loading) = machine.loading.take() {
                 self.round = loading.round;
             }
@@ -212,7 +216,7 @@ impl CompiledFunction {
 
     /// Notes which numbers of the document no double holds, as the engine's functions do.
     fn collect_inexact(&mut self, document: &Document) {
-        if !inexact::may_be(&document.body) {
+        if !self.suspicious {
             return;
         }
         let body = document.body_json();

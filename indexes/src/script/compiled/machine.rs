@@ -71,6 +71,8 @@ pub(super) struct Machine<'a> {
     pub realm: &'a mut Realm,
     /// The values of the script's top-level names; `Uninitialized` until they are used.
     pub globals: Slots<'a>,
+    /// Whether a number of the document may be one that no double holds.
+    pub suspicious: bool,
     /// The fields of the document that the map reads; `Uninitialized` until they were looked for.
     pub fields: Slots<'a>,
     /// Where to look for more of them.
@@ -103,6 +105,7 @@ impl<'a> Machine<'a> {
             realm,
             globals: &[],
             fields: &[],
+            suspicious: false,
             unread: None,
             mapped: None,
             loading: None,

@@ -19,6 +19,12 @@ pub(super) struct Scanner<'a> {
 /// Most elements of an array that room is taken for before they are read.
 const RECENT_ELEMENTS_MAX: usize = 32;
 
+/// Digits that are exact in a double whatever they are.
+const EXACT_DIGITS: usize = 15;
+/// 10^0 to 10^15, exact.
+const POWERS_OF_TEN: [f64; EXACT_DIGITS + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
 /// The largest whole number below which doubles have no gaps.
 const SAFE_INTEGER_MAX: f64 = 9_007_199_254_740_991.0;
 
@@ -33,10 +39,33 @@ const fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGH_BITS
 }
 
+/// Whether two texts of one length are the same. Most names are short, and not worth a call.
+#[inline]
+fn same_bytes(one: &[u8], other: &[u8]) -> bool {
+    match (
+        one.len(),
+        one.first_chunk::<8>(),
+        other.first_chunk::<8>(),
+        one.last_chunk::<8>(),
+        other.last_chunk::<8>(),
+    ) {
+        (8..=16, Some(one_first), Some(other_first), Some(one_last), Some(other_last)) => {
+            one_first == other_first && one_last == other_last
+        }
+        (0..8, ..) => one.iter().zip(other).all(|(one, other)| one == other),
+        _ => one == other,
+    }
+}
+
 impl<'a> Scanner<'a> {
     /// Begins at the front of the text.
     pub const fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
+    }
+
+    /// What is not read yet.
+    pub fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or("")
     }
 
     fn peek(&self) -> Option<u8> {
@@ -52,8 +81,11 @@ impl<'a> Scanner<'a> {
 
     /// Takes these bytes if they come next.
     pub fn take_all(&mut self, bytes: &[u8]) -> bool {
-        let found =
-            self.text.as_bytes().get(self.at..self.at + bytes.len()).is_some_and(|next| next == bytes);
+        let found = self
+            .text
+            .as_bytes()
+            .get(self.at..self.at + bytes.len())
+            .is_some_and(|next| same_bytes(next, bytes));
         if found {
             self.at += bytes.len();
         }
@@ -123,6 +155,9 @@ impl<'a> Scanner<'a> {
             b'f' => self.take_all(b"false").then_some(Value::Bool(false)),
             b'n' => self.take_all(b"null").then_some(Value::Null),
             b'0'..=b'9' | b'-' | b'N' | b'I' => {
+                if let Some(number) = self.plain_number() {
+                    return Some(Value::Number(number));
+                }
                 let rest = self.text.as_bytes().get(begin..)?;
                 let length =
                     rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).unwrap_or(rest.len());
@@ -131,6 +166,35 @@ impl<'a> Scanner<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Takes a number of at most fifteen digits without an exponent: those are exact in a double, and so is one of them
+    /// divided by a power of ten, as far as a double can be.
+    fn plain_number(&mut self) -> Option<f64> {
+        let bytes = self.text.as_bytes().get(self.at..)?;
+        let negative = bytes.first() == Some(&b'-');
+        let (mut whole, mut digits, mut places) = (0_i64, 0_usize, None);
+        let mut at = usize::from(negative);
+        loop {
+            match bytes.get(at) {
+                Some(digit @ b'0'..=b'9') if digits < EXACT_DIGITS => {
+                    whole = whole * 10 + i64::from(digit - b'0');
+                    digits += 1;
+                }
+                Some(b'.') if places.is_none() => places = Some(digits),
+                Some(b',' | b'}' | b']') => break,
+                _ => return None,
+            }
+            at += 1;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "fifteen digits are exact in a double")]
+        let value = whole as f64;
+        let value = match places {
+            None => value,
+            Some(places) => value / POWERS_OF_TEN.get(digits - places)?,
+        };
+        self.at += at;
+        Some(if negative { -value } else { value })
     }
 
     /// Takes an object or an array whole.
@@ -442,6 +506,34 @@ mod tests {
         }
         assert_eq!(Scanner::new("no end").string(), None);
         assert_eq!(Scanner::new("no end\\").string(), None);
+    }
+
+    #[test]
+    fn plain_numbers_are_read_as_by_the_standard_library() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        for turn in 0..200_000_u32 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let digits = format!("{:015}", state % 1_000_000_000_000_000);
+            let (before, after) = digits.split_at(1 + (turn as usize) % 14);
+            let number = format!(
+                "{}{}.{after}",
+                if turn % 3 == 0 { "-" } else { "" },
+                before.trim_start_matches('0').parse::<u64>().unwrap_or(0)
+            );
+            let text = format!("{number},");
+            let Some(Value::Number(read)) = Scanner::new(&text).value() else { panic!("{number}") };
+            assert_eq!(read.to_bits(), number.parse::<f64>().unwrap().to_bits(), "{number}");
+        }
+        for number in ["0", "-0", "-0.0", "999999999999999", "-5"] {
+            let text = format!("{number}]");
+            let Some(Value::Number(read)) = Scanner::new(&text).value() else { panic!("{number}") };
+            assert_eq!(read.to_bits(), number.parse::<f64>().unwrap().to_bits(), "{number}");
+        }
+        for number in ["1000000000000000", "1e5", "12n", "NaN", "-Infinity"] {
+            assert!(
+                matches!(Scanner::new(&format!("{number}}}")).value(), Some(Value::RawNumber(raw)) if raw == number)
+            );
+        }
     }
 
     #[test]
