@@ -328,6 +328,7 @@ pub(crate) async fn errors(request: DatabaseRequest) -> Result<Response, ServerE
     let names: Vec<String> =
         request.query.all("name").filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let database = Arc::clone(&request.database);
+    let by_name = !names.is_empty();
     let results = blocking(move || {
         let mut indexes = Vec::new();
         for name in &names {
@@ -346,6 +347,10 @@ pub(crate) async fn errors(request: DatabaseRequest) -> Result<Response, ServerE
         Ok(results.collect::<Result<Vec<_>, IndexError>>()?)
     })
     .await?;
+    // The original tells when, but only for indexes that were asked for by name.
+    if by_name {
+        return Ok(answer::json(StatusCode::OK, with_metadata(&request, results)));
+    }
     Ok(answer::json(StatusCode::OK, Object::from_iter([("Results", Json::Array(results))])))
 }
 

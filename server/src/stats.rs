@@ -35,6 +35,22 @@ pub(crate) async fn database_detailed(request: DatabaseRequest) -> Result<Respon
     Ok(answer::json(StatusCode::OK, body))
 }
 
+/// `GET stats/essential`
+pub(crate) async fn database_essential(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let database = request.database;
+    let whole = blocking(move || database_stats(&database)).await?;
+    let kept = |name: &str| {
+        let counts = name.starts_with("CountOf") && name != "CountOfUniqueAttachments";
+        counts || name == "Indexes"
+    };
+    let body: Object = whole
+        .iter()
+        .filter(|(name, _)| kept(name))
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect();
+    Ok(answer::json(StatusCode::OK, body))
+}
+
 /// What this server has none of.
 const ABSENT: [&str; 7] = [
     "CountOfRevisionDocuments",

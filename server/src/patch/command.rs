@@ -1,6 +1,7 @@
 //! Patches as the wire has them.
 
 use super::failure::PatchFailure;
+use crate::body;
 use crate::error::ServerError;
 use magpie_indexes::FunctionError;
 use magpie_indexes::function::FunctionErrorKind;
@@ -77,11 +78,8 @@ fn read_script_of(patches: &Patches, mut patch: Object, name: &'static str) -> R
         None | Some(Json::Null) => Json::Null,
         Some(Json::Object(values)) => Json::Object(values),
         Some(other) => {
-            return Err(ServerError::ValueNotAllowed {
-                name: "Values",
-                value: other.to_string().chars().take(100).collect(),
-                expected: "an object with the arguments of the script",
-            });
+            let expected = "an object with the arguments of the script";
+            return Err(body::unconvertible("Values", &other, expected));
         }
     };
     Ok(Script { script: compile(patches, &text, "")?, arguments })
@@ -99,11 +97,7 @@ pub(crate) fn read_script(
     match body.remove(name) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::Object(patch)) => read_script_of(patches, patch, name).map(Some),
-        Some(other) => Err(ServerError::ValueNotAllowed {
-            name,
-            value: other.to_string().chars().take(100).collect(),
-            expected: "an object with a Script",
-        }),
+        Some(other) => Err(body::unconvertible(name, &other, "an object with a Script")),
     }
 }
 
