@@ -137,6 +137,15 @@ pub enum IndexError {
     /// A stored row does not have the layout it must have.
     #[error("index rows are damaged: {0}; reset the index")]
     Corrupt(String),
+    /// The functions of an index that is being built do not compile.
+    #[error("{0}")]
+    Function(FunctionError),
+    /// No thread of a build could be started.
+    #[error("no thread could be started to build the index: {0}")]
+    BuildThread(std::io::Error),
+    /// A scratch file of a build failed.
+    #[error("a scratch file beside the data failed: {0}; make room on that disk, then reset the index")]
+    Scratch(std::io::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -19,6 +19,7 @@ use crate::signature::{Signature, canonical_definition};
 use crate::starts::Start;
 use crate::verify::Repair;
 use magpie_store::{Collection, CollectionFilter, Database, DatabaseView, Etag, Timestamp};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -80,6 +81,8 @@ pub struct Index {
     feed: CollectionFilter,
     progress: Mutex<Progress>,
     pace: Mutex<Pace>,
+    /// Documents that a bulk build has mapped so far; 0 when none runs.
+    bulk_mapped: AtomicU64,
     failure: Mutex<Option<String>>,
     reached: watch::Sender<Reached>,
     worker: Mutex<Option<JoinHandle<()>>>,
@@ -132,6 +135,7 @@ impl Index {
             definition: RwLock::new(Arc::new(definition)),
             progress: Mutex::default(),
             pace: Mutex::default(),
+            bulk_mapped: AtomicU64::new(0),
             failure: Mutex::default(),
             reached: watch::Sender::new(Reached { etag: Etag(0), outputs: None, ended: false }),
             worker: Mutex::default(),
@@ -380,6 +384,19 @@ impl Index {
     #[must_use]
     pub fn progress(&self) -> Progress {
         *lock(&self.progress)
+    }
+
+    /// How many documents a bulk build has mapped so far; 0 when none runs.
+    pub(crate) fn bulk_mapped(&self) -> u64 {
+        self.bulk_mapped.load(Ordering::Relaxed)
+    }
+
+    /// Adds to [`Self::bulk_mapped`]; `None`: the build is over.
+    pub(crate) fn note_bulk(&self, documents: Option<u64>) {
+        match documents {
+            Some(more) => self.bulk_mapped.fetch_add(more, Ordering::Relaxed),
+            None => self.bulk_mapped.swap(0, Ordering::Relaxed),
+        };
     }
 
     /// Publishes how long a committed batch took.

@@ -231,6 +231,12 @@ pub mod meta {
     /// The first key and the key behind the last of all start counters, see `starts.rs`.
     pub const STARTS: (&[u8], &[u8]) = (b"i/s/", b"i/s0");
 
+    /// The number of bulk builds of the build with this slot that ended with the process.
+    #[must_use]
+    pub fn bulk_tries(slot: super::Slot) -> Vec<u8> {
+        [b"i/b/".as_slice(), &slot.0.to_be_bytes()].concat()
+    }
+
     /// The row of an output collection whose documents are to be removed, by lower-cased name.
     #[must_use]
     pub fn retired(collection_key: &str) -> Vec<u8> {

@@ -43,6 +43,22 @@ pub const REDUCE_KEY_BYTES_MAX: usize = 2048;
 pub const BATCH_DOCUMENTS_MAX: usize = 1024;
 /// Most bytes of document bodies in one indexing batch.
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Fewest documents of an index without rows that make a bulk build of it.
+pub const BULK_DOCUMENTS_MIN: u64 = 5_000;
+/// A bulk build reads all documents: the index must map at least one of so many.
+pub const BULK_SHARE_MIN: u64 = 8;
+/// Most documents that one thread of a bulk build takes at a time.
+pub const BULK_CHUNK_DOCUMENTS_MAX: usize = 512;
+/// Most bytes of their bodies, but for the last one.
+pub const BULK_CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most chunks that one thread of a bulk build may be ahead of the slowest.
+pub const BULK_CHUNKS_AHEAD_MAX: u64 = 16;
+/// Memory for entries on their way into order, in bytes, all threads of one build together.
+pub const BULK_SORT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most threads of one bulk build.
+pub const BULK_THREADS_MAX: usize = 8;
+/// Bulk builds of an index in a row that may end with the process; then it is built batch by batch.
+pub const BULK_TRIES_MAX: u32 = 3;
 /// Most errors of one index that are listed; all are counted.
 pub const ERRORS_LISTED_MAX: usize = 500;
 /// Longest wait for the thread of an index that was told to stop, in milliseconds.

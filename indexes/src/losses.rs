@@ -142,6 +142,13 @@ impl LossChanges {
         Ok(i64::from(!lost.is_empty()) - i64::from(!old.is_empty()))
     }
 
+    /// Adds the counts of another part of the same batch.
+    pub fn merge(&mut self, other: Self) {
+        for (path, change) in other.counts {
+            *self.counts.entry(path).or_default() += change;
+        }
+    }
+
     /// Writes the counts.
     ///
     /// # Errors

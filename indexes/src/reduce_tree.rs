@@ -122,7 +122,7 @@ impl ReduceTree<'_> {
                 [root] => {
                     self.clear_above(level, old_height)?;
                     let output = Output::decode(&root.value)?;
-                    let finalized = finalized(&output, old.as_ref(), reducer)?;
+                    let finalized = finalize_root(&output, old.as_ref(), reducer)?;
                     let new = Some(StoredResult { height: level, output, finalized });
                     if let Some(new) = new.as_ref().filter(|_| old != new) {
                         let key = self.slot.key(Kind::Result, self.reduce_key);
@@ -167,7 +167,7 @@ impl ReduceTree<'_> {
                 _ => None,
             };
             if let Some(output) = root {
-                let finalized = finalized(&output, None, reducer)?;
+                let finalized = finalize_root(&output, None, reducer)?;
                 let result = StoredResult { height: level - 1, output, finalized };
                 self.batch.put(Space::Index, result_key, result.encode());
                 return Ok(Some(result));
@@ -355,17 +355,8 @@ impl ReduceTree<'_> {
         items: &[Item],
         reducer: &mut dyn PageReducer,
     ) -> Result<Output, IndexError> {
-        let mut values = Vec::with_capacity(items.len());
-        for item in items {
-            match (level, item.value.split_first()) {
-                (0, _) => values.push(item.value.as_slice()),
-                (_, Some((1, json))) => values.push(json),
-                // One failed page below makes the whole key fail; no value may be left out of a sum.
-                _ => return Ok(Output::Failed),
-            }
-        }
         self.work.reduce_calls += 1;
-        reducer.reduce(&values)
+        reduce_items(level, items, reducer)
     }
 
     /// The page whose range holds `key`: the first one whose end is not before it.
@@ -460,7 +451,7 @@ impl ReduceTree<'_> {
 }
 
 /// What finalize makes of a root. It is pure, so an unchanged root needs no call.
-fn finalized(
+pub(crate) fn finalize_root(
     output: &Output,
     old: Option<&StoredResult>,
     reducer: &mut dyn PageReducer,
@@ -472,11 +463,29 @@ fn finalized(
     }
 }
 
+/// Reduces the items of one page: entries on level 0, values of pages above. One failed page below makes the whole key
+/// fail; no value may be left out of a sum.
+pub(crate) fn reduce_items(
+    level: u8,
+    items: &[Item],
+    reducer: &mut dyn PageReducer,
+) -> Result<Output, IndexError> {
+    let mut values = Vec::with_capacity(items.len());
+    for item in items {
+        match (level, item.value.split_first()) {
+            (0, _) => values.push(item.value.as_slice()),
+            (_, Some((1, json))) => values.push(json),
+            _ => return Ok(Output::Failed),
+        }
+    }
+    reducer.reduce(&values)
+}
+
 fn strip((key, value): (Vec<u8>, Vec<u8>), prefix: usize) -> Item {
     Item { key: key.get(prefix..).unwrap_or_default().to_vec(), value }
 }
 
-fn encode_leaf(items: &[Item]) -> Vec<u8> {
+pub(crate) fn encode_leaf(items: &[Item]) -> Vec<u8> {
     let mut out = Vec::new();
     for item in items {
         put_bytes(&item.key, &mut out);

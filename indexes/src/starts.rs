@@ -17,7 +17,9 @@
 //! Careful starts go one at a time ([`Starts::take_turn`]), so that one index that kills the process does not take the
 //! blame to others that were about to start.
 //!
-//! A counter says nothing about an index that dies later, after its first commit: that counts at the next start.
+//! A counter says nothing about an index that dies later, after its first commit: that counts at the next start. A bulk
+//! build commits once, at its end: it has a counter of its own, and after [`limits::BULK_TRIES_MAX`] the index is built
+//! batch by batch.
 
 use crate::error::IndexError;
 use crate::function::{Emitted, FunctionError, IndexFunction, Loads};
@@ -30,6 +32,7 @@ use magpie_store::{Database, Document};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 use std::num::NonZeroU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -101,9 +104,10 @@ impl FailedStarts {
     }
 }
 
-/// Removes the counter of a build together with its rows.
+/// Removes the counters of a build together with its rows.
 pub(crate) fn forget(slot: Slot, batch: &mut Batch) {
     batch.delete(Space::Meta, meta::starts(slot));
+    batch.delete(Space::Meta, meta::bulk_tries(slot));
 }
 
 /// How far this start of a build is.
@@ -125,11 +129,48 @@ enum Phase {
 pub(crate) struct Start {
     slot: Slot,
     phase: Mutex<Phase>,
+    /// While a bulk build runs: how many of them ended with the process before.
+    bulk: Mutex<Option<u32>>,
 }
 
 impl Start {
     pub fn new(slot: Slot) -> Self {
-        Self { slot, phase: Mutex::default() }
+        Self { slot, phase: Mutex::default(), bulk: Mutex::default() }
+    }
+
+    /// Counts a bulk build on disk before it begins, in place of the start; gives `false` when too many of them ended
+    /// with the process: then the documents must come batch by batch, where the one that ends it can be told.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn begin_bulk(&self, database: &Database) -> Result<bool, IndexError> {
+        let row = database.view().kv().get(Space::Meta, &meta::bulk_tries(self.slot))?;
+        let before = row.and_then(|row| row.try_into().ok()).map_or(0, u32::from_be_bytes);
+        if before >= limits::BULK_TRIES_MAX {
+            return Ok(false);
+        }
+        let mut batch = Batch::new();
+        batch.put(Space::Meta, meta::bulk_tries(self.slot), (before + 1).to_be_bytes());
+        FailedStarts::default().write(self.slot, &mut batch);
+        let mut phase = lock(&self.phase);
+        database.commit_definition(batch)?;
+        *phase = Phase::Settled;
+        *lock(&self.bulk) = Some(before);
+        Ok(true)
+    }
+
+    /// A bulk build is over, and the process did not die of it.
+    pub fn end_bulk(&self, database: &Database) {
+        let mut bulk = lock(&self.bulk);
+        if let Some(before) = bulk.take() {
+            let mut batch = Batch::new();
+            match before {
+                0 => batch.delete(Space::Meta, meta::bulk_tries(self.slot)),
+                before => batch.put(Space::Meta, meta::bulk_tries(self.slot), before.to_be_bytes()),
+            }
+            // A store that has failed takes nothing; the build then counts although it need not.
+            let _ = database.commit_derived(batch);
+        }
     }
 
     /// Whether the worker has not had any work yet.
@@ -221,6 +262,7 @@ impl Start {
 
     /// The build's rows are being removed, its counter with them.
     pub fn abandon(&self) {
+        *lock(&self.bulk) = None;
         *lock(&self.phase) = Phase::Settled;
     }
 }
@@ -304,6 +346,8 @@ impl IndexFunction for Watched {
 pub(crate) struct Starts {
     /// Tells the runs of the machine apart, where known.
     pub boot: Option<NonZeroU64>,
+    /// How many bulk builds run now.
+    pub bulk_builds: AtomicUsize,
     taken: Mutex<bool>,
     free: Condvar,
 }

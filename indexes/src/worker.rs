@@ -7,14 +7,16 @@
 use crate::error::IndexError;
 use crate::events::IndexEventKind;
 use crate::index::{Index, lock};
-use crate::indexer::{Indexer, target_etag};
+use crate::indexer::{BulkBuild, Indexer, target_etag};
 use crate::limits;
 use crate::progress::{OutputPhase, Progress};
 use crate::starts::{FailedStarts, Starts, Turn, Watched};
 use magpie_store::kv::Batch;
 use magpie_store::{Command, Database, DatabaseView, Etag, StoreError, Timestamp};
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Where the server's times come from.
@@ -131,7 +133,8 @@ impl<'w> Worker<'w> {
             }
             let view = self.database.view();
             let newest = view.last_etag();
-            match self.batch(&view)? {
+            let bulk = self.bulk_build(&view, starts)?;
+            match bulk.map_or_else(|| self.batch(&view), Ok)? {
                 Commit::Done => {}
                 Commit::Conflict => continue,
                 Commit::Forbidden => return Ok(()),
@@ -230,6 +233,58 @@ impl<'w> Worker<'w> {
             }
         }
         Ok(())
+    }
+
+    /// A bulk build, if one is due: the index has no rows, and the snapshot has many documents for it. `None`: go batch by
+    /// batch.
+    fn bulk_build(&mut self, view: &DatabaseView<'_>, starts: &Starts) -> Result<Option<Commit>, IndexError> {
+        let index = self.index;
+        if self.progress != Progress::default()
+            || self.careful.is_some()
+            || !BulkBuild::is_due(index.shape(), view)?
+            || self.database.sorted_file()?.is_none()
+            || !index.start.begin_bulk(self.database)?
+        {
+            return Ok(None);
+        }
+        let running = starts.bulk_builds.fetch_add(1, Ordering::AcqRel) + 1;
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let last = Mutex::new((self.clock)());
+        let told = |documents| {
+            let now = (self.clock)();
+            let began = std::mem::replace(&mut *lock(&last), now);
+            index.publish_pace(documents, began, now);
+            index.note_bulk(Some(documents));
+        };
+        let is_stopped = || index.is_stopping() || index.is_paused();
+        let build = BulkBuild::new(
+            Arc::clone(&index.source),
+            index.slot,
+            index.borders(),
+            (self.database, view),
+            (self.clock)(),
+        )
+        .with_threads(cores / running)
+        .with_watch(&told, &is_stopped)
+        .with_output(index.output().cloned());
+        // A panic goes on once the counters are right again.
+        let built = catch_unwind(AssertUnwindSafe(|| build.run()));
+        starts.bulk_builds.fetch_sub(1, Ordering::AcqRel);
+        index.note_bulk(None);
+        index.start.end_bulk(self.database);
+        let built = built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        // Stopped or paused: there is nothing to keep.
+        let Some(built) = built else { return Ok(Some(Commit::Conflict)) };
+        let may_commit = lock(&index.may_commit);
+        if !*may_commit {
+            return Ok(Some(Commit::Forbidden));
+        }
+        self.database.ingest_derived(built.files)?;
+        drop(may_commit);
+        self.progress = built.progress;
+        index.publish(self.progress, view.last_etag());
+        index.tell(IndexEventKind::BatchCompleted, self.progress.etag);
+        Ok(Some(Commit::Done))
     }
 
     /// One indexing batch.

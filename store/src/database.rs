@@ -10,12 +10,13 @@ use crate::document::Etag;
 use crate::error::StoreError;
 use crate::group_commit::GroupCommit;
 use crate::keys;
-use crate::kv::{Batch, Direction, Durability, Kv, KvError, Space, View};
+use crate::kv::{Batch, Direction, Durability, FinishedFile, Kv, KvError, SortedFile, Space, View};
 use crate::limits::GROUP_COMMIT_BYTES_MAX;
 use crate::rows::{self, CollectionRow};
 use crate::timestamp::Timestamp;
 use crate::view::DatabaseView;
 use crate::write::{Committed, Group};
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -167,6 +168,35 @@ impl Database {
     /// [`StoreError::WritesStopped`] when this commit or an earlier one failed.
     pub fn commit_definition(&self, batch: Batch) -> Result<(), StoreError> {
         self.commit(batch, Durability::Synced)
+    }
+
+    /// A file beside the data for work that does not fit into memory; it has no name and is gone with its handle.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn scratch_file(&self) -> Result<File, StoreError> {
+        Ok(self.kv.scratch_file()?)
+    }
+
+    /// An empty file for [`Self::ingest_derived`]; `None` when the store takes none.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn sorted_file(&self) -> Result<Option<Box<dyn SortedFile + '_>>, StoreError> {
+        Ok(self.kv.sorted_file(Space::Index)?)
+    }
+
+    /// Commits files of index rows, all or none, as one batch that is on disk when this returns. The files must not
+    /// overlap.
+    ///
+    /// # Errors
+    /// As for [`Self::commit_derived`].
+    pub fn ingest_derived(&self, files: Vec<FinishedFile>) -> Result<(), StoreError> {
+        self.check_writable()?;
+        if let Err(error) = self.kv.ingest(Space::Index, files) {
+            self.stop_writes(&error.to_string());
+        }
+        self.check_writable()
     }
 
     /// Writes everything to its final place, so that the next open is quick. For a graceful stop.

@@ -24,18 +24,10 @@ impl Indexer {
     ) -> Result<usize, IndexError> {
         let view = gathered.view;
         let document = view.document(id)?.filter(|document| maps(&self.mapped, document));
-        let mut emitted = Vec::new();
-        let mut failure = None;
-        let mut lost = Lost::new();
-        if let Some(document) = &document {
-            gathered.progress.map_attempts += 1;
-            let outcome = self.function.map(document, &mut gathered.loads);
-            lost.extend(self.function.inexact_fields().iter().map(|path| (LossKind::Inexact, path.clone())));
-            match outcome.and_then(|outputs| encode(outputs, self.shape.group_by.is_some(), &mut lost)) {
-                Ok(encoded) => emitted = encoded,
-                Err(error) => failure = Some(error),
-            }
-        }
+        let (mut emitted, mut failure, lost) = match &document {
+            Some(document) => self.outputs_of(document, gathered),
+            None => (Vec::new(), None, Lost::new()),
+        };
         if self.loaded.is_some() {
             let (loaded, allowed) = gathered.loads.take()?;
             if let Err(error) = allowed {
@@ -57,6 +49,36 @@ impl Indexer {
             self.replace_outputs(id, emitted, gathered)?;
         }
         Ok(document.map_or(0, |document| document.body.len()))
+    }
+
+    /// Calls the map: the document's outputs as they are stored, or why there are none, and what they lost.
+    fn outputs_of(
+        &mut self,
+        document: &Document,
+        gathered: &mut Gathered<'_>,
+    ) -> (Vec<EncodedOutput>, Option<FunctionError>, Lost) {
+        let mut lost = Lost::new();
+        gathered.progress.map_attempts += 1;
+        let outcome = self.function.map(document, &mut gathered.loads);
+        lost.extend(self.function.inexact_fields().iter().map(|path| (LossKind::Inexact, path.clone())));
+        match outcome.and_then(|outputs| encode(outputs, self.shape.group_by.is_some(), &mut lost)) {
+            Ok(emitted) => (emitted, None, lost),
+            Err(error) => (Vec::new(), Some(error), lost),
+        }
+    }
+
+    /// Maps a document that the index has never seen and that loads nothing. Its outputs are the caller's to store.
+    pub(super) fn map_new(
+        &mut self,
+        document: &Document,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<Vec<EncodedOutput>, IndexError> {
+        let (emitted, failure, lost) = self.outputs_of(document, gathered);
+        let id = &document.id;
+        self.note_fault(id, failure.as_ref(), gathered)?;
+        self.note_losses((LossSource::Map, id.key().as_bytes(), id.as_str()), &lost, gathered)?;
+        gathered.progress.outputs_max = gathered.progress.outputs_max.max(emitted.len() as u64);
+        Ok(emitted)
     }
 
     /// Records or clears the document's map error.

@@ -5,10 +5,12 @@
 //! written does not matter, only that nothing is missed. Changes of loaded documents come in the same feed and have
 //! their users mapped again (`references.rs`). Documents made of results go out with the batch (`output/`).
 
+mod bulk;
 mod mapping;
 mod reduction;
 mod repair;
 
+pub use bulk::{Built, BulkBuild};
 pub(crate) use mapping::{EncodedOutput, encode, maps};
 pub(crate) use reduction::KeyReducer;
 

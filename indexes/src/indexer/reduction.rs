@@ -50,20 +50,32 @@ impl Indexer {
             work,
         };
         let applied = tree.apply(changes, &mut reducer)?;
-        let failure = reducer.failure;
-        gathered.progress.detached |= reducer.detached.is_some_and(|(_, detached)| detached);
+        let (failure, detached) = (reducer.failure, reducer.detached.is_some_and(|(_, detached)| detached));
+        gathered.progress.detached |= detached;
+        self.settle(reduce_key, &key, &applied, failure, gathered)
+    }
+
+    /// Notes what changes did to a key: counters, errors, lost numbers, output documents.
+    pub(super) fn settle(
+        &self,
+        reduce_key: &[u8],
+        key: &[Json],
+        applied: &Applied,
+        failure: Option<FunctionError>,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), IndexError> {
         gathered.progress.reduce_attempts += 1;
         if applied.before == applied.after {
             return Ok(());
         }
-        count(&applied, &mut gathered.progress);
-        let shown = || describe_key(self.shape.group_by.as_deref().unwrap_or_default(), &key);
-        self.note_failing_key(reduce_key, &applied, failure, &shown, gathered);
+        count(applied, &mut gathered.progress);
+        let shown = || describe_key(self.shape.group_by.as_deref().unwrap_or_default(), key);
+        self.note_failing_key(reduce_key, applied, failure, &shown, gathered);
         if gathered.progress.lossy > 0 || may_lose(applied.after.as_ref()) {
             let lost = lost_by(applied.after.as_ref())?;
             self.note_losses((LossSource::Reduce, reduce_key, &shown()), &lost, gathered)?;
         }
-        self.follow(reduce_key, &applied, gathered)
+        self.follow(reduce_key, applied, gathered)
     }
 
     fn note_failing_key(

@@ -117,9 +117,12 @@ fn behind(view: &DatabaseView<'_>, index: &Index) -> Result<Behind, IndexError> 
         return Ok(Behind::Counted(changes as u64));
     }
     // Each document and tombstone waits once, and no more of them than etags were given since.
+    // A bulk build is through with some of them.
+    let built = index.bulk_mapped();
     let all = view.collections()?.into_iter().filter(|stats| index.feed().contains(&stats.collection));
     let rows: u64 = all.map(|stats| stats.documents + stats.tombstones).sum();
-    Ok(Behind::About(rows.min(newest.0 - reached.0).max(changes as u64)))
+    let left = rows.min(newest.0 - reached.0).saturating_sub(built);
+    Ok(Behind::About(left.max(changes as u64)))
 }
 
 /// The sentence for an index that another one holds up.

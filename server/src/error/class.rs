@@ -226,7 +226,11 @@ fn index_class(error: &IndexError) -> Class {
         IndexError::TrialPanicked { .. } | IndexError::Call { .. } => {
             Class::new(S::INTERNAL_SERVER_ERROR, RAVEN)
         }
-        IndexError::SlotsExhausted | IndexError::Thread { .. } => Class::new(S::INTERNAL_SERVER_ERROR, RAVEN),
+        IndexError::SlotsExhausted
+        | IndexError::Thread { .. }
+        | IndexError::Function(_)
+        | IndexError::BuildThread(_)
+        | IndexError::Scratch(_) => Class::new(S::INTERNAL_SERVER_ERROR, RAVEN),
         IndexError::Corrupt(_) => Class::new(S::INTERNAL_SERVER_ERROR, INVALID_DATA),
         IndexError::Store(error) => store_class(error),
     }

@@ -5,8 +5,12 @@
 //! commit can be told to fail, in each of the ways a disk can fail it ([`FailedCommit`]). Snapshots are cheap: a
 //! space is copied only when it is written while a snapshot of it is alive.
 
-use super::{Batch, Change, Direction, Durability, Kv, KvError, Row, Rows, Space, View};
+use super::{
+    Batch, Change, Direction, Durability, Finished, FinishedFile, Kv, KvError, Row, Rows, SortedFile, Space,
+    View,
+};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Table = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -132,9 +136,45 @@ impl Kv for MemoryKv {
         }
     }
 
+    fn scratch_file(&self) -> Result<File, KvError> {
+        tempfile::tempfile().map_err(|error| KvError::Storage(format!("a scratch file: {error}")))
+    }
+
+    fn sorted_file(&self, _: Space) -> Result<Option<Box<dyn SortedFile + '_>>, KvError> {
+        Ok(Some(Box::new(SortedRows(Vec::new()))))
+    }
+
+    fn ingest(&self, space: Space, files: Vec<FinishedFile>) -> Result<(), KvError> {
+        let mut batch = Batch::new();
+        for file in files {
+            let Finished::Rows(rows) = file.0 else {
+                return Err(KvError::Storage("a sorted file of another store".to_owned()));
+            };
+            rows.into_iter().for_each(|(key, value)| batch.put(space, key, value));
+        }
+        self.commit(batch, Durability::Synced)
+    }
+
     fn flush(&self) -> Result<(), KvError> {
         self.lock().apply(Vec::new(), true);
         Ok(())
+    }
+}
+
+/// A sorted file in memory.
+struct SortedRows(Vec<Row>);
+
+impl SortedFile for SortedRows {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), KvError> {
+        if self.0.last().is_some_and(|(last, _)| last.as_slice() >= key) {
+            return Err(KvError::Storage("the rows of a sorted file are not in order".to_owned()));
+        }
+        self.0.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Option<FinishedFile>, KvError> {
+        Ok((!self.0.is_empty()).then_some(FinishedFile(Finished::Rows(self.0))))
     }
 }
 

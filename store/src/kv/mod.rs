@@ -7,6 +7,7 @@
 pub mod memory;
 pub mod rocks;
 
+use std::fs::File;
 use thiserror::Error;
 
 /// A keyspace of the store. Rows of different spaces never meet in a scan; a batch may touch all of them.
@@ -168,11 +169,67 @@ pub trait Kv: Send + Sync {
     /// When the disk fails. Whether the batch is on disk is then unknown: the caller must stop writing.
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), KvError>;
 
+    /// A file beside the data for work that does not fit into memory. It has no name and is gone with its handle,
+    /// however the process ends.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn scratch_file(&self) -> Result<File, KvError>;
+
+    /// An empty sorted file for [`Self::ingest`]; `None` when this store does not take any.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn sorted_file(&self, space: Space) -> Result<Option<Box<dyn SortedFile + '_>>, KvError>;
+
+    /// Adds finished files of one space, all of them or none, durably. They must not overlap. Their rows win over
+    /// those of earlier commits.
+    ///
+    /// # Errors
+    /// When the disk fails; whether they were added is then unknown, as with [`Self::commit`].
+    fn ingest(&self, space: Space, files: Vec<FinishedFile>) -> Result<(), KvError>;
+
     /// Writes buffered state to its final place so that the next open needs no replay. Used at a graceful stop.
     ///
     /// # Errors
     /// When the disk fails.
     fn flush(&self) -> Result<(), KvError>;
+}
+
+/// Rows on their way into a store past its write-ahead log: many, and in the order of their keys. A file that is
+/// dropped unfinished, or finished and never ingested, is removed.
+pub trait SortedFile: Send {
+    /// Adds a row, whose key must be larger than that of the row before.
+    ///
+    /// # Errors
+    /// When the disk fails or the order is broken.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), KvError>;
+
+    /// Completes the file; `None` when it has no rows.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn finish(self: Box<Self>) -> Result<Option<FinishedFile>, KvError>;
+}
+
+/// A complete sorted file.
+pub struct FinishedFile(pub(crate) Finished);
+
+/// Where its rows are.
+pub(crate) enum Finished {
+    /// In memory.
+    Rows(Vec<Row>),
+    /// In a file that is removed when this is dropped.
+    Path(tempfile::TempPath),
+}
+
+impl std::fmt::Debug for FinishedFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Finished::Rows(rows) => write!(f, "FinishedFile({} rows)", rows.len()),
+            Finished::Path(path) => write!(f, "FinishedFile({})", path.display()),
+        }
+    }
 }
 
 /// A failure of the disk or of the files on it.

@@ -6,14 +6,18 @@
 //! [`Durability::Synced`] commit makes all earlier ones durable too. After a crash the log is replayed up to its
 //! first damaged record: commits survive as a prefix.
 
-use super::{Batch, Change, Direction, Durability, Kv, KvError, Row, Rows, Space, View};
+use super::{
+    Batch, Change, Direction, Durability, Finished, FinishedFile, Kv, KvError, Row, Rows, SortedFile, Space,
+    View,
+};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBRawIterator, DBRecoveryMode, Env, FlushOptions, LogLevel, Options, ReadOptions,
-    Snapshot, WriteBatch, WriteOptions,
+    DBCompressionType, DBRawIterator, DBRecoveryMode, Env, FlushOptions, IngestExternalFileOptions, LogLevel,
+    Options, ReadOptions, Snapshot, SstFileWriter, WriteBatch, WriteOptions,
 };
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use tempfile::{NamedTempFile, TempPath};
 
 const MIB: usize = 1024 * 1024;
 /// Cached blocks of all column families.
@@ -26,13 +30,18 @@ const WRITE_BUFFERS_BYTES_MAX: usize = 96 * MIB;
 const WAL_BYTES_MAX: u64 = 64 * MIB as u64;
 /// Values from this size on lie in files of their own.
 const BLOB_BYTES_MIN: u64 = 16 * 1024;
+/// The folder of sorted files on their way into the store, inside of its own.
+const INCOMING_FOLDER: &str = "incoming";
 const OPEN_FILES_MAX: i32 = 512;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 
 /// A [`Kv`] in a folder. The folder belongs to one process at a time.
 pub struct RocksKv {
     db: DB,
-    in_memory: bool,
+    /// Where sorted files are made; `None` when everything lives in memory.
+    incoming: Option<PathBuf>,
+    /// The options of sorted files of indexes, the only space that has any.
+    sorted: Options,
 }
 
 impl RocksKv {
@@ -48,7 +57,13 @@ impl RocksKv {
             Space::ALL.map(|space| ColumnFamilyDescriptor::new(name(space), family_options(space, &cache)));
         let db = DB::open_cf_descriptors(&database_options(), path, families)
             .map_err(|error| open_error(&error, path))?;
-        Ok(Self { db, in_memory: false })
+        let incoming = path.join(INCOMING_FOLDER);
+        // What a process left there that did not end well.
+        if incoming.is_dir() {
+            fs::remove_dir_all(&incoming).map_err(|error| folder_error(&incoming, &error))?;
+        }
+        fs::create_dir(&incoming).map_err(|error| folder_error(&incoming, &error))?;
+        Ok(Self { db, incoming: Some(incoming), sorted: family_options(Space::Index, &cache) })
     }
 
     /// Opens an empty store that lives in memory and ends with this handle. Everything else is as on disk.
@@ -62,7 +77,7 @@ impl RocksKv {
         let mut options = database_options();
         options.set_env(&Env::mem_env().map_err(|error| storage(&error))?);
         let db = DB::open_cf_descriptors(&options, "/magpie", families).map_err(|error| storage(&error))?;
-        Ok(Self { db, in_memory: true })
+        Ok(Self { db, incoming: None, sorted: family_options(Space::Index, &cache) })
     }
 
     fn family(&self, space: Space) -> Result<&ColumnFamily, KvError> {
@@ -90,15 +105,70 @@ impl Kv for RocksKv {
         self.db.write_opt(writes, &options).map_err(|error| storage(&error))
     }
 
+    fn scratch_file(&self) -> Result<File, KvError> {
+        let file = match &self.incoming {
+            Some(folder) => tempfile::tempfile_in(folder),
+            None => tempfile::tempfile(),
+        };
+        file.map_err(|error| KvError::Storage(format!("a scratch file: {error}")))
+    }
+
+    fn sorted_file(&self, space: Space) -> Result<Option<Box<dyn SortedFile + '_>>, KvError> {
+        let Some(folder) = self.incoming.as_ref().filter(|_| space == Space::Index) else { return Ok(None) };
+        let file = NamedTempFile::new_in(folder).map_err(|error| folder_error(folder, &error))?;
+        let writer = SstFileWriter::create(&self.sorted);
+        let path = file.into_temp_path();
+        writer.open(&path).map_err(|error| storage(&error))?;
+        Ok(Some(Box::new(RocksFile { writer, path, is_empty: true })))
+    }
+
+    fn ingest(&self, space: Space, files: Vec<FinishedFile>) -> Result<(), KvError> {
+        let mut paths = Vec::with_capacity(files.len());
+        for file in files {
+            let Finished::Path(path) = file.0 else {
+                return Err(KvError::Storage("a sorted file of another store".to_owned()));
+            };
+            paths.push(path);
+        }
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        let paths_only: Vec<&Path> = paths.iter().map(|path| &**path).collect();
+        self.db
+            .ingest_external_file_cf_opts(self.family(space)?, &options, paths_only)
+            .map_err(|error| storage(&error))
+    }
+
     fn flush(&self) -> Result<(), KvError> {
         let families: Vec<&ColumnFamily> =
             Space::ALL.into_iter().map(|space| self.family(space)).collect::<Result<_, _>>()?;
-        if self.in_memory {
+        if self.incoming.is_none() {
             // There is no other place that its rows could be written to.
             return Ok(());
         }
         self.db.flush_wal(true).map_err(|error| storage(&error))?;
         self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| storage(&error))
+    }
+}
+
+/// A sorted file in the making.
+struct RocksFile<'a> {
+    writer: SstFileWriter<'a>,
+    path: TempPath,
+    is_empty: bool,
+}
+
+impl SortedFile for RocksFile<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), KvError> {
+        self.is_empty = false;
+        self.writer.put(key, value).map_err(|error| storage(&error))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Option<FinishedFile>, KvError> {
+        if self.is_empty {
+            return Ok(None);
+        }
+        self.writer.finish().map_err(|error| storage(&error))?;
+        Ok(Some(FinishedFile(Finished::Path(self.path))))
     }
 }
 
@@ -223,10 +293,12 @@ fn family_options(space: Space, cache: &Cache) -> Options {
     options
 }
 
+fn folder_error(path: &Path, error: &std::io::Error) -> KvError {
+    KvError::Storage(format!("the data folder '{}' cannot be created: {error}", path.display()))
+}
+
 fn create_folder(path: &Path) -> Result<(), KvError> {
-    let failed = |error: std::io::Error| {
-        KvError::Storage(format!("the data folder '{}' cannot be created: {error}", path.display()))
-    };
+    let failed = |error: std::io::Error| folder_error(path, &error);
     if path.is_dir() {
         return Ok(());
     }
