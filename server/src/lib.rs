@@ -150,6 +150,7 @@ fn database_routes() -> Router<AppState> {
         )
         .route(&of_db("/attachments/bulk"), post(attachments::get_many).delete(attachments::delete_many))
         .route(&of_db("/smuggler/import"), post(smuggler::import))
+        .route(&of_db("/smuggler/validate-options"), post(smuggler::validate_options))
         .route(&of_db("/smuggler/export"), post(smuggler_export::export).get(smuggler_export::export))
         .route(&of_db("/multi_get"), post(multi_get::post))
         .route(

@@ -339,7 +339,9 @@ fn touched(database: &Database, outcomes: &[Outcome]) -> Result<Touched, StoreEr
             | Outcome::AttachmentDeleted { collection: Some(collection), .. } => {
                 touched.collections.push(collection.clone());
             }
-            Outcome::AttachmentDeleted { collection: None, .. } | Outcome::ContentStaged { .. } => {}
+            Outcome::AttachmentDeleted { collection: None, .. }
+            | Outcome::ContentStaged { .. }
+            | Outcome::Kept { .. } => {}
             // A move changes two documents.
             Outcome::AttachmentCopied { .. } | Outcome::Imported { .. } => touched.any = true,
             Outcome::Deleted { etag: None, .. } => {}
@@ -369,7 +371,7 @@ fn newest_etag(outcomes: &[Outcome], database: &Database) -> Etag {
         | Outcome::AttachmentCopied { etag, .. }
         | Outcome::Imported { etag, .. } => Some(*etag),
         Outcome::Deleted { etag, .. } | Outcome::AttachmentDeleted { etag, .. } => *etag,
-        Outcome::ContentStaged { .. } => None,
+        Outcome::ContentStaged { .. } | Outcome::Kept { .. } => None,
         // Its deletes have etags of their own, which the outcome does not list: take the database's newest.
         Outcome::PrefixDeleted { .. } => Some(database.last_etag()),
         Outcome::Checked | Outcome::CompareExchanged { .. } => None,

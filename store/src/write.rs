@@ -17,6 +17,7 @@ use crate::document::{ChangeVector, Collection, DocumentId, Etag, lower_case};
 use crate::error::StoreError;
 use crate::identities;
 use crate::json::Json;
+use crate::kept;
 use crate::keys;
 use crate::kv::{Batch, Direction, Space, View};
 use crate::rows::{self, CollectionRow, ContentRow, Head, LiveHead, Tombstone};
@@ -178,6 +179,7 @@ impl Request<'_, '_> {
                 self.exchange(&key, Some(&value), expected)
             }
             Command::DeleteCompareExchange { key, expected } => self.exchange(&key, None, expected),
+            Command::Keep(item) => kept::keep(item, &mut self.batch),
         }
     }
 

@@ -151,6 +151,9 @@ fn dump_class(error: &DumpError) -> Class {
     use StatusCode as S;
     match error {
         DumpError::Option { .. } => Class::new(S::BAD_REQUEST, "System.NotSupportedException"),
+        DumpError::Script { .. } | DumpError::ScriptEffects { .. } => {
+            Class::new(S::BAD_REQUEST, INVALID_OPERATION)
+        }
         DumpError::TooMany => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
         DumpError::Receiving(_) | DumpError::Sending(_) => Class::new(S::BAD_REQUEST, IO),
         DumpError::Stopped { cause, .. } => cause.class(),

@@ -195,6 +195,7 @@ impl<'a> Attempt<'a> {
             | Command::CopyAttachment { .. }
             | Command::Import { .. }
             | Command::StageContent { .. }
+            | Command::Keep(_)
             | Command::Check { .. }
             | Command::PutCompareExchange { .. }
             | Command::DeleteCompareExchange { .. } => {}

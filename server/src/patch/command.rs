@@ -101,6 +101,36 @@ pub(crate) fn read_script(
     }
 }
 
+/// Functions that the original has for scripts besides JavaScript's own.
+const LIBRARY: [(&str, &str); 3] = [
+    (
+        "startsWith",
+        "function startsWith(text, part) { return typeof text === 'string' && typeof part === 'string' \
+         && text.toLowerCase().startsWith(part.toLowerCase()); }",
+    ),
+    (
+        "endsWith",
+        "function endsWith(text, part) { return typeof text === 'string' && typeof part === 'string' \
+         && text.toLowerCase().endsWith(part.toLowerCase()); }",
+    ),
+    (
+        "regex",
+        "function regex(text, pattern) { return typeof text === 'string' && new RegExp(pattern).test(text); }",
+    ),
+];
+
+/// The declarations, with those of the library that the script may mean. What a script declares itself goes before them.
+fn with_library(text: &str, declarations: &str) -> String {
+    let mut all = declarations.to_owned();
+    for (name, code) in LIBRARY {
+        if text.contains(name) && !declarations.contains(name) {
+            all.push('\n');
+            all.push_str(code);
+        }
+    }
+    all
+}
+
 /// Checks a script.
 ///
 /// # Errors
@@ -116,5 +146,5 @@ pub(crate) fn compile(
         }
         _ => PatchFailure::Refused(error),
     };
-    Ok(patches.script(text, declarations).map_err(failure)?)
+    Ok(patches.script(text, &with_library(text, declarations)).map_err(failure)?)
 }
