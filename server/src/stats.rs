@@ -23,15 +23,22 @@ pub(crate) async fn database(request: DatabaseRequest) -> Result<Response, Serve
 /// `GET stats/detailed`
 pub(crate) async fn database_detailed(request: DatabaseRequest) -> Result<Response, ServerError> {
     let database = request.database;
-    let mut body = blocking(move || database_stats(&database)).await?;
-    for none in [
-        "CountOfIdentities",
-        "CountOfCompareExchange",
-        "CountOfCompareExchangeTombstones",
-        "CountOfTimeSeriesDeletedRanges",
-    ] {
-        body.insert(none, 0_i64);
-    }
+    let body = blocking(move || {
+        let mut body = database_stats(&database)?;
+        let view = database.documents().view();
+        body.insert("CountOfIdentities", view.identities()?.len());
+        let mut exchanges = 0_u64;
+        for value in view.compare_exchanges("") {
+            value?;
+            exchanges += 1;
+        }
+        body.insert("CountOfCompareExchange", exchanges);
+        for none in ["CountOfCompareExchangeTombstones", "CountOfTimeSeriesDeletedRanges"] {
+            body.insert(none, 0_i64);
+        }
+        Ok(body)
+    })
+    .await?;
     Ok(answer::json(StatusCode::OK, body))
 }
 

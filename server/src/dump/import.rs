@@ -187,17 +187,19 @@ impl Writer<'_> {
 
     /// Keeps an item that Magpie has nothing for, with the next sub-batch. It is counted as left out of what works here.
     fn keep(&mut self, key: &str, counted: &str, text: Vec<u8>, bytes: Vec<u8>) {
+        let is_wanted = self.takes(key);
         // What only brings bytes for an item behind it goes with that.
         if key != "RevisionDocuments" || bytes.is_empty() {
             match self.counts.of(counted) {
                 Some(count) => {
                     count.read += 1;
                     count.skipped += 1;
+                    count.kept += u64::from(is_wanted);
                 }
                 None => self.counts.unknown(key),
             }
         }
-        if self.takes(key) {
+        if is_wanted {
             self.set_aside(key, text, bytes);
         }
     }
@@ -418,6 +420,7 @@ impl Writer<'_> {
         self.flush()?;
         let (registry, numbers) = (self.target.database.indexes(), self.target.numbers);
         if import_indexes::import(registry, numbers, &element, &mut self.counts)? {
+            self.counts.add("Indexes", |count| count.kept += 1);
             self.set_aside("Indexes", text.to_vec(), Vec::new());
         }
         Ok(())
@@ -533,7 +536,6 @@ impl Writer<'_> {
                 }
             }
             Outcome::ContentStaged { .. } => self.counts.attachments.written += 1,
-            Outcome::Kept { kind } => self.counts.add(kind_of(&kind), |count| count.kept += 1),
             _ => {}
         }
     }

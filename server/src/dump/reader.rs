@@ -305,11 +305,12 @@ impl Reader {
 
     fn key_read(&mut self) -> Result<(), DumpError> {
         let begin = std::mem::take(&mut self.begin);
-        let text = begin.get(1..).unwrap_or_default().to_vec();
-        self.key = String::from_utf8(text).map_err(|_| DumpError::Malformed {
-            at: self.at,
-            message: "a name on the top level is not UTF-8".to_owned(),
-        })?;
+        let quoted = [begin.as_slice(), b"\""].concat();
+        let Ok(Json::String(key)) = json::parse(&quoted) else {
+            let message = "a name on the top level is not a JSON string".to_owned();
+            return Err(DumpError::Malformed { at: self.at, message });
+        };
+        self.key = key;
         self.keys += 1;
         if self.keys == 1 && !FIRST_KEYS.contains(&self.key.as_str()) {
             return Err(DumpError::NotADump {
