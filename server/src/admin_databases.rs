@@ -6,6 +6,7 @@ use crate::database_folder::{Record, check_name};
 use crate::error::ServerError;
 use crate::indexes::read_definition;
 use crate::query_string::Pairs;
+use crate::request::DatabaseRequest;
 use crate::state::{AppState, blocking};
 use crate::topology::{database_missing, url_of};
 use crate::version::NODE_TAG;
@@ -71,7 +72,19 @@ pub(crate) async fn get(
     let Some(record) = app.databases().record(name) else {
         return Ok(database_missing(StatusCode::NOT_FOUND, name));
     };
-    let body = Object::from_iter([
+    Ok(answer::json(StatusCode::OK, record_json(record)))
+}
+
+/// `GET /databases/{db}/admin/record`: the same, as clients ask for the settings of a database.
+pub(crate) async fn record(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let name = request.database.name();
+    let record = request.app.databases().record(name);
+    let missing = || ServerError::DatabaseMissing { name: name.to_owned() };
+    Ok(answer::json(StatusCode::OK, record_json(record.ok_or_else(missing)?)))
+}
+
+fn record_json(record: Record) -> Object {
+    Object::from_iter([
         ("DatabaseName", Json::from(record.name)),
         ("Disabled", record.disabled.into()),
         ("Encrypted", false.into()),
@@ -80,8 +93,7 @@ pub(crate) async fn get(
         ("AutoIndexes", Object::new().into()),
         ("Topology", topology().into()),
         ("Etag", INDEX.into()),
-    ]);
-    Ok(answer::json(StatusCode::OK, body))
+    ])
 }
 
 /// `PUT /admin/databases?name=`: makes a database. Answers as before when the same request is repeated.

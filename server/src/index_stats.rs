@@ -136,6 +136,8 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
         ("MappedPerSecondRate", 0_i64.into()),
         ("ReducedPerSecondRate", 0_i64.into()),
         ("MaxNumberOfOutputsPerDocument", progress.outputs_max.into()),
+        // When an index was made is not kept; clients read the key.
+        ("CreatedTimestamp", Json::Null),
         ("LastQueryingTime", Json::Null),
         ("Status", status_text(&statistics.status).into()),
         ("EntriesCount", progress.results.into()),

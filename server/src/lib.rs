@@ -170,6 +170,7 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/collections/stats/detailed"), get(stats::collections))
         .route(&of_db("/healthcheck"), get(topology::health))
         .route(&of_db("/configuration/client"), get(topology::client_configuration))
+        .route(&of_db("/admin/record"), get(admin_databases::record))
         .route(&of_db("/revisions"), get(topology::revisions))
         .route(&of_db("/counters"), get(topology::counters))
         .route(&of_db("/revisions/config"), get(topology::revisions_configuration))
