@@ -66,6 +66,11 @@ pub(crate) fn read_definition(json: &Json, numbers: Numbers) -> Result<IndexDefi
     if !has_maps {
         return Err(ServerError::MapsMissing);
     }
+    let maps = json.get("Maps").and_then(Json::as_array).unwrap_or_default();
+    if maps.iter().any(|map| map.as_str().is_some_and(|map| map.trim().is_empty())) {
+        let (value, expected) = (String::new(), "maps that are not blank");
+        return Err(ServerError::ValueNotAllowed { name: "Maps", value, expected });
+    }
     known_keys::check(json)?;
     check_field_options(json)?;
     let mut definition: IndexDefinition = serde_json::from_str(&json.to_string()).map_err(|error| {

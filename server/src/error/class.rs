@@ -215,7 +215,7 @@ fn index_class(error: &IndexError) -> Class {
             S::BAD_REQUEST,
             match error.kind {
                 FunctionErrorKind::Compile => "Jint.Runtime.JavaScriptException",
-                FunctionErrorKind::GroupKey => INVALID_OPERATION,
+                FunctionErrorKind::GroupKey | FunctionErrorKind::ReturnShapes => INVALID_OPERATION,
                 FunctionErrorKind::Arguments => ARGUMENT,
                 FunctionErrorKind::Definition | FunctionErrorKind::Run | FunctionErrorKind::Limit => CREATION,
             },
