@@ -5,7 +5,10 @@ use super::{Pair, document, value};
 use magpie_store::json::Json;
 
 /// Function bodies that return something.
-const BODIES: [&str; 46] = [
+const BODIES: [&str; 49] = [
+    "const a = [1]; return `${a}-${a.push(2)}-${a}`",
+    "const a = [1]; let n = 0; return `${a}${n++}${n}${a}${(a[0] = { x: 1 }).x}`",
+    "const a = { toString: 1 }, b = [[1], [2]]; return `${b}|${b.map(x => x.pop())}|${b}`",
     "let s = 0; for (let i = 0; i < 5; i++) { if (i === 3) continue; s += i } return s",
     "const fs = []; for (let i = 0; i < 3; i++) fs.push(() => i); return fs.map(f => f())",
     "const fs = []; for (const x of [1, 2]) fs.push(() => x); return fs.map(f => f())",

@@ -73,6 +73,32 @@ fn a_broken_law_is_told_when_the_index_is_put() {
 }
 
 #[test]
+fn what_makes_scripts_slow_is_told_when_the_index_is_put() {
+    let (folder, server) = server();
+    let script = folder.path().join("Slow.js");
+    std::fs::write(&script, "map('Things', t => {\n  class Box {}\n  return { name: t.name }\n})").unwrap();
+    let put = magpie(&server, &["index", "put", &script.display().to_string()]);
+    assert_eq!((put.success, put.out.trim()), (true, "Slow"), "{}", put.err);
+    assert!(
+        put.err.contains("in the JavaScript engine") && put.err.contains("a class (line 2, column "),
+        "{}",
+        put.err
+    );
+    let put = magpie(&server, &["index", "put", &sample("index.js"), "--name", "ShoppingCart"]);
+    assert!(!put.err.contains("Scripts"), "{}", put.err);
+    let client = server.client();
+    for (name, expected) in [
+        ("Slow", r#"{"Tier":"boa","Why":"a class (line 2, column 9)"}"#),
+        ("ShoppingCart", r#"{"Tier":"compiled","HandedOver":0,"HandedOverFor":null}"#),
+    ] {
+        let stats =
+            client.get(&format!("/databases/magpie/indexes/stats?name={name}")).unwrap().json().unwrap();
+        let stats = stats.to_string();
+        assert!(stats.contains(&format!(r#""Scripts":{expected}"#)), "{stats}");
+    }
+}
+
+#[test]
 fn refusals_say_what_is_wrong_and_end_with_a_failure() {
     let (folder, server) = server();
     let bad = folder.path().join("bad.ndjson");

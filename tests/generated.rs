@@ -1,22 +1,25 @@
 //! Generated scripts over generated documents: most of what they do makes little sense, and all of it must be the same
-//! in both tiers. `SLOW=1` runs more of them.
+//! in both tiers. `SLOW=1` runs more of them: for two minutes, or for as many seconds as `TIERS_SECONDS` says.
 
 use super::{Pair, document};
+use magpie_indexes::definition::Numbers;
 use magpie_store::json::Json;
 use proptest::prelude::*;
 use proptest::strategy::BoxedStrategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// Scripts of one run, each with several maps and a reduce.
 const SCRIPTS: u32 = 60;
-const SCRIPTS_SLOW: u32 = 4000;
+/// Seconds of a slow run.
+const SECONDS_SLOW: u64 = 120;
 /// Maps of a script.
 const MAPS: usize = 12;
 
-fn leaf() -> BoxedStrategy<String> {
-    let literals = [
+fn leaf(big_ints: bool) -> BoxedStrategy<String> {
+    let mut literals = vec![
         "0",
         "1",
         "-1",
@@ -41,9 +44,19 @@ fn leaf() -> BoxedStrategy<String> {
         "['b', 'a']",
         "{ a: 1, b: 'x' }",
     ];
+    if big_ints {
+        literals.extend([
+            "0n",
+            "1n",
+            "-3n",
+            "7n",
+            "9007199254740993n",
+            "-170141183460469231731687303715884105729n",
+        ]);
+    }
     let names = ["d.a", "d.b", "d.c", "d.e", "d.f", "d.missing", "x", "y", "i", "nobody"];
     prop_oneof![
-        2 => prop::sample::select(literals.to_vec()).prop_map(|text| format!("({text})")),
+        2 => prop::sample::select(literals).prop_map(|text| format!("({text})")),
         3 => prop::sample::select(names.to_vec()).prop_map(str::to_owned),
     ]
     .boxed()
@@ -52,7 +65,7 @@ fn leaf() -> BoxedStrategy<String> {
 fn operators(inner: &BoxedStrategy<String>) -> BoxedStrategy<String> {
     let binary = [
         "+", "+", "-", "*", "/", "%", "<", "<=", ">", ">=", "==", "===", "!=", "!==", "&&", "||", "&", "|",
-        "^", "<<", ">>", ">>>", ",",
+        "^", "<<", ">>", ">>>", ",", "**",
     ];
     let unary = ["-", "+", "!", "~", "typeof ", "void "];
     prop_oneof![
@@ -151,8 +164,26 @@ fn fill(template: &str, e: &str, f: &str, g: &str) -> String {
     text
 }
 
-fn built(inner: &BoxedStrategy<String>) -> BoxedStrategy<String> {
-    let templates = [
+/// What makes BigInts of other values, and what works on them.
+const BIG_INTS: [&str; 14] = [
+    "BigInt(E ?? 0)",
+    "BigInt(Math.trunc(E) || 0)",
+    "BigInt(`${E}`)",
+    "BigInt.asIntN(8, BigInt(E ?? 0))",
+    "BigInt.asUintN(64, BigInt(E || -1))",
+    "(BigInt(E ?? 1) * 3n).toString(16)",
+    "Number(BigInt(E ?? 0) ** 3n)",
+    "((x, y) => typeof x === 'bigint' && typeof y === 'bigint' ? [x + y, x - y, x * y, y && x / y, y && x % y] : G)(E, F)",
+    "((x, y) => typeof x === 'bigint' && typeof y === 'bigint' ? [x & y, x | y, x ^ y, ~x, -y, x << 3n, x >> 2n] : G)(E, F)",
+    "((x) => { let y = 2n; for (const i of [1n, E]) { if (typeof i === 'bigint') y *= i; y++ } return [x, y] })(F)",
+    "[BigInt(E ?? 0), F, G].sort()",
+    "[3n, BigInt(E ?? 0), 2n, 10n].sort((x, y) => x < y ? -1 : x > y ? 1 : 0)",
+    "({ [BigInt(E ?? 0)]: F })",
+    "new Map([[BigInt(E ?? 0), F]]).get(0n)",
+];
+
+fn built(inner: &BoxedStrategy<String>, big_ints: bool) -> BoxedStrategy<String> {
+    let mut templates = vec![
         "Object.keys(E)",
         "Object.values(E)",
         "Object.entries(E)",
@@ -207,17 +238,23 @@ fn built(inner: &BoxedStrategy<String>) -> BoxedStrategy<String> {
         "[E, F].sort((x, y) => x < y ? -1 : 1)",
         "(E) instanceof Object",
         "Math.hypot(E, F)",
+        "recurse(E, x => x.a)",
+        "id(E)",
     ];
-    (prop::sample::select(templates.to_vec()), inner.clone(), inner.clone(), inner.clone())
+    if big_ints {
+        // As often as all the others together.
+        templates.extend(BIG_INTS.iter().cycle().take(templates.len()));
+    }
+    (prop::sample::select(templates), inner.clone(), inner.clone(), inner.clone())
         .prop_map(|(template, e, f, g)| format!("({})", fill(template, &e, &f, &g)))
         .boxed()
 }
 
-fn expression() -> BoxedStrategy<String> {
-    leaf()
-        .prop_recursive(4, 24, 3, |inner| {
+fn expression(big_ints: bool) -> BoxedStrategy<String> {
+    leaf(big_ints)
+        .prop_recursive(4, 24, 3, move |inner| {
             let inner = inner.boxed();
-            prop_oneof![operators(&inner), members(&inner), built(&inner)]
+            prop_oneof![operators(&inner), members(&inner), built(&inner, big_ints)]
         })
         .boxed()
 }
@@ -237,6 +274,8 @@ fn json_value() -> BoxedStrategy<String> {
         "1e-7",
         "2147483648",
         "9007199254740991",
+        "9007199254740993",
+        "-123456789012345678901234567890",
         "1.0",
         "\"\"",
         "\"a\"",
@@ -278,71 +317,136 @@ fn body() -> impl Strategy<Value = String> {
     })
 }
 
+/// One generated index and its documents.
+#[derive(Debug, Clone)]
+struct Case {
+    maps: Vec<String>,
+    reduce: String,
+    finalize: Option<String>,
+    bodies: Vec<String>,
+    numbers: Numbers,
+}
+
+fn case() -> BoxedStrategy<Case> {
+    let of_kind = |big_ints: bool| {
+        (
+            prop::collection::vec(expression(big_ints), MAPS),
+            expression(big_ints),
+            prop::option::of(expression(big_ints)),
+            prop::collection::vec(body(), 3),
+            prop::bool::weighted(if big_ints { 0.5 } else { 0.0 }),
+        )
+            .prop_map(|(maps, reduce, finalize, bodies, exact)| Case {
+                maps,
+                reduce,
+                finalize,
+                bodies,
+                numbers: if exact { Numbers::Exact } else { Numbers::Double },
+            })
+    };
+    prop_oneof![3 => of_kind(false), 2 => of_kind(true)].boxed()
+}
+
+/// What a run came to.
+#[derive(Default)]
+struct Tally {
+    scripts: Cell<u64>,
+    calls: Cell<u64>,
+    answered: Cell<u64>,
+    refused: Cell<u64>,
+    reasons: RefCell<BTreeMap<&'static str, u64>>,
+}
+
+impl Tally {
+    fn add(place: &Cell<u64>, count: u64) {
+        place.set(place.get() + count);
+    }
+
+    /// Runs a call, and notes why it was left to the engine if it was.
+    fn note(&self, pair: &mut Pair, call: impl FnOnce(&mut Pair)) {
+        let before = pair.handed_over().0;
+        call(pair);
+        Self::add(&self.calls, 1);
+        match pair.handed_over() {
+            (after, Some(reason)) if after > before => {
+                *self.reasons.borrow_mut().entry(reason).or_default() += 1;
+            }
+            _ => Self::add(&self.answered, 1),
+        }
+    }
+}
+
+fn compare(case: &Case, tally: &Tally) {
+    let text: Vec<String> = case
+        .maps
+        .iter()
+        .enumerate()
+        .map(|(number, expression)| format!("map('X{number}', d => ({{ k: 1, r: {expression} }}));"))
+        .collect();
+    let reduce = &case.reduce;
+    let reduce = format!(
+        "groupBy(x => x.k).aggregate(g => {{ const d = {{ a: g.values, b: g.key, c: g.values[0].a, e: g.values.length, \
+         f: g.values[0].b }}; return {{ k: g.key, r: {reduce} }} }})"
+    );
+    let finalize = case.finalize.as_ref().map(|finalize| format!("d => ({{ k: d.k, r: {finalize} }})"));
+    let mut pair = match Pair::of(&text, Some(&reduce), finalize.as_deref(), case.numbers) {
+        Ok(pair) => pair,
+        // Functions in the conditions of cases are left to the engine.
+        Err(why) if why.contains("declaration is not clear") => return,
+        // Both tiers refuse what is no JavaScript or breaks a bound of the text.
+        Err(why) if !why.contains("the compiled tier does not run") => {
+            return Tally::add(&tally.refused, 1);
+        }
+        Err(why) => panic!("{why}"),
+    };
+    Tally::add(&tally.scripts, 1);
+    let values: Vec<Json> = case.bodies.iter().map(|body| super::value(body)).collect();
+    for (number, body) in
+        (0..case.maps.len()).flat_map(|number| case.bodies.iter().map(move |body| (number, body)))
+    {
+        tally.note(&mut pair, |pair| drop(pair.map(&document(&format!("X{number}"), body))));
+    }
+    for count in 1..=values.len() {
+        tally.note(&mut pair, |pair| drop(pair.reduce(&[Json::from("k")], &values[..count])));
+    }
+    if case.finalize.is_some() {
+        for value in &values {
+            tally.note(&mut pair, |pair| drop(pair.finalize(value)));
+        }
+    }
+}
+
 #[test]
 fn generated_scripts_give_the_same() {
     let slow = std::env::var("SLOW").is_ok_and(|slow| slow == "1");
-    let config = Config {
-        cases: if slow { SCRIPTS_SLOW } else { SCRIPTS },
-        failure_persistence: None,
-        max_shrink_iters: 1000,
-        ..Config::default()
-    };
-    let (calls, answered, refused) = (Cell::new(0_u64), Cell::new(0_u64), Cell::new(0_u64));
-    let reasons: RefCell<BTreeMap<&str, u64>> = RefCell::default();
-    let scripts = (prop::collection::vec(expression(), MAPS), expression(), prop::collection::vec(body(), 3));
-    // The default run is the same every time, so that it fails for a change and not by chance.
-    let mut runner = if slow {
-        TestRunner::new(config)
-    } else {
-        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
-    };
-    runner
-        .run(&scripts, |(maps, reduce, bodies)| {
-            let text: Vec<String> = maps
-                .iter()
-                .enumerate()
-                .map(|(number, expression)| format!("map('X{number}', d => ({{ k: 1, r: {expression} }}));"))
-                .collect();
-            let reduce = format!(
-                "groupBy(x => x.k).aggregate(g => {{ const d = {{ a: g.values, b: g.key, c: g.values[0].a, e: g.values.length, \
-                 f: g.values[0].b }}; return {{ k: g.key, r: {reduce} }} }})"
-            );
-            let mut pair = match Pair::new(&text, Some(&reduce)) {
-                Ok(pair) => pair,
-                // Functions in the conditions of cases are left to the engine.
-                Err(why) if why.contains("declaration is not clear") => return Ok(()),
-                // Both tiers refuse what is no JavaScript or breaks a bound of the text.
-                Err(why) if !why.contains("the compiled tier does not run") => {
-                    refused.set(refused.get() + 1);
-                    return Ok(());
-                }
-                Err(why) => panic!("{why}"),
-            };
-            let values: Vec<Json> = bodies.iter().map(|body| super::value(body)).collect();
-            for (number, body) in (0..maps.len()).flat_map(|number| bodies.iter().map(move |body| (number, body))) {
-                let before = pair.handed_over().0;
-                let _ = pair.map(&document(&format!("X{number}"), body));
-                if let (after, Some(reason)) = pair.handed_over()
-                    && after > before
-                {
-                    *reasons.borrow_mut().entry(reason).or_default() += 1;
-                }
-            }
-            for count in 1..=values.len() {
-                let _ = pair.reduce(&[Json::from("k")], &values[..count]);
-            }
-            let all = (maps.len() * bodies.len() + values.len()) as u64;
-            calls.set(calls.get() + all);
-            answered.set(answered.get() + all - pair.handed_over().0);
-            Ok(())
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
-    println!("{} of {} calls were answered, {} scripts refused", answered.get(), calls.get(), refused.get());
-    println!("left to the engine: {:#?}", reasons.borrow());
-    assert!(
-        answered.get() * 2 > calls.get(),
-        "only {} of {} calls were answered",
-        answered.get(),
-        calls.get()
+    let config =
+        Config { cases: SCRIPTS, failure_persistence: None, max_shrink_iters: 1000, ..Config::default() };
+    let tally = Tally::default();
+    let seconds = std::env::var("TIERS_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS_SLOW));
+    loop {
+        // The default run is the same every time, so that it fails for a change and not by chance.
+        let mut runner = if slow {
+            TestRunner::new(config.clone())
+        } else {
+            TestRunner::new_with_rng(config.clone(), TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+        };
+        runner
+            .run(&case(), |case| {
+                compare(&case, &tally);
+                Ok(())
+            })
+            .unwrap_or_else(|error| panic!("{error}"));
+        if !slow || Instant::now() > end {
+            break;
+        }
+    }
+    let (answered, calls) = (tally.answered.get(), tally.calls.get());
+    println!(
+        "{answered} of {calls} calls of {} scripts were answered, {} scripts refused",
+        tally.scripts.get(),
+        tally.refused.get()
     );
+    println!("left to the engine: {:#?}", tally.reasons.borrow());
+    assert!(answered * 5 > calls * 2, "only {answered} of {calls} calls were answered");
 }

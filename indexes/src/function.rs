@@ -72,6 +72,26 @@ pub struct Emitted {
     pub value: Json,
 }
 
+/// One output of a map call in the forms in which index rows keep it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoredOutput {
+    /// The reduce key: the ordered forms ([`magpie_store::ordered::encode`]) of its values strung together.
+    pub key: Vec<u8>,
+    /// The stored text of the output, as [`Json::write_stored_to`] gives it.
+    pub value: Vec<u8>,
+    /// Whether a number in the output is NaN or an infinity.
+    pub odd_numbers: bool,
+}
+
+/// A reduced value in the form in which index rows keep it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoredReduced {
+    /// The stored text, as [`Json::write_stored_to`] gives it.
+    pub text: Vec<u8>,
+    /// Whether a field with the name of a group-by field has another value than the key.
+    pub detached: bool,
+}
+
 /// Where a map gets other documents from.
 pub trait Loads {
     /// The document with this id if it is in `collection` (in any when `None`), as of the snapshot that is mapped.
@@ -108,6 +128,27 @@ pub trait IndexFunction {
     /// When the function fails; the key then has no result.
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError>;
 
+    /// [`Self::map`] with stored outputs: the same ones, without the detour over trees of JSON values. `None` from functions
+    /// that only know [`Self::map`]; then nothing was called.
+    fn map_stored(
+        &mut self,
+        _document: &Document,
+        _loads: &mut dyn Loads,
+    ) -> Option<Result<Vec<StoredOutput>, FunctionError>> {
+        None
+    }
+
+    /// [`Self::reduce`] of stored values, `values` being the stored texts: the same value, without the detour over trees of
+    /// JSON values. `None` from functions that only know [`Self::reduce`], and for a text that is damaged; then nothing was
+    /// called.
+    fn reduce_stored(
+        &mut self,
+        _key: &[Json],
+        _values: &[&[u8]],
+    ) -> Option<Result<StoredReduced, FunctionError>> {
+        None
+    }
+
     /// Turns the reduced value of a whole key into its result, a JSON object; `None` when the key shall have none. Its
     /// output is never reduced. Only called when [`FunctionShape::finalizes`].
     ///
@@ -143,6 +184,18 @@ pub trait IndexFunction {
     }
 }
 
+/// How the scripts of an index run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningScripts {
+    /// Why Magpie's own compiler left them to the JavaScript engine, which is slower: a construct and its place, as in
+    /// `a class in Maps[0] (line 2, column 3)`. `None` when they are compiled.
+    pub why_engine: Option<String>,
+    /// How many calls of the compiled scripts were run by the engine after all, since the server started.
+    pub handed_over: u64,
+    /// Why the last of them was.
+    pub handed_over_for: Option<&'static str>,
+}
+
 /// Makes [`IndexFunction`]s on whatever thread needs one.
 pub trait FunctionSource: Send + Sync {
     /// What the functions take in and give out.
@@ -161,6 +214,11 @@ pub trait FunctionSource: Send + Sync {
 
     /// Why [`Self::create`] will fail, when that is known without trying.
     fn defect(&self) -> Option<&FunctionError> {
+        None
+    }
+
+    /// How its scripts run; `None` for functions that are no scripts.
+    fn running(&self) -> Option<RunningScripts> {
         None
     }
 

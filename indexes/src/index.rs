@@ -6,7 +6,7 @@ use crate::definition::{IndexDefinition, IndexState, REPLACEMENT_PREFIX};
 use crate::error::IndexError;
 use crate::events::{Events, IndexEventKind};
 use crate::faults::{Fault, read_faults};
-use crate::function::{FunctionShape, SharedSource};
+use crate::function::{FunctionShape, RunningScripts, SharedSource};
 use crate::indexer::{feed_of, filter_of, target_etag};
 use crate::keys::Slot;
 use crate::laws::LawReport;
@@ -190,6 +190,12 @@ impl Index {
     #[must_use]
     pub fn shape(&self) -> &FunctionShape {
         self.source.shape()
+    }
+
+    /// How its scripts run; `None` for an index in Rust.
+    #[must_use]
+    pub fn running_scripts(&self) -> Option<RunningScripts> {
+        self.source.running()
     }
 
     /// Its functions, callable from any thread that may block.

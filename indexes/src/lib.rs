@@ -82,7 +82,7 @@ pub use error::IndexError;
 pub use events::{IndexEvent, IndexEventKind};
 pub use function::{
     Emitted, FunctionError, FunctionShape, FunctionSource, IndexFunction, LoadedCollections, Loads,
-    MappedCollections, NoLoads,
+    MappedCollections, NoLoads, RunningScripts, StoredOutput, StoredReduced,
 };
 pub use index::{Index, IndexStatistics, IndexStatus};
 pub use laws::LawMode;

@@ -40,7 +40,7 @@ pub const REDUCE_OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Largest reduce key in its ordered form, in bytes.
 pub const REDUCE_KEY_BYTES_MAX: usize = 2048;
 /// Most documents of one indexing batch.
-pub const BATCH_DOCUMENTS_MAX: usize = 1024;
+pub const BATCH_DOCUMENTS_MAX: usize = 8192;
 /// Most bytes of document bodies in one indexing batch.
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Fewest documents of an index without rows that make a bulk build of it.

@@ -68,6 +68,14 @@ pub(crate) struct Item {
     pub value: Vec<u8>,
 }
 
+/// What rewriting one level did.
+struct Rewritten {
+    /// The changes of the outputs of its pages, sorted by page end.
+    upper: Vec<ItemChange>,
+    /// The end of the first page that it had and that was touched.
+    first_old_end: Option<Vec<u8>>,
+}
+
 #[derive(Debug, Clone)]
 struct Page {
     end: Vec<u8>,
@@ -106,11 +114,15 @@ impl ReduceTree<'_> {
         let old_height = old.as_ref().map(|result| result.height);
         let mut changes = changes;
         for level in 0..=u8::MAX {
-            let mut upper = self.rewrite(level, changes, reducer)?;
+            let Rewritten { mut upper, first_old_end } = self.rewrite(level, old_height, changes, reducer)?;
             if upper.is_empty() {
                 return Ok(Applied { after: old.clone(), before: old });
             }
-            let sole_old = if old_height == Some(level) { self.first_page_end(level)? } else { None };
+            let sole_old = match old_height == Some(level) {
+                true if first_old_end.is_some() => first_old_end,
+                true => self.first_page_end(level)?,
+                false => None,
+            };
             let untouched = sole_old.filter(|end| upper.iter().all(|change| change.key != *end));
             let remaining = self.pages_left(level, old_height, untouched.as_deref(), &upper)?;
             match remaining.as_slice() {
@@ -239,13 +251,23 @@ impl ReduceTree<'_> {
     fn rewrite(
         &mut self,
         level: u8,
+        old_height: Option<u8>,
         changes: Vec<ItemChange>,
         reducer: &mut dyn PageReducer,
-    ) -> Result<Vec<ItemChange>, IndexError> {
+    ) -> Result<Rewritten, IndexError> {
         let mut upper = Vec::new();
+        let mut first_old_end = None;
         let mut changes = changes.into_iter().peekable();
         while let Some(first) = changes.peek() {
-            let mut old_pages: Vec<Page> = self.page_at(level, &first.key)?.into_iter().collect();
+            let mut old_pages: Vec<Page> = match old_height {
+                // The tree has no rows on this level: most keys of new documents need no look.
+                None => Vec::new(),
+                Some(height) if height < level => Vec::new(),
+                Some(height) => self.page_at(level, height, &first.key)?.into_iter().collect(),
+            };
+            if first_old_end.is_none() {
+                first_old_end = old_pages.first().map(|page| page.end.clone());
+            }
             let mut end = old_pages.first().map_or_else(|| OPEN_END.to_vec(), |page| page.end.clone());
             let mut items: Vec<Item> = old_pages.first().map(|page| page.items.clone()).unwrap_or_default();
             loop {
@@ -259,7 +281,8 @@ impl ReduceTree<'_> {
                     break;
                 }
                 // The page lost its border: it runs on into the next page, if there is one.
-                match self.page_after(level, &end)? {
+                let next = if old_pages.is_empty() { None } else { self.page_after(level, &end)? };
+                match next {
                     Some(next) => {
                         end.clone_from(&next.end);
                         items.extend(next.items.iter().cloned());
@@ -272,7 +295,7 @@ impl ReduceTree<'_> {
             self.replace_pages(level, &old_pages, &new_pages, reducer, &mut upper)?;
         }
         upper.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(upper)
+        Ok(Rewritten { upper, first_old_end })
     }
 
     /// Merges sorted changes into sorted items. Above the leaves this also writes the items' rows.
@@ -360,8 +383,16 @@ impl ReduceTree<'_> {
     }
 
     /// The page whose range holds `key`: the first one whose end is not before it.
-    fn page_at(&mut self, level: u8, key: &[u8]) -> Result<Option<Page>, IndexError> {
+    fn page_at(&mut self, level: u8, height: u8, key: &[u8]) -> Result<Option<Page>, IndexError> {
         if level == 0 {
+            // A small tree has one page, and mostly no border in it: one look-up instead of a scan.
+            if height == 0
+                && let Some(value) = self.view.get(Space::Index, &self.leaf_key(OPEN_END))?
+            {
+                let items = decode_leaf(&value)?;
+                self.work.values_read += items.len() as u64;
+                return Ok(Some(Page { end: OPEN_END.to_vec(), items }));
+            }
             let from = self.leaf_key(key);
             return self.leaf_from(&from);
         }

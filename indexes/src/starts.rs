@@ -22,7 +22,7 @@
 //! batch by batch.
 
 use crate::error::IndexError;
-use crate::function::{Emitted, FunctionError, IndexFunction, Loads};
+use crate::function::{Emitted, FunctionError, IndexFunction, Loads, StoredOutput, StoredReduced};
 use crate::index::{Index, lock};
 use crate::keys::{Slot, meta};
 use crate::limits;
@@ -313,6 +313,26 @@ impl IndexFunction for Watched {
     fn reduce(&mut self, key: &[Json], values: &[Json]) -> Result<Json, FunctionError> {
         self.enter_reduce(key);
         let outcome = self.function.reduce(key, values);
+        self.leave(outcome)
+    }
+
+    fn map_stored(
+        &mut self,
+        document: &Document,
+        loads: &mut dyn Loads,
+    ) -> Option<Result<Vec<StoredOutput>, FunctionError>> {
+        self.enter(b'm', |bytes| bytes.extend_from_slice(document.id.key().as_bytes()));
+        let outcome = self.function.map_stored(document, loads);
+        self.leave(outcome)
+    }
+
+    fn reduce_stored(
+        &mut self,
+        key: &[Json],
+        values: &[&[u8]],
+    ) -> Option<Result<StoredReduced, FunctionError>> {
+        self.enter_reduce(key);
+        let outcome = self.function.reduce_stored(key, values);
         self.leave(outcome)
     }
 

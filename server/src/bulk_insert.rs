@@ -22,7 +22,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use magpie_store::Command;
-use magpie_store::json::{self, Json};
+use magpie_store::json::{self, DocumentText, Json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,10 @@ async fn insert(
     let mut inflater = Inflater::new(body::encoding(&request.headers))?;
     let mut splitter = ArraySplitter::new(UPLOAD_ITEM_BYTES_MAX);
     let database = Arc::clone(&request.database);
-    let mut uploader = Uploader::new(Arc::new(move |items| write(&database, items)));
+    let mut uploader = Uploader::new(
+        Arc::new(read_items),
+        Arc::new(move |commands: Result<_, ServerError>| write(&database, commands?)),
+    );
     let read = read(stream, &mut inflater, &mut splitter, &mut uploader, running, written).await;
     while read.is_ok() && !uploader.is_empty() {
         count(written, uploader.start().await?);
@@ -83,7 +86,7 @@ async fn read(
     stream: &mut BodyStream,
     inflater: &mut Inflater,
     splitter: &mut ArraySplitter,
-    uploader: &mut Uploader<u64>,
+    uploader: &mut Uploader<Result<Vec<Command>, ServerError>, u64>,
     running: &Running<'_>,
     written: &mut Written,
 ) -> Result<(), ServerError> {
@@ -153,8 +156,8 @@ fn split_error(error: &SplitError) -> ServerError {
     }
 }
 
-/// Writes one sub-batch, all or nothing; gives how many documents it had.
-fn write(database: &OpenDatabase, items: Vec<Item>) -> Result<u64, ServerError> {
+/// Reads one sub-batch.
+fn read_items(items: Vec<Item>) -> Result<Vec<Command>, ServerError> {
     let mut commands = Vec::with_capacity(items.len());
     for item in items {
         let named = |error: ServerError| match error {
@@ -163,10 +166,22 @@ fn write(database: &OpenDatabase, items: Vec<Item>) -> Result<u64, ServerError> 
         };
         let mut parts = item.text.splitn(2, |byte| *byte == RAW);
         let (text, raw) = (parts.next().unwrap_or_default(), parts.next());
-        let element = json::parse(text)
-            .map_err(|error| ServerError::InvalidOperation(format!("Element {}: {error}", item.number)))?;
+        let not_json = |error| ServerError::InvalidOperation(format!("Element {}: {error}", item.number));
+        // Nearly all elements: the document's text is taken over as it is.
+        if let Some((element, Some(document))) = DocumentText::parse_in(text, "Document").map_err(not_json)?
+            && element.get("Type").and_then(Json::as_str) == Some("PUT")
+        {
+            commands.push(write_batch::put_text(&element, document).map_err(named)?);
+            continue;
+        }
+        let element = json::parse(text).map_err(not_json)?;
         commands.extend(read_element(element, raw).map_err(named)?);
     }
+    Ok(commands)
+}
+
+/// Writes one sub-batch, all or nothing; gives how many documents it had.
+fn write(database: &OpenDatabase, commands: Vec<Command>) -> Result<u64, ServerError> {
     let count = commands.len() as u64;
     write_batch::write(database.documents(), commands, clock::now())?;
     Ok(count)

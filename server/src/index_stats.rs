@@ -13,6 +13,7 @@ use magpie_indexes::faults::{Fault, FaultAction};
 use magpie_indexes::losses::{Loss, LossSource};
 use magpie_indexes::{
     Index, IndexError, IndexStatistics, IndexStatus, LoadedCollections, MappedCollections, Registry,
+    RunningScripts,
 };
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Etag, StoreError, Timestamp};
@@ -163,10 +164,25 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
     if let Some(laws) = index.laws() {
         own.insert("Laws", laws.to_json());
     }
+    if let Some(scripts) = index.running_scripts() {
+        own.insert("Scripts", scripts_json(&scripts));
+    }
     if !own.is_empty() {
         body.insert("Magpie", own);
     }
     Ok(body)
+}
+
+/// Which tier runs the scripts of an index, and what keeps them in the engine.
+pub(crate) fn scripts_json(scripts: &RunningScripts) -> Object {
+    match &scripts.why_engine {
+        Some(why) => Object::from_iter([("Tier", Json::from("boa")), ("Why", why.as_str().into())]),
+        None => Object::from_iter([
+            ("Tier", Json::from("compiled")),
+            ("HandedOver", scripts.handed_over.into()),
+            ("HandedOverFor", scripts.handed_over_for.map_or(Json::Null, Json::from)),
+        ]),
+    }
 }
 
 /// The collections whose documents the maps load; `@all_docs` for any.

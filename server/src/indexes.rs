@@ -6,6 +6,7 @@ use crate::answer;
 use crate::body;
 use crate::clock;
 use crate::error::ServerError;
+use crate::index_stats::scripts_json;
 use crate::query_string::Pairs;
 use crate::request::DatabaseRequest;
 use crate::state::{AppState, blocking};
@@ -14,7 +15,7 @@ use crate::version::NODE_TAG;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
-use magpie_indexes::definition::{FieldOptions, NUMBERS, Numbers};
+use magpie_indexes::definition::{FieldOptions, NUMBERS, Numbers, REPLACEMENT_PREFIX};
 use magpie_indexes::{Index, IndexDefinition, Registry, known_keys};
 use magpie_store::json::{Json, Object};
 use std::collections::BTreeSet;
@@ -42,13 +43,31 @@ pub(crate) async fn put(request: DatabaseRequest, body: Body) -> Result<Response
         };
         let definitions =
             items.iter().map(|item| read_definition(item, numbers)).collect::<Result<Vec<_>, _>>()?;
-        Ok(database.indexes().put_checked(definitions, default)?)
+        let indexes = database.indexes();
+        let puts = indexes.put_checked(definitions, default)?;
+        Ok(puts
+            .into_iter()
+            .map(|(name, laws)| {
+                // Who puts an index is told what makes it slow; that it is compiled is no news.
+                let index =
+                    indexes.get(&format!("{REPLACEMENT_PREFIX}{name}")).or_else(|| indexes.get(&name));
+                let scripts = index.and_then(|index| index.running_scripts());
+                (name, laws, scripts.filter(|scripts| scripts.why_engine.is_some()))
+            })
+            .collect::<Vec<_>>())
     })
     .await?;
-    let results = puts.into_iter().map(|(name, laws)| {
+    let results = puts.into_iter().map(|(name, laws, scripts)| {
         let mut result = Object::from_iter([("Index", Json::from(name)), ("RaftCommandIndex", 1_i64.into())]);
+        let mut own = Object::new();
         if let Some(laws) = laws {
-            result.insert("Magpie", Object::from_iter([("Laws", Json::from(laws.to_json()))]));
+            own.insert("Laws", laws.to_json());
+        }
+        if let Some(scripts) = scripts {
+            own.insert("Scripts", scripts_json(&scripts));
+        }
+        if !own.is_empty() {
+            result.insert("Magpie", own);
         }
         result.into()
     });

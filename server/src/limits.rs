@@ -69,7 +69,7 @@ pub const CHANGES_HEARTBEAT_MS: u64 = 10_000;
 /// Most requests in one `multi_get`.
 pub const MULTI_GET_REQUESTS_MAX: usize = 1024;
 /// Most documents of one sub-batch of a streamed upload.
-pub const UPLOAD_BATCH_DOCUMENTS_MAX: usize = 1000;
+pub const UPLOAD_BATCH_DOCUMENTS_MAX: usize = 8_000;
 /// Most bytes of document text in one sub-batch of a streamed upload (one document may exceed it alone).
 pub const UPLOAD_BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest element of a bulk insert and longest line of an NDJSON upload, in bytes: a document and its wrapping.

@@ -181,7 +181,11 @@ async fn upload_good_lines(
 ) -> Result<(), ServerError> {
     let mut inflater = Inflater::new(body::encoding(&request.headers))?;
     let database = Arc::clone(&request.database);
-    let mut uploader = Uploader::new(Arc::new(move |items| write_good(&database, &items, &options)));
+    let read_options = Arc::clone(&options);
+    let mut uploader = Uploader::new(
+        Arc::new(move |items| ReadLines::new(items, &read_options)),
+        Arc::new(move |lines| write_good(&database, lines, &options)),
+    );
     let read = read_lines(stream, &mut inflater, &mut uploader, report).await;
     if read.is_ok() {
         report.add(uploader.start().await?);
@@ -199,11 +203,11 @@ async fn upload_good_lines(
 async fn read_lines(
     stream: &mut BodyStream,
     inflater: &mut Inflater,
-    uploader: &mut Uploader<Report>,
+    uploader: &mut Uploader<ReadLines, Report>,
     report: &mut Report,
 ) -> Result<(), ServerError> {
     let mut splitter = LineSplitter::new(UPLOAD_ITEM_BYTES_MAX);
-    let take = |number, line, uploader: &mut Uploader<Report>, report: &mut Report| match line {
+    let take = |number, line, uploader: &mut Uploader<ReadLines, Report>, report: &mut Report| match line {
         Line::Text(text) => uploader.push(Item { number, text }),
         Line::TooLong => report.fail(number, too_long_text()),
     };
@@ -222,20 +226,43 @@ async fn read_lines(
     Ok(())
 }
 
-/// Writes a sub-batch and leaves out what cannot be written.
-fn write_good(database: &OpenDatabase, items: &[Item], options: &LineOptions) -> Result<Report, ServerError> {
-    let mut report = Report::default();
-    let mut good = Vec::with_capacity(items.len());
-    let mut commands = Vec::with_capacity(items.len());
-    for item in items {
-        match read_line(&item.text, options) {
-            Ok(command) => {
-                good.push(item);
-                commands.push(command);
+/// A sub-batch that was read.
+struct ReadLines {
+    /// The lines that could be read, and their commands.
+    good: Vec<Item>,
+    commands: Vec<Command>,
+    /// What is wrong with the others.
+    report: Report,
+}
+
+impl ReadLines {
+    fn new(items: Vec<Item>, options: &LineOptions) -> Self {
+        let mut lines = Self {
+            good: Vec::with_capacity(items.len()),
+            commands: Vec::with_capacity(items.len()),
+            report: Report::default(),
+        };
+        for item in items {
+            match read_line(&item.text, options) {
+                Ok(command) => {
+                    lines.good.push(item);
+                    lines.commands.push(command);
+                }
+                Err(message) => lines.report.fail(item.number, message),
             }
-            Err(message) => report.fail(item.number, message),
         }
+        lines
     }
+}
+
+/// Writes a sub-batch and leaves out what cannot be written.
+fn write_good(
+    database: &OpenDatabase,
+    lines: ReadLines,
+    options: &LineOptions,
+) -> Result<Report, ServerError> {
+    let ReadLines { good, commands, mut report } = lines;
+    let good: Vec<&Item> = good.iter().collect();
     write_halving(database, &good, commands, options, &mut report)?;
     Ok(report)
 }

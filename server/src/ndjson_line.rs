@@ -3,7 +3,7 @@
 use crate::error::ServerError;
 use crate::query_string::Pairs;
 use crate::random;
-use magpie_store::json::{self, Json, Object};
+use magpie_store::json::{DocumentText, Json, Object};
 use magpie_store::{Command, NewDocument};
 
 /// How lines are read; the same for a whole upload.
@@ -51,9 +51,9 @@ impl LineOptions {
 /// # Errors
 /// What is wrong with it, in one sentence.
 pub fn read_line(text: &[u8], options: &LineOptions) -> Result<Command, String> {
-    let mut document = match json::parse(text) {
-        Ok(Json::Object(document)) => document,
-        Ok(_) => return Err("the line is JSON, but not an object".to_owned()),
+    let mut document = match DocumentText::parse(text) {
+        Ok(Some(document)) => document,
+        Ok(None) => return Err("the line is JSON, but not an object".to_owned()),
         Err(error) => return Err(format!("column {}: {}", error.column, error.message)),
     };
     let collection = collection_of(&document, options)?;
@@ -67,29 +67,29 @@ pub fn read_line(text: &[u8], options: &LineOptions) -> Result<Command, String> 
     if let Some(collection) = collection {
         set_collection(&mut document, collection)?;
     }
-    let document = NewDocument::from_json(&id, Json::Object(document)).map_err(|error| error.to_string())?;
+    let document = NewDocument::from_text(&id, document).map_err(|error| error.to_string())?;
     Ok(Command::Put { id, document, expected: None })
 }
 
-fn metadata<'d>(document: &'d Object, key: &str) -> Option<&'d Json> {
-    document.get("@metadata").and_then(|metadata| metadata.get(key))
+fn metadata<'d>(document: &'d DocumentText, key: &str) -> Option<&'d Json> {
+    document.metadata().and_then(|metadata| metadata.get(key))
 }
 
-fn collection_of(document: &Object, options: &LineOptions) -> Result<Option<String>, String> {
+fn collection_of(document: &DocumentText, options: &LineOptions) -> Result<Option<String>, String> {
     if let Some(Json::String(own)) = metadata(document, "@collection") {
         return Ok(Some(own.clone()));
     }
     let Some(field) = &options.collection_from else { return Ok(options.collection.clone()) };
     match document.get(field) {
-        Some(Json::String(name)) => Ok(Some(name.clone())),
+        Some(Json::String(name)) => Ok(Some(name)),
         Some(_) => Err(format!("the field '{field}' must be a string: it names the collection")),
         None => Err(format!("there is no field '{field}', which names the collection")),
     }
 }
 
-fn id_of(document: &Object, options: &LineOptions) -> Result<Option<String>, String> {
+fn id_of(document: &DocumentText, options: &LineOptions) -> Result<Option<String>, String> {
     if let Some(field) = &options.id_field {
-        return match document.get(field).map(id_text) {
+        return match document.get(field).map(|id| id_text(&id)) {
             Some(Some(id)) => Ok(Some(id)),
             Some(None) => {
                 Err(format!("the field '{field}' must be a string or a whole number: it is the id"))
@@ -100,7 +100,7 @@ fn id_of(document: &Object, options: &LineOptions) -> Result<Option<String>, Str
     if let Some(Json::String(id)) = metadata(document, "@id") {
         return Ok(Some(id.clone()));
     }
-    Ok(document.get("id").and_then(id_text))
+    Ok(document.get("id").and_then(|id| id_text(&id)))
 }
 
 fn id_text(value: &Json) -> Option<String> {
@@ -111,9 +111,11 @@ fn id_text(value: &Json) -> Option<String> {
     }
 }
 
-fn set_collection(document: &mut Object, collection: String) -> Result<(), String> {
-    match document.get_mut("@metadata") {
-        None => document.insert("@metadata", Object::from_iter([("@collection", Json::from(collection))])),
+fn set_collection(document: &mut DocumentText, collection: String) -> Result<(), String> {
+    match document.metadata_mut() {
+        place @ None => {
+            *place = Some(Json::Object(Object::from_iter([("@collection", Json::from(collection))])));
+        }
         Some(Json::Object(metadata)) => metadata.insert("@collection", collection),
         Some(_) => return Err("@metadata must be an object".to_owned()),
     }

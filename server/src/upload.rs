@@ -1,7 +1,7 @@
 //! The writing side of streamed uploads: items are gathered into sub-batches, one of which is being written while the
-//! next is read.
+//! next is read and the one after that comes in.
 //!
-//! So memory is bounded by two sub-batches and one item, and a slow disk slows the reading (and through TCP the
+//! So memory is bounded by three sub-batches and one item, and a slow disk slows the reading (and through TCP the
 //! client). A sub-batch is written when it is full, or when nothing is being written and the client makes a pause.
 
 use crate::error::ServerError;
@@ -19,21 +19,26 @@ pub(crate) struct Item {
     pub(crate) text: Vec<u8>,
 }
 
+/// Reads one sub-batch; runs on a blocking thread.
+pub(crate) type Read<R> = dyn Fn(Vec<Item>) -> R + Send + Sync;
 /// Writes one sub-batch; runs on a blocking thread.
-pub(crate) type Write<T> = dyn Fn(Vec<Item>) -> Result<T, ServerError> + Send + Sync;
+pub(crate) type Write<R, T> = dyn Fn(R) -> Result<T, ServerError> + Send + Sync;
 
-/// The pipeline between the reader of a body and the store. `T` is what a written sub-batch answers.
-pub(crate) struct Uploader<T> {
-    write: Arc<Write<T>>,
+/// The pipeline between the reader of a body and the store. `R` is a sub-batch that was read, `T` what one that was
+/// written answers.
+pub(crate) struct Uploader<R, T> {
+    read: Arc<Read<R>>,
+    write: Arc<Write<R, T>>,
     pending: VecDeque<Item>,
     pending_bytes: usize,
+    reading: Option<JoinHandle<Result<R, ServerError>>>,
     writing: Option<JoinHandle<Result<T, ServerError>>>,
 }
 
-impl<T: Send + 'static> Uploader<T> {
+impl<R: Send + 'static, T: Send + 'static> Uploader<R, T> {
     /// Nothing is gathered yet.
-    pub(crate) fn new(write: Arc<Write<T>>) -> Self {
-        Self { write, pending: VecDeque::new(), pending_bytes: 0, writing: None }
+    pub(crate) fn new(read: Arc<Read<R>>, write: Arc<Write<R, T>>) -> Self {
+        Self { read, write, pending: VecDeque::new(), pending_bytes: 0, reading: None, writing: None }
     }
 
     /// Adds an item to the next sub-batch.
@@ -47,27 +52,33 @@ impl<T: Send + 'static> Uploader<T> {
         self.pending.len() >= UPLOAD_BATCH_DOCUMENTS_MAX || self.pending_bytes >= UPLOAD_BATCH_BYTES_MAX
     }
 
-    /// Whether something is gathered and nothing is being written.
+    /// Whether there is something to write, and nothing is being written.
     pub(crate) fn could_start(&self) -> bool {
-        !self.pending.is_empty() && self.writing.as_ref().is_none_or(JoinHandle::is_finished)
+        !self.is_empty() && self.writing.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Whether nothing is gathered.
+    /// Whether nothing waits to be written.
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() && self.reading.is_none()
     }
 
-    /// Starts to write the next sub-batch, after the one that is being written; gives the answer of the latter.
+    /// Moves on by one step: the sub-batch that was read is written, after the one that is being written, and the next one
+    /// is read meanwhile. Gives the answer of a sub-batch that was written before.
     ///
     /// # Errors
-    /// What the earlier sub-batch answered.
+    /// What that sub-batch answered.
     pub(crate) async fn start(&mut self) -> Result<Option<T>, ServerError> {
-        let before = self.wait().await?;
         let items = self.next_batch();
+        let read_before = self.reading.take();
         if !items.is_empty() {
-            let write = Arc::clone(&self.write);
-            self.writing = Some(tokio::spawn(blocking(move || write(items))));
+            let read = Arc::clone(&self.read);
+            self.reading = Some(tokio::spawn(blocking(move || Ok(read(items)))));
         }
+        let Some(read_before) = read_before else { return Ok(None) };
+        let ready = read_before.await.map_err(|_| ServerError::Stopping)??;
+        let before = self.wait().await?;
+        let write = Arc::clone(&self.write);
+        self.writing = Some(tokio::spawn(blocking(move || write(ready))));
         Ok(before)
     }
 

@@ -21,7 +21,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
 use magpie_indexes::patches::Patches;
-use magpie_store::json::{Json, Object};
+use magpie_store::json::{DocumentText, Json, Object};
 use magpie_store::{
     ChangeVector, CollectionFilter, Command, Database, Etag, NewDocument, Outcome, StoreError, Timestamp,
 };
@@ -239,6 +239,19 @@ pub(crate) fn put_command(command: &mut Object) -> Result<Command, ServerError> 
         Some(_) => return Err(ServerError::NotAnObject { found: "a literal" }),
     };
     Ok(Command::Put { document: NewDocument::from_json(&id, document)?, id, expected })
+}
+
+/// [`put_command`] for a document whose text was read before.
+///
+/// # Errors
+/// When it cannot be stored.
+pub(crate) fn put_text(command: &Object, document: DocumentText) -> Result<Command, ServerError> {
+    let expected = text_of(command, "ChangeVector")?;
+    let id = match text_of(command, "Id")?.filter(|id| !id.is_empty()) {
+        Some(id) => id,
+        None => random::uuid()?,
+    };
+    Ok(Command::Put { document: NewDocument::from_text(&id, document)?, id, expected })
 }
 
 /// A string field; `None` when absent or null.

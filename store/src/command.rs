@@ -3,8 +3,7 @@
 use crate::attachments::{self, Attachment, Content, ContentHash};
 use crate::document::{Collection, DocumentId, Etag};
 use crate::error::StoreError;
-
-use crate::json::{self, Json, Object};
+use crate::json::{self, DocumentText, Json, Object};
 use crate::kept::KeptItem;
 use crate::limits::{DOCUMENT_BYTES_MAX, JSON_DEPTH_MAX};
 use crate::timestamp::Timestamp;
@@ -50,7 +49,19 @@ impl NewDocument {
     /// [`StoreError::Json`] when it is not strict JSON (see [`json::parse`]), and those of
     /// [`NewDocument::from_json`].
     pub fn parse(id: &str, text: &[u8]) -> Result<Self, StoreError> {
-        Self::from_shallow_json(id, json::parse(text)?)
+        match DocumentText::parse(text)? {
+            Some(text) => Self::from_text(id, text),
+            None => Self::from_shallow_json(id, json::parse(text)?),
+        }
+    }
+
+    /// Takes a document's text that was read before, then like [`NewDocument::from_json`].
+    ///
+    /// # Errors
+    /// Those of [`NewDocument::from_json`].
+    pub fn from_text(id: &str, text: DocumentText) -> Result<Self, StoreError> {
+        let (body, metadata) = text.into_parts();
+        Self::from_parts(id, body.into_boxed_str(), metadata)
     }
 
     /// The same document, said to be modified at `time` instead of the time of its write: an import keeps the
@@ -93,7 +104,12 @@ impl NewDocument {
                 return Err(invalid(id, format!("it must be a JSON object, but it is {}", kind(&other))));
             }
         };
-        let mut metadata = match body.remove(METADATA) {
+        let metadata = body.remove(METADATA);
+        Self::from_parts(id, json::object_text(&body), metadata)
+    }
+
+    fn from_parts(id: &str, body: Box<str>, metadata: Option<Json>) -> Result<Self, StoreError> {
+        let mut metadata = match metadata {
             None => Object::new(),
             Some(Json::Object(metadata)) => metadata,
             Some(other) => {
@@ -117,7 +133,7 @@ impl NewDocument {
                 ));
             }
         };
-        let (body, metadata) = (json::object_text(&body), json::object_text(&metadata));
+        let metadata = json::object_text(&metadata);
         let bytes = body.len() + metadata.len();
         if bytes > DOCUMENT_BYTES_MAX {
             return Err(StoreError::DocumentTooLarge { id: id.to_owned(), bytes, limit: DOCUMENT_BYTES_MAX });

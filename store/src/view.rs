@@ -3,6 +3,7 @@
 use crate::change_feed::{CollectionFilter, Merge};
 use crate::database;
 use crate::document::{Collection, Document, DocumentId, Etag, lower_case};
+use crate::document_reader::DocumentReader;
 use crate::error::StoreError;
 use crate::keys;
 use crate::kv::{Direction, KvError, Rows, Space, View};
@@ -92,6 +93,12 @@ impl<'a> DatabaseView<'a> {
     pub fn document(&self, id: &DocumentId) -> Result<Option<Document>, StoreError> {
         let row = self.kv.get(Space::Documents, keys::document(id))?;
         row.map_or(Ok(None), |row| rows::live_document(&row))
+    }
+
+    /// A reader of many documents, one after the other.
+    #[must_use]
+    pub fn reader(&self) -> DocumentReader<'_> {
+        DocumentReader::new(self.kv.as_ref())
     }
 
     /// How many attachments documents have, and how many distinct contents those are.

@@ -1,4 +1,5 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server`, all of them without an argument.
+//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server|stages|workload`, all of them without an argument;
+//! `tiers Runtime` measures one index.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
@@ -7,15 +8,26 @@ mod log;
 mod server;
 mod tiers;
 mod tree;
+mod workload;
 
 use std::error::Error;
+
+/// The server's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let [verb, path] = wanted.as_slice()
+        && verb == "events"
+    {
+        // The events of the workload for whoever else runs it.
+        return workload::write(std::path::Path::new(path));
+    }
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if runs("tiers") {
-        tiers::run()?;
+        tiers::run(&wanted)?;
     }
     if runs("tree") {
         tree::run()?;
@@ -25,6 +37,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs("server") {
         server::run()?;
+    }
+    if runs("stages") {
+        workload::stages::run()?;
+    }
+    if runs("workload") {
+        workload::run()?;
     }
     Ok(())
 }

@@ -3,12 +3,13 @@
 use super::{Gathered, Indexer};
 use crate::error::IndexError;
 use crate::faults::FaultAction;
-use crate::function::{Emitted, FunctionError, FunctionErrorKind};
+use crate::function::{Emitted, FunctionError, FunctionErrorKind, StoredOutput};
 use crate::keys::{Kind, Reader, entry_key, put_bytes};
 use crate::limits;
 use crate::losses::{self, LossKind, LossSource, Lost};
 use crate::reduce_tree::ItemChange;
 use crate::references;
+use magpie_store::json::parse_stored;
 use magpie_store::kv::{Direction, Space};
 use magpie_store::{CollectionFilter, Document, DocumentId, ordered};
 
@@ -23,7 +24,7 @@ impl Indexer {
         gathered: &mut Gathered<'_>,
     ) -> Result<usize, IndexError> {
         let view = gathered.view;
-        let document = view.document(id)?.filter(|document| maps(&self.mapped, document));
+        let document = gathered.reader.read(id)?.filter(|document| maps(&self.mapped, document));
         let (mut emitted, mut failure, lost) = match &document {
             Some(document) => self.outputs_of(document, gathered),
             None => (Vec::new(), None, Lost::new()),
@@ -59,9 +60,16 @@ impl Indexer {
     ) -> (Vec<EncodedOutput>, Option<FunctionError>, Lost) {
         let mut lost = Lost::new();
         gathered.progress.map_attempts += 1;
-        let outcome = self.function.map(document, &mut gathered.loads);
+        let has_reduce = self.shape.group_by.is_some();
+        let outcome = match self.function.map_stored(document, &mut gathered.loads) {
+            Some(outcome) => outcome.and_then(|outputs| checked(outputs, has_reduce, &mut lost)),
+            None => {
+                let outcome = self.function.map(document, &mut gathered.loads);
+                outcome.and_then(|outputs| encode(outputs, has_reduce, &mut lost))
+            }
+        };
         lost.extend(self.function.inexact_fields().iter().map(|path| (LossKind::Inexact, path.clone())));
-        match outcome.and_then(|outputs| encode(outputs, self.shape.group_by.is_some(), &mut lost)) {
+        match outcome {
             Ok(emitted) => (emitted, None, lost),
             Err(error) => (Vec::new(), Some(error), lost),
         }
@@ -201,24 +209,11 @@ pub(crate) fn encode(
     has_reduce: bool,
     lost: &mut Lost,
 ) -> Result<Vec<EncodedOutput>, FunctionError> {
-    let limit = |message: String| FunctionError { kind: FunctionErrorKind::Limit, message, position: None };
-    if emitted.len() > limits::EMITS_PER_DOCUMENT_MAX {
-        return Err(limit(format!(
-            "the map gives {} outputs for this document; the limit (emits_per_document_max) is {}",
-            emitted.len(),
-            limits::EMITS_PER_DOCUMENT_MAX
-        )));
-    }
+    check_count(emitted.len())?;
     let encode_one = |output: Emitted| {
         let mut key = Vec::new();
         output.key.iter().for_each(|value| ordered::encode(value, &mut key));
-        if key.len() > limits::REDUCE_KEY_BYTES_MAX {
-            return Err(limit(format!(
-                "the reduce key has {} bytes; the limit (reduce_key_bytes_max) is {}",
-                key.len(),
-                limits::REDUCE_KEY_BYTES_MAX
-            )));
-        }
+        check_key(&key)?;
         losses::of_output(&output.value, lost);
         let mut value = Vec::new();
         output.value.write_stored_to(&mut value);
@@ -228,4 +223,52 @@ pub(crate) fn encode(
     let has_entry =
         |output: &Emitted| has_reduce || output.value.as_object().is_none_or(|fields| !fields.is_empty());
     emitted.into_iter().filter(has_entry).map(encode_one).collect()
+}
+
+/// [`encode`] for outputs that came in the form in which they are stored.
+fn checked(
+    outputs: Vec<StoredOutput>,
+    has_reduce: bool,
+    lost: &mut Lost,
+) -> Result<Vec<EncodedOutput>, FunctionError> {
+    check_count(outputs.len())?;
+    let mut encoded = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        if !has_reduce && output.value == b"{}" {
+            continue;
+        }
+        check_key(&output.key)?;
+        if output.odd_numbers
+            && let Ok(value) = parse_stored(&output.value)
+        {
+            losses::of_output(&value, lost);
+        }
+        encoded.push((output.key, output.value));
+    }
+    Ok(encoded)
+}
+
+fn check_count(count: usize) -> Result<(), FunctionError> {
+    if count <= limits::EMITS_PER_DOCUMENT_MAX {
+        return Ok(());
+    }
+    Err(beyond(format!(
+        "the map gives {count} outputs for this document; the limit (emits_per_document_max) is {}",
+        limits::EMITS_PER_DOCUMENT_MAX
+    )))
+}
+
+fn check_key(key: &[u8]) -> Result<(), FunctionError> {
+    if key.len() <= limits::REDUCE_KEY_BYTES_MAX {
+        return Ok(());
+    }
+    Err(beyond(format!(
+        "the reduce key has {} bytes; the limit (reduce_key_bytes_max) is {}",
+        key.len(),
+        limits::REDUCE_KEY_BYTES_MAX
+    )))
+}
+
+fn beyond(message: String) -> FunctionError {
+    FunctionError { kind: FunctionErrorKind::Limit, message, position: None }
 }

@@ -25,7 +25,9 @@ use crate::progress::{OutputPhase, Progress};
 use crate::reduce_tree::{ItemChange, TreeWork};
 use crate::references::{self, BatchLoads, PendingLoad};
 use magpie_store::kv::Batch;
-use magpie_store::{Change, CollectionFilter, Command, DatabaseView, DocumentId, Etag, Timestamp};
+use magpie_store::{
+    Change, CollectionFilter, Command, DatabaseView, DocumentId, DocumentReader, Etag, Timestamp,
+};
 use std::collections::{BTreeMap, HashSet};
 
 /// What one batch did.
@@ -58,6 +60,7 @@ pub struct Indexer {
 /// The changes of one batch, gathered before the trees are touched.
 struct Gathered<'v> {
     view: &'v DatabaseView<'v>,
+    reader: DocumentReader<'v>,
     batch: Batch,
     documents: Vec<Command>,
     document_bytes: usize,
@@ -288,6 +291,7 @@ impl<'v> Gathered<'v> {
     fn new(view: &'v DatabaseView<'v>, progress: Progress, now: Timestamp) -> Self {
         Self {
             view,
+            reader: view.reader(),
             batch: Batch::new(),
             documents: Vec::new(),
             document_bytes: 0,

@@ -170,23 +170,26 @@ impl KeyReducer<'_> {
 
     /// The stored text of what a function gave, unless that failed or is too large.
     fn stored(&mut self, what: &str, outcome: Result<Json, FunctionError>) -> Option<Vec<u8>> {
-        let error = match outcome {
-            Ok(output) => {
-                let mut bytes = Vec::new();
-                output.write_stored_to(&mut bytes);
-                if bytes.len() <= limits::REDUCE_OUTPUT_BYTES_MAX {
-                    return Some(bytes);
-                }
-                FunctionError {
-                    kind: FunctionErrorKind::Limit,
-                    message: format!(
-                        "the {what} output has {} bytes; the limit (reduce_output_bytes_max) is {}",
-                        bytes.len(),
-                        limits::REDUCE_OUTPUT_BYTES_MAX
-                    ),
-                    position: None,
-                }
-            }
+        let text = outcome.map(|output| {
+            let mut bytes = Vec::new();
+            output.write_stored_to(&mut bytes);
+            bytes
+        });
+        self.within_limit(what, text)
+    }
+
+    fn within_limit(&mut self, what: &str, text: Result<Vec<u8>, FunctionError>) -> Option<Vec<u8>> {
+        let error = match text {
+            Ok(bytes) if bytes.len() <= limits::REDUCE_OUTPUT_BYTES_MAX => return Some(bytes),
+            Ok(bytes) => FunctionError {
+                kind: FunctionErrorKind::Limit,
+                message: format!(
+                    "the {what} output has {} bytes; the limit (reduce_output_bytes_max) is {}",
+                    bytes.len(),
+                    limits::REDUCE_OUTPUT_BYTES_MAX
+                ),
+                position: None,
+            },
             Err(error) => error,
         };
         self.failure.get_or_insert(error);
@@ -196,6 +199,14 @@ impl KeyReducer<'_> {
 
 impl PageReducer for KeyReducer<'_> {
     fn reduce(&mut self, values: &[&[u8]]) -> Result<Output, IndexError> {
+        if let Some(outcome) = self.function.reduce_stored(self.key, values) {
+            if let (Ok(reduced), Some((_, detached)), false) = (&outcome, &mut self.detached, self.finalizes)
+            {
+                *detached |= reduced.detached;
+            }
+            let text = outcome.map(|reduced| reduced.text);
+            return Ok(self.within_limit("reduce", text).map_or(Output::Failed, Output::Value));
+        }
         let inputs = values.iter().map(|text| stored_value(text)).collect::<Result<Vec<_>, _>>()?;
         let outcome = self.function.reduce(self.key, &inputs);
         if let Ok(output) = &outcome

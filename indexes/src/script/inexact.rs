@@ -5,6 +5,66 @@ use crate::definition::Numbers;
 use crate::limits::INEXACT_FIELDS_MAX;
 use magpie_store::json::{Json, Object};
 
+/// Numbers with at most so many characters and a short exponent are held by a double.
+const EXACT_BYTES: usize = 15;
+/// Bytes that are looked at together.
+const PIECE_BYTES: usize = 64;
+
+/// Whether some number in compact JSON text may be one that no double holds: it is long, or its exponent has three digits.
+/// Text in strings may look like one.
+pub(super) fn may_be(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // A number that is longer covers one of these places.
+    let mut long = (0..bytes.len()).step_by(EXACT_BYTES + 1);
+    if long.any(|at| is_numeric(bytes.get(at)) && number_at(bytes, at).len() > EXACT_BYTES) {
+        return true;
+    }
+    // Letters behind digits are looked for in pieces, without branches.
+    (1..bytes.len()).step_by(PIECE_BYTES).any(|from| {
+        let to = bytes.len().min(from + PIECE_BYTES);
+        let (Some(digits), Some(letters)) = (bytes.get(from - 1..to - 1), bytes.get(from..to)) else {
+            return false;
+        };
+        let found = digits.iter().zip(letters).fold(0, |found, pair| found | u8::from(is_exponent(pair)));
+        found != 0
+            && digits
+                .iter()
+                .zip(letters)
+                .zip(from..)
+                .any(|(pair, at)| is_exponent(pair) && is_long_exponent(bytes, at))
+    })
+}
+
+/// Whether a digit is followed by the letter of exponents.
+fn is_exponent((digit, letter): (&u8, &u8)) -> bool {
+    digit.is_ascii_digit() & ((*letter | 0x20) == b'e')
+}
+
+fn is_long_exponent(bytes: &[u8], letter: usize) -> bool {
+    let number = number_at(bytes, letter);
+    let exponent = number.rsplit(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or(&[]);
+    exponent.iter().filter(|byte| byte.is_ascii_digit()).count() > 2
+}
+
+fn is_numeric(byte: Option<&u8>) -> bool {
+    byte.is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E'))
+}
+
+/// The number around a place, if what is around it stands where numbers do.
+fn number_at(bytes: &[u8], at: usize) -> &[u8] {
+    let begin = (0..at).rev().find(|at| !is_numeric(bytes.get(*at)));
+    let begins = match begin.and_then(|before| bytes.get(before)) {
+        None => true,
+        Some(before) => matches!(before, b':' | b',' | b'['),
+    };
+    if !begins {
+        return &[];
+    }
+    let from = begin.map_or(0, |before| before + 1);
+    let to = (at..bytes.len()).find(|at| !is_numeric(bytes.get(*at))).unwrap_or(bytes.len());
+    bytes.get(from..to).unwrap_or(&[])
+}
+
 /// Adds the paths of the fields whose numbers do not reach a script with all their digits, each once: those of the
 /// fields that a map reads, or of all. Positions in arrays are written `[]`.
 pub(super) fn collect(
@@ -61,5 +121,31 @@ fn value(json: &Json, numbers: Numbers, path: &mut String, found: &mut Vec<Strin
         }
         Json::Object(fields) => object(fields, numbers, path, found),
         Json::Null | Json::Bool(_) | Json::String(_) | Json::ScriptNumber(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be;
+
+    #[test]
+    fn numbers_that_a_double_may_not_hold_are_noticed() {
+        for (text, expected) in [
+            (r#"{"a":123456789012345}"#, false),
+            (r#"{"a":1234567890123456}"#, true),
+            (r#"{"abc":"x","b":[1,2,-123456789.0123456]}"#, true),
+            (r#"{"a":1e21,"b":-1.5E-7}"#, false),
+            (r#"{"a":1e400}"#, true),
+            (r#"{"a":[1E+100]}"#, true),
+            (r#"{"trace":"1234567890123456789012","b":1}"#, false),
+            (r#"{"trace":"9e123f5e6789a","at":"2025-01-01T08:30:00Z","ts":1735689600}"#, false),
+            ("{}", false),
+        ] {
+            assert_eq!(may_be(text), expected, "{text}");
+        }
+        // Wherever it stands.
+        for shift in 0..40 {
+            assert!(may_be(&format!(r#"{{"{}":9007199254740993}}"#, "a".repeat(shift))), "{shift}");
+        }
     }
 }

@@ -33,6 +33,7 @@ pub use tier::{TIER, Tier, TierChoice};
 use crate::definition::Numbers;
 use crate::function::{
     FunctionError, FunctionShape, FunctionSource, IndexFunction, LoadedCollections, MappedCollections,
+    RunningScripts,
 };
 use boa::{BoaFunction, Plan, Registered};
 use boa_interner::Interner;
@@ -46,7 +47,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Version of what scripts mean; part of the canonical text, so that a change of meaning rebuilds indexes.
-const ENGINE_VERSION: &str = "javascript 2";
+const ENGINE_VERSION: &str = "javascript 3";
 
 /// The scripts of one index, checked and ready to be compiled on any thread.
 #[derive(Debug)]
@@ -156,10 +157,10 @@ impl ScriptSource {
         let finalized_fields = dialect::finalized_fields(&parsed, &interner);
         let program = rewrite::rewrite(&parsed, &interner, definition.numbers)?;
         let projections: Vec<_> = maps.iter().map(|map| map.projection.clone()).collect();
-        let compiled = compiled::compile(&parsed, &interner, group_by.as_ref(), &projections);
-        drop(parsed);
-        let labels =
+        let labels: Vec<String> =
             if scripts.len() > 1 { scripts.iter().map(|s| s.label.clone()).collect() } else { Vec::new() };
+        let compiled = compiled::compile(&parsed, &labels, &interner, group_by.as_ref(), &projections);
+        drop(parsed);
         let mut fields: Vec<String> = Vec::new();
         for field in maps.iter().flat_map(|map| &map.fields) {
             if !fields.contains(field) {
@@ -184,7 +185,7 @@ impl ScriptSource {
             finalized_fields: if registered.finalizes { finalized_fields } else { Vec::new() },
             ..FunctionShape::new(collections(&registered)?, group_by, fields)
         };
-        let compiled = compiled.and_then(|compiled| agreed(compiled, &plan, &registered));
+        let compiled = compiled.and_then(|compiled| agreed(compiled, &registered));
         Ok(Self { shape, canonical, plan: Arc::new(plan), compiled: compiled.map(Arc::new) })
     }
 
@@ -213,26 +214,15 @@ impl ScriptSource {
     }
 }
 
-/// The compiled program, if its maps are those that were registered by running the scripts, and the scripts use nothing
-/// that only the engine has.
-fn agreed(compiled: CompiledPlan, plan: &Plan, registered: &Registered) -> Result<CompiledPlan, WhyNot> {
-    let refuse = |construct: &str| Err(WhyNot { construct: construct.to_owned(), position: None });
-    if registered.finalizes {
-        return refuse("a finalize");
-    }
-    if plan.program.big_ints || plan.numbers == Numbers::Exact {
-        return refuse("BigInts");
-    }
-    if plan.program.loads != Loaded::default() {
-        return refuse("loading documents");
-    }
+/// The compiled program, if what it maps and finalizes is what was registered by running the scripts.
+fn agreed(compiled: CompiledPlan, registered: &Registered) -> Result<CompiledPlan, WhyNot> {
     let by_text = compiled.collections().map(|name| name.map(str::to_owned));
     let by_running =
         registered.collections.iter().map(|name| (name != "@all_docs").then(|| name.to_lowercase()));
-    if by_text.eq(by_running) {
+    if by_text.eq(by_running) && compiled.finalizes() == registered.finalizes {
         return Ok(compiled);
     }
-    refuse("a registration that the text does not tell")
+    Err(WhyNot::of_the_whole("a registration that the text does not tell"))
 }
 
 impl FunctionSource for ScriptSource {
@@ -242,6 +232,12 @@ impl FunctionSource for ScriptSource {
 
     fn canonical_text(&self) -> &str {
         &self.canonical
+    }
+
+    fn running(&self) -> Option<RunningScripts> {
+        let (handed_over, handed_over_for) = self.handed_over();
+        let why_engine = self.compiled.as_ref().err().map(ToString::to_string);
+        Some(RunningScripts { why_engine, handed_over, handed_over_for })
     }
 
     fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError> {

@@ -21,11 +21,11 @@ pub enum Tier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TierChoice {
     /// The compiled tier when it understands all of the scripts, else the engine.
+    #[default]
     Auto,
     /// The compiled tier or none.
     Compiled,
-    /// The engine. The default as long as generated scripts still find differences between the tiers now and then.
-    #[default]
+    /// The engine.
     Boa,
 }
 
@@ -52,9 +52,7 @@ impl TierChoice {
         compiled: Result<Arc<CompiledPlan>, WhyNot>,
     ) -> Result<Result<Arc<CompiledPlan>, WhyNot>, FunctionError> {
         match (self, compiled) {
-            (Self::Boa, _) => {
-                Ok(Err(WhyNot { construct: format!("the configuration {TIER}"), position: None }))
-            }
+            (Self::Boa, _) => Ok(Err(WhyNot::of_the_whole(format!("the configuration {TIER}")))),
             (Self::Compiled, Err(why)) => {
                 let message = format!(
                     "the compiled tier does not run {}; remove the configuration {TIER} to let the engine run the index",

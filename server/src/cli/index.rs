@@ -96,6 +96,10 @@ impl Put {
         }
         for put in answer.get("Results").and_then(Json::as_array).unwrap_or_default() {
             println!("{}", put.get("Index").and_then(Json::as_str).unwrap_or_default());
+            let scripts = put.get("Magpie").and_then(|own| own.get("Scripts"));
+            if let Some(why) = scripts.and_then(|scripts| scripts.get("Why")).and_then(Json::as_str) {
+                eprintln!("Scripts: they run in the JavaScript engine, which is slower, because of {why}.");
+            }
             let laws = put.get("Magpie").and_then(|own| own.get("Laws"));
             let said = |name| laws.and_then(|laws| laws.get(name)).and_then(Json::as_str);
             if let Some(text) = said("Text").filter(|_| said("Outcome") != Some("Passed")) {

@@ -38,16 +38,19 @@ pub struct JsonError {
 /// in an object, holds half a surrogate pair, nests deeper than [`JSON_DEPTH_MAX`], or holds a number beyond
 /// [`NUMBER_CHARS_MAX`] or [`NUMBER_EXPONENT_MAX`].
 pub fn parse(text: &[u8]) -> Result<Json, JsonError> {
-    match std::str::from_utf8(text) {
-        Ok(valid) => Parser::<false>::new(valid).document().map_err(|fault| fault.at(valid)),
-        Err(error) => {
-            let valid = text.get(..error.valid_up_to()).and_then(|part| std::str::from_utf8(part).ok());
-            let byte = text.get(error.valid_up_to()).copied().unwrap_or(0);
-            let message = format!("the text is not UTF-8: byte 0x{byte:02x} cannot stand here");
-            let valid = valid.unwrap_or("");
-            Err(Fault { offset: valid.len(), message }.at(valid))
-        }
-    }
+    let valid = utf8(text)?;
+    Parser::<false>::new(valid).document().map_err(|fault| fault.at(valid))
+}
+
+/// The text as UTF-8.
+pub(super) fn utf8(text: &[u8]) -> Result<&str, JsonError> {
+    std::str::from_utf8(text).map_err(|error| {
+        let valid = text.get(..error.valid_up_to()).and_then(|part| std::str::from_utf8(part).ok());
+        let byte = text.get(error.valid_up_to()).copied().unwrap_or(0);
+        let message = format!("the text is not UTF-8: byte 0x{byte:02x} cannot stand here");
+        let valid = valid.unwrap_or("");
+        Fault { offset: valid.len(), message }.at(valid)
+    })
 }
 
 /// Parses text that was checked or written here before: limits and duplicate keys are not looked at again. The tagged
@@ -72,13 +75,20 @@ pub fn parse_stored_object(text: &str) -> Object {
 }
 
 /// An error that still has a byte offset instead of line and column.
-struct Fault {
+pub(super) struct Fault {
     offset: usize,
     message: String,
 }
 
 impl Fault {
-    fn at(self, text: &str) -> JsonError {
+    /// A key that stands twice; `offset` is that of the second one.
+    pub(super) fn duplicate(key: &str, offset: usize) -> Self {
+        let shown: String = key.chars().take(100).collect();
+        let message = format!("the key '{shown}' stands twice in one object; send each key once");
+        Self { offset, message }
+    }
+
+    pub(super) fn at(self, text: &str) -> JsonError {
         let before = text.get(..self.offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let lines = before.bytes().filter(|b| *b == b'\n').count();
@@ -89,7 +99,7 @@ impl Fault {
 }
 
 /// `STORED` leaves out what was checked when the text came in: duplicate keys and the limits of numbers.
-struct Parser<'a, const STORED: bool> {
+pub(super) struct Parser<'a, const STORED: bool> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
@@ -101,7 +111,7 @@ struct Parser<'a, const STORED: bool> {
 }
 
 impl<'a, const STORED: bool> Parser<'a, STORED> {
-    fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Self { text, bytes: text.as_bytes(), at: 0, depth: 0, items: Vec::new(), pairs: Vec::new() }
     }
 
@@ -110,18 +120,34 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
             return Err(self.fault("the text begins with a byte order mark; send UTF-8 without one"));
         }
         let value = self.value()?;
+        self.end()?;
+        Ok(value)
+    }
+
+    /// Nothing but white space is left.
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
         self.skip_space();
         if self.at < self.bytes.len() {
             return Err(self.unexpected("the end of the text"));
         }
-        Ok(value)
+        Ok(())
     }
 
-    fn peek(&self) -> Option<u8> {
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// Goes on by so many bytes, which were looked at.
+    pub(super) fn skip(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
@@ -140,7 +166,7 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
         self.fault(format!("expected {expected}, but {found}"))
     }
 
-    fn value(&mut self) -> Result<Json, Fault> {
+    pub(super) fn value(&mut self) -> Result<Json, Fault> {
         self.skip_space();
         match self.peek() {
             Some(b'"') => Ok(Json::String(self.string()?)),
@@ -164,7 +190,10 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
     }
 
     /// Runs `inner` on the text after the opening bracket, one level deeper.
-    fn nested(&mut self, inner: fn(&mut Self) -> Result<Json, Fault>) -> Result<Json, Fault> {
+    pub(super) fn nested<T>(
+        &mut self,
+        inner: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let depth_max = if STORED { STORED_DEPTH_MAX } else { JSON_DEPTH_MAX };
         if self.depth >= depth_max {
             return Err(self.fault(format!("nested deeper than {depth_max} levels (json_depth_max)")));
@@ -186,14 +215,8 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
         loop {
             let item = self.value()?;
             self.items.push(item);
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(Json::Array(self.items.drain(begin..).collect()));
-                }
-                _ => return Err(self.unexpected("',' or ']' after an array element")),
+            if self.ends(b']', "',' or ']' after an array element")? {
+                return Ok(Json::Array(self.items.drain(begin..).collect()));
             }
         }
     }
@@ -207,34 +230,47 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
             return Ok(Json::Object(Object::new()));
         }
         loop {
-            self.skip_space();
-            if self.peek() != Some(b'"') {
-                return Err(self.unexpected("a key in double quotes"));
-            }
-            let key_at = self.at;
+            let key_at = self.at_key()?;
             let key = self.string()?;
             if !STORED && is_duplicate(self.pairs.get(begin..).unwrap_or(&[]), &mut seen, &key) {
-                let shown: String = key.chars().take(100).collect();
-                let message = format!("the key '{shown}' stands twice in one object; send each key once");
-                return Err(Fault { offset: key_at, message });
+                return Err(Fault::duplicate(&key, key_at));
             }
-            self.skip_space();
-            if self.peek() != Some(b':') {
-                return Err(self.unexpected("':' after a key"));
-            }
-            self.at += 1;
+            self.colon()?;
             let value = self.value()?;
             self.pairs.push((key, value));
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(Json::Object(Object::from_distinct(self.pairs.drain(begin..).collect())));
-                }
-                _ => return Err(self.unexpected("',' or '}' after an object member")),
+            if self.ends(b'}', "',' or '}' after an object member")? {
+                return Ok(Json::Object(Object::from_distinct(self.pairs.drain(begin..).collect())));
             }
         }
+    }
+
+    /// Goes to the key that must come; gives its offset.
+    pub(super) fn at_key(&mut self) -> Result<usize, Fault> {
+        self.skip_space();
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("a key in double quotes"));
+        }
+        Ok(self.at)
+    }
+
+    pub(super) fn colon(&mut self) -> Result<(), Fault> {
+        self.skip_space();
+        if self.peek() != Some(b':') {
+            return Err(self.unexpected("':' after a key"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Whether the array or object ends here with `close`, rather than going on behind a comma.
+    pub(super) fn ends(&mut self, close: u8, expected: &str) -> Result<bool, Fault> {
+        self.skip_space();
+        let found = self.peek();
+        if found != Some(b',') && found != Some(close) {
+            return Err(self.unexpected(expected));
+        }
+        self.at += 1;
+        Ok(found == Some(close))
     }
 
     /// The offset of the next byte that ends a plain run inside a string.
@@ -245,7 +281,18 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
             .map_or(self.bytes.len(), |n| from + n)
     }
 
-    fn string(&mut self) -> Result<String, Fault> {
+    /// A string without escapes, with its quotes; `None`, and nothing read, when it is another one.
+    pub(super) fn plain_string(&mut self) -> Option<&'a str> {
+        let end = self.run_end(self.at + 1);
+        if self.bytes.get(end) != Some(&b'"') {
+            return None;
+        }
+        let quoted = self.text.get(self.at..=end);
+        self.at = end + 1;
+        quoted
+    }
+
+    pub(super) fn string(&mut self) -> Result<String, Fault> {
         self.at += 1;
         let end = self.run_end(self.at);
         let run = self.text.get(self.at..end).unwrap_or("");
@@ -370,6 +417,11 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
     }
 
     fn number(&mut self) -> Result<Number, Fault> {
+        self.number_text().map(Number::from_valid_text)
+    }
+
+    /// A number within the limits, as it is written.
+    pub(super) fn number_text(&mut self) -> Result<&'a str, Fault> {
         let begin = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -398,7 +450,7 @@ impl<'a, const STORED: bool> Parser<'a, STORED> {
                 format!("the number is longer than {NUMBER_CHARS_MAX} characters (number_chars_max)");
             return Err(Fault { offset: begin, message });
         }
-        Ok(Number::from_valid_text(self.text.get(begin..self.at).unwrap_or("0")))
+        Ok(self.text.get(begin..self.at).unwrap_or("0"))
     }
 }
 

@@ -66,7 +66,7 @@ fn write_object<const STORED: bool>(object: &Object, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn write_string(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut rest = text.as_bytes();
@@ -94,7 +94,7 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The writer only copies from `str`s at character borders and adds ASCII, so its output is always UTF-8.
-fn into_text(bytes: Vec<u8>) -> String {
+pub(super) fn into_text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 

@@ -34,6 +34,8 @@ const BLOB_BYTES_MIN: u64 = 16 * 1024;
 const INCOMING_FOLDER: &str = "incoming";
 const OPEN_FILES_MAX: i32 = 512;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
+/// The share of a memtable's size that its bloom filter takes besides.
+const MEMTABLE_BLOOM_SHARE: f64 = 0.05;
 
 /// A [`Kv`] in a folder. The folder belongs to one process at a time.
 pub struct RocksKv {
@@ -280,6 +282,10 @@ fn family_options(space: Space, cache: &Cache) -> Options {
         table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
     }
     let mut options = Options::default();
+    if matches!(space, Space::Documents | Space::Index) {
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_SHARE);
+    }
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_compression_type(DBCompressionType::Lz4);

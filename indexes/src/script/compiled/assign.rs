@@ -4,7 +4,9 @@ use super::evaluate::{decides, place};
 use super::machine::{Frame, Machine};
 use super::methods::is_member;
 use super::numbers;
-use super::program::{Expr, ListPattern, Name, PatternKey, Place, RecordPattern, Slot, Target, Variable};
+use super::program::{
+    Count, Expr, ListPattern, Name, PatternKey, Place, RecordPattern, Slot, Target, Update, Variable,
+};
 use super::record::{Record, State};
 use super::text::{Text, array_index};
 use super::value::{ErrorKind, Outcome, Stop, Value, hand_over, type_error};
@@ -29,6 +31,7 @@ impl<'a> Machine<'a> {
                 None => Ok(Value::Undefined),
             },
             Value::Undefined | Value::Null => Ok(Value::Undefined),
+            Value::List(list) if name.is_length => Ok(Value::Number(numbers::of_len(list.len()))),
             other => self.built_in_member(other, &name.text),
         }
     }
@@ -39,6 +42,13 @@ impl<'a> Machine<'a> {
             && let Some(index) = numbers::to_index(number)
         {
             return self.element(list, index);
+        }
+        if let (Value::Record(record), Value::Ascii(name)) = (object, key) {
+            return match self.slot(record, name)? {
+                Some(slot) => self.read(slot),
+                None if Self::is_inherited(name) => hand_over(&"an inherited member"),
+                None => Ok(Value::Undefined),
+            };
         }
         if object.is_nullish() && !key.is_object() {
             return Ok(Value::Undefined);
@@ -76,7 +86,7 @@ impl<'a> Machine<'a> {
                     _ => hand_over(&"a member of an error"),
                 };
             }
-            Value::Number(_) | Value::Bool(_) | Value::Map(_) | Value::Set(_) => {}
+            Value::Number(_) | Value::Bool(_) | Value::Big(_) | Value::Map(_) | Value::Set(_) => {}
             object if object.is_string() => {
                 let text = self.text(object)?.unwrap_or(Text::Ascii(""));
                 if name == "length" {
@@ -114,7 +124,7 @@ impl<'a> Machine<'a> {
         {
             return self.set_element(list, index, value);
         }
-        let key = self.property_key(key)?;
+        let key = if matches!(key, Value::Ascii(_)) { key } else { self.property_key(key)? };
         match object {
             Value::Record(record) if record.frozen.get() => type_error(),
             Value::Record(record) => self.define_computed(record, key, value),
@@ -204,20 +214,61 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// The slot of a variable of the running function that has a value and is shared with no other function.
+    fn plain_slot(frame: &Frame<'a>, target: &Place) -> Option<&'a Cell<Value<'a>>> {
+        let Place::Variable(Variable::Slot(slot)) = target else { return None };
+        let slot = frame.slots.get(place(*slot))?;
+        (!matches!(slot.get(), Value::Uninitialized | Value::Boxed(_))).then_some(slot)
+    }
+
+    /// `place op= value`
+    #[inline(never)]
+    pub(super) fn eval_update(&mut self, frame: &Frame<'a>, update: &'a Update) -> Outcome<'a> {
+        if let Some(slot) = Self::plain_slot(frame, &update.place) {
+            let old = slot.get();
+            let by = self.eval(frame, &update.value)?;
+            let value = match (old, by) {
+                (Value::Number(old), Value::Number(by)) if update.operator.is_none() => {
+                    Value::Number(old + by)
+                }
+                _ => self.operation(update.operator, old, by)?,
+            };
+            // Evaluating the right side cannot have put the variable into a cell.
+            slot.set(value);
+            return Ok(value);
+        }
+        let reference = self.reference(frame, &update.place)?;
+        let old = self.referenced(frame, reference)?;
+        let by = self.eval(frame, &update.value)?;
+        let value = self.operation(update.operator, old, by)?;
+        self.put(frame, reference, value)?;
+        Ok(value)
+    }
+
+    /// `++place` and its like
+    #[inline(never)]
+    pub(super) fn eval_count(&mut self, frame: &Frame<'a>, count: &'a Count) -> Outcome<'a> {
+        if let Some(slot) = Self::plain_slot(frame, &count.place)
+            && let Value::Number(old) = slot.get()
+        {
+            let new = Value::Number(old + count.by);
+            slot.set(new);
+            return Ok(if count.prefix { new } else { Value::Number(old) });
+        }
+        let reference = self.reference(frame, &count.place)?;
+        let old = self.referenced(frame, reference)?;
+        let (old, new) = self.counted(old, count.by)?;
+        self.put(frame, reference, new)?;
+        Ok(if count.prefix { new } else { old })
+    }
+
     /// The expressions that assign.
+    #[inline(never)]
     pub fn eval_assignment(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
         match expr {
             Expr::Assign(assign) => {
                 let reference = self.reference(frame, &assign.place)?;
                 let value = self.eval(frame, &assign.value)?;
-                self.put(frame, reference, value)?;
-                Ok(value)
-            }
-            Expr::Update(update) => {
-                let reference = self.reference(frame, &update.place)?;
-                let old = self.referenced(frame, reference)?;
-                let by = self.eval(frame, &update.value)?;
-                let value = self.operation(update.operator, old, by)?;
                 self.put(frame, reference, value)?;
                 Ok(value)
             }
@@ -231,13 +282,6 @@ impl<'a> Machine<'a> {
                 let value = self.eval(frame, value)?;
                 self.put(frame, reference, value)?;
                 Ok(value)
-            }
-            Expr::Count(count) => {
-                let reference = self.reference(frame, &count.place)?;
-                let old = self.referenced(frame, reference)?;
-                let (old, new) = self.counted(old, count.by)?;
-                self.put(frame, reference, new)?;
-                Ok(if count.prefix { new } else { old })
             }
             Expr::Destructure(parts) => {
                 let value = self.eval(frame, &parts.1)?;

@@ -55,6 +55,7 @@ impl<'a> Machine<'a> {
         Ok(Arguments::Many(values))
     }
 
+    #[inline(never)]
     pub(super) fn call_expression(&mut self, frame: &Frame<'a>, call: &'a Call) -> Outcome<'a> {
         match self.eval(frame, &call.callee)? {
             Value::Closure(closure) => {
@@ -76,6 +77,7 @@ impl<'a> Machine<'a> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn call_global(
         &mut self,
         frame: &Frame<'a>,
@@ -197,6 +199,7 @@ impl<'a> Machine<'a> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn call_method(&mut self, frame: &Frame<'a>, call: &'a MethodCall) -> Outcome<'a> {
         let object = self.eval(frame, &call.object)?;
         let (name, method): (Text<'a>, Option<Method>) = match &call.method {

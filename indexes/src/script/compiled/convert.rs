@@ -1,6 +1,6 @@
 //! Conversions between types, equality and order, as the language defines them.
 
-use super::big::{Big, BigOperator};
+use super::big::Big;
 use super::machine::Machine;
 use super::numbers;
 use super::table::is_strictly_equal;
@@ -199,7 +199,13 @@ impl<'a> Machine<'a> {
                 let primitive = self.primitive(object, Hint::Default)?;
                 self.loosely_equal(one, primitive)
             }
-            _ => hand_over(&"the comparison of a BigInt with text"),
+            (Value::Big(big), text) | (text, Value::Big(big)) if text.is_string() => {
+                match self.big_of_text(text)? {
+                    Some(number) => Ok(big.to_big_int() == number),
+                    None => hand_over(&"the comparison of a BigInt with text"),
+                }
+            }
+            _ => hand_over(&"the comparison of a BigInt with what it does not compare with"),
         }
     }
 
@@ -212,8 +218,12 @@ impl<'a> Machine<'a> {
             return Ok(Some(one.compare(other)));
         }
         match (one, other) {
-            (Value::Big(_), text) | (text, Value::Big(_)) if text.is_string() => {
-                hand_over(&"the comparison of a BigInt with text")
+            (Value::Big(big), text) | (text, Value::Big(big)) if text.is_string() => {
+                let Some(number) = self.big_of_text(text)? else {
+                    return hand_over(&"the comparison of a BigInt with text");
+                };
+                let order = big.to_big_int().cmp(&number);
+                Ok(Some(if matches!(one, Value::Big(_)) { order } else { order.reverse() }))
             }
             _ => Ok(match (self.numeric(one)?, self.numeric(other)?) {
                 (Numeric::Number(one), Numeric::Number(other)) => one.partial_cmp(&other),
@@ -242,7 +252,7 @@ impl<'a> Machine<'a> {
         }
         match (self.numeric(one)?, self.numeric(other)?) {
             (Numeric::Number(one), Numeric::Number(other)) => Ok(Value::Number(one + other)),
-            (Numeric::Big(one), Numeric::Big(other)) => self.big_operation(BigOperator::Add, one, other),
+            (Numeric::Big(one), Numeric::Big(other)) => self.big_sum(one, other),
             _ => type_error(),
         }
     }
@@ -265,16 +275,7 @@ impl<'a> Machine<'a> {
     pub fn arithmetic(&mut self, operator: Arithmetic, one: Value<'a>, other: Value<'a>) -> Outcome<'a> {
         match (self.numeric(one)?, self.numeric(other)?) {
             (Numeric::Number(one), Numeric::Number(other)) => on_numbers(operator, one, other),
-            (Numeric::Big(one), Numeric::Big(other)) => {
-                let operator = match operator {
-                    Arithmetic::Subtract => BigOperator::Subtract,
-                    Arithmetic::Multiply => BigOperator::Multiply,
-                    Arithmetic::Divide => BigOperator::Divide,
-                    Arithmetic::Remainder => BigOperator::Remainder,
-                    _ => return hand_over(&"a power or bits of BigInts"),
-                };
-                self.big_operation(operator, one, other)
-            }
+            (Numeric::Big(one), Numeric::Big(other)) => self.big_operation(operator, one, other),
             _ => type_error(),
         }
     }

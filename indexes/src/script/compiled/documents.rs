@@ -1,89 +1,89 @@
 //! What goes in and what comes out: documents and groups as values, outputs as JSON with their reduce keys.
 
-use super::machine::{Machine, Mapped, Slots};
+use super::machine::{Machine, Mapped};
 use super::output::Missing;
 use super::program::{FunctionId, MapFunction};
-use super::read::Scanner;
 use super::record::Record;
 use super::text::Text;
 use super::value::{Bound, Outcome, Stop, Value, hand_over, same};
-use crate::function::Emitted;
+use crate::function::{Emitted, StoredReduced};
 use crate::limits::EMITS_PER_DOCUMENT_MAX;
 use crate::script::boa::document_metadata;
+use crate::script::dialect::GroupBy;
 use magpie_store::Document;
 use magpie_store::json::{Json, Object};
 
 /// The name of the metadata in a document.
 const METADATA: &str = "@metadata";
 
+/// Where the outputs of a map go.
+pub(super) trait Sink<'a>: Default {
+    /// How many it has.
+    fn count(&self) -> usize;
+    /// Takes one more.
+    fn take(&mut self, machine: &mut Machine<'a>, record: &'a Record<'a>) -> Outcome<'a, ()>;
+}
+
+impl<'a> Sink<'a> for Vec<Emitted> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn take(&mut self, machine: &mut Machine<'a>, record: &'a Record<'a>) -> Outcome<'a, ()> {
+        let (value, undefined) = machine.output(record, Missing::LeftOut)?;
+        let key = machine.reduce_key(&value, &undefined)?;
+        self.push(Emitted { key, value: Json::Object(value) });
+        Ok(())
+    }
+}
+
 impl<'a> Machine<'a> {
     /// Maps a document by all maps of its collection.
-    pub fn map(&mut self, document: &'a Document) -> Outcome<'a, Vec<Emitted>> {
-        let mut emitted = Vec::new();
+    pub fn map<S: Sink<'a>>(&mut self, document: &'a Document) -> Outcome<'a, S> {
+        let mut emitted = S::default();
         let collection = document.collection.key();
-        for map in &self.program.maps {
+        for (number, map) in self.program.maps.iter().enumerate() {
             if map.collection.as_deref().is_none_or(|wanted| wanted == collection) {
-                let result = self.map_by(map, document)?;
+                let result = self.map_by(number, map, document)?;
                 self.emit(result, &mut emitted)?;
             }
         }
         Ok(emitted)
     }
 
-    fn map_by(&mut self, map: &'a MapFunction, document: &'a Document) -> Outcome<'a> {
+    fn map_by(&mut self, number: usize, map: &'a MapFunction, document: &'a Document) -> Outcome<'a> {
         let mut argument = Value::Undefined;
-        self.mapped = Some(Mapped { document, record: None, metadata: None });
+        self.begin_map(document);
         match &map.fields {
-            Some(names) => self.fields = self.scanned(&document.body, names)?,
+            Some(names) => self.begin_fields(number, names, &document.body)?,
             None => {
-                argument = self.cooked(Value::RawRecord(&document.body))?;
-                let metadata = self.document_metadata()?;
-                if let Value::Record(record) = argument {
-                    self.define(record, METADATA, metadata)?;
-                    self.mapped = Some(Mapped { document, record: Some(record), metadata: Some(metadata) });
-                }
+                let (record, metadata) = self.whole_document(document)?;
+                argument = Value::Record(record);
+                self.mapped = Some(Mapped { document, record: Some(record), metadata: Some(metadata) });
             }
         }
         self.call_registered(map.function, argument)
+    }
+
+    /// A document as an object with its metadata, and the metadata.
+    pub fn whole_document(&mut self, document: &'a Document) -> Outcome<'a, (&'a Record<'a>, Value<'a>)> {
+        let body = self.cooked(Value::RawRecord(&document.body))?;
+        let Value::Record(record) = body else { return hand_over(&"damaged JSON text") };
+        let metadata = self.metadata_of_document(document)?;
+        self.define(record, METADATA, metadata)?;
+        Ok((record, metadata))
+    }
+
+    fn metadata_of_document(&mut self, document: &Document) -> Outcome<'a> {
+        let text = Json::Object(document_metadata(document)).to_string();
+        let text = self.stored(&text)?;
+        self.cooked(Value::RawRecord(text))
     }
 
     fn call_registered(&mut self, function: FunctionId, argument: Value<'a>) -> Outcome<'a> {
         match self.program.function(function) {
             Some(code) => self.invoke(code, &[], &[argument]),
             None => hand_over(&"a function that is not there"),
-        }
-    }
-
-    /// The values of some fields of an object's text, in one walk that ends when all are found.
-    fn scanned(&mut self, text: &'a str, names: &'a [Box<str>]) -> Outcome<'a, Slots<'a>> {
-        let slots = self.slots(names.len(), Value::Undefined)?;
-        let damaged = || hand_over(&"damaged JSON text");
-        let mut scanner = Scanner::new(text);
-        if !scanner.take(b'{') {
-            return damaged();
-        }
-        let mut missing = names.len();
-        if missing == 0 || scanner.take(b'}') {
-            return Ok(slots);
-        }
-        loop {
-            let Some(name) = self.name_of_text(&mut scanner)? else { return damaged() };
-            let Some(value) = scanner.value() else { return damaged() };
-            if let Some(slot) =
-                names.iter().position(|wanted| **wanted == *name).and_then(|found| slots.get(found))
-            {
-                slot.set(value);
-                missing -= 1;
-                if missing == 0 {
-                    return Ok(slots);
-                }
-            }
-            if scanner.take(b'}') {
-                return Ok(slots);
-            }
-            if !scanner.take(b',') {
-                return damaged();
-            }
         }
     }
 
@@ -101,9 +101,8 @@ impl<'a> Machine<'a> {
         if let Some(metadata) = mapped.metadata {
             return Ok(metadata);
         }
-        let text = Json::Object(document_metadata(mapped.document)).to_string();
-        let text = self.stored(&text)?;
-        let metadata = self.cooked(Value::RawRecord(text))?;
+        let document = mapped.document;
+        let metadata = self.metadata_of_document(document)?;
         if let Some(mapped) = &mut self.mapped {
             mapped.metadata = Some(metadata);
         }
@@ -116,7 +115,7 @@ impl<'a> Machine<'a> {
     }
 
     /// An array gives one output per element, an object gives one, anything else none.
-    fn emit(&mut self, result: Value<'a>, emitted: &mut Vec<Emitted>) -> Outcome<'a, ()> {
+    fn emit(&mut self, result: Value<'a>, emitted: &mut impl Sink<'a>) -> Outcome<'a, ()> {
         match result {
             Value::Record(record) => self.emit_one(record, emitted),
             Value::List(list) => {
@@ -134,8 +133,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn emit_one(&mut self, record: &'a Record<'a>, emitted: &mut Vec<Emitted>) -> Outcome<'a, ()> {
-        if emitted.len() >= EMITS_PER_DOCUMENT_MAX {
+    fn emit_one(&mut self, record: &'a Record<'a>, emitted: &mut impl Sink<'a>) -> Outcome<'a, ()> {
+        if emitted.count() >= EMITS_PER_DOCUMENT_MAX {
             return Err(Stop::Bound(Bound::Outputs));
         }
         let record = match self.boosted(record)? {
@@ -143,14 +142,11 @@ impl<'a> Machine<'a> {
             Some(value) if value.is_object() => return hand_over(&"boost() of what is no plain object"),
             _ => record,
         };
-        let (value, undefined) = self.output(record, Missing::LeftOut)?;
-        let key = self.reduce_key(&value, &undefined)?;
-        emitted.push(Emitted { key, value: Json::Object(value) });
-        Ok(())
+        emitted.take(self, record)
     }
 
     /// The values of the group-by fields in a map output. A property that is there but undefined counts as null.
-    fn reduce_key(&self, value: &Object, undefined: &[String]) -> Outcome<'a, Vec<Json>> {
+    pub fn reduce_key(&self, value: &Object, undefined: &[String]) -> Outcome<'a, Vec<Json>> {
         let Some(group_by) = &self.program.group_by else { return Ok(Vec::new()) };
         let mut key = Vec::with_capacity(group_by.fields.len());
         for field in &group_by.fields {
@@ -169,6 +165,49 @@ impl<'a> Machine<'a> {
 
     /// Reduces values of one key.
     pub fn reduce(&mut self, key: &'a [Json], values: &'a [Json]) -> Outcome<'a, Json> {
+        let record = self.reduced(key, values.len(), values.iter().map(Value::Json))?;
+        Ok(Json::Object(self.output(record, Missing::Null)?.0))
+    }
+
+    /// Reduces stored values of one key.
+    pub fn reduce_stored(&mut self, key: &'a [Json], values: &'a [&'a [u8]]) -> Outcome<'a, StoredReduced> {
+        let mut texts = Vec::with_capacity(values.len());
+        for value in values {
+            match std::str::from_utf8(value) {
+                Ok(text) => texts.push(Value::RawRecord(text)),
+                Err(_) => return hand_over(&"damaged JSON text"),
+            }
+        }
+        let record = self.reduced(key, values.len(), texts.into_iter())?;
+        self.stored_reduced(record, key)
+    }
+
+    /// The key of a group with several fields.
+    fn group_key(&mut self, group_by: &'a GroupBy, key: &'a [Json]) -> Outcome<'a, &'a Record<'a>> {
+        match self.realm.key {
+            Some(shape) if key.len() == group_by.fields.len() => {
+                let slots = self.slots(key.len(), Value::Undefined)?;
+                for (slot, value) in slots.iter().zip(key) {
+                    slot.set(Value::Json(value));
+                }
+                self.shaped(shape, slots)
+            }
+            _ => {
+                let record = self.record()?;
+                for (field, value) in group_by.fields.iter().zip(key) {
+                    self.define(record, &field.key, Value::Json(value))?;
+                }
+                Ok(record)
+            }
+        }
+    }
+
+    fn reduced(
+        &mut self,
+        key: &'a [Json],
+        count: usize,
+        values: impl Iterator<Item = Value<'a>>,
+    ) -> Outcome<'a, &'a Record<'a>> {
         let (Some(reduce), Some(group_by)) = (self.program.reduce, &self.program.group_by) else {
             return hand_over(&"an index without a reduce");
         };
@@ -178,23 +217,33 @@ impl<'a> Machine<'a> {
                 None => Value::Null,
             }
         } else {
-            let record = self.record()?;
-            for (field, value) in group_by.fields.iter().zip(key) {
-                self.define(record, &field.key, Value::Json(value))?;
-            }
-            Value::Record(record)
+            Value::Record(self.group_key(group_by, key)?)
         };
-        let slots = self.slots(values.len(), Value::Undefined)?;
+        let slots = self.slots(count, Value::Undefined)?;
         for (slot, value) in slots.iter().zip(values) {
-            slot.set(Value::Json(value));
+            slot.set(value);
         }
         let list = self.list_of(slots)?;
-        let group = self.record()?;
-        self.define(group, "key", key)?;
-        self.define(group, "values", Value::List(list))?;
+        let parts = self.slots(2, key)?;
+        if let Some(values) = parts.get(1) {
+            values.set(Value::List(list));
+        }
+        let Some(shape) = self.realm.group else { return hand_over(&"a group without a shape") };
+        let group = self.shaped(shape, parts)?;
         match self.call_registered(reduce, Value::Record(group))? {
-            Value::Record(record) => Ok(Json::Object(self.output(record, Missing::Null)?.0)),
+            Value::Record(record) => Ok(record),
             _ => hand_over(&"a reduce result that is no plain object"),
+        }
+    }
+
+    /// Makes a result of a reduced value; `None` when the key shall have none.
+    pub fn finalize(&mut self, reduced: &'a Json) -> Outcome<'a, Option<Json>> {
+        let Some(finalize) = self.program.finalize else { return hand_over(&"an index without a finalize") };
+        let argument = self.cooked(Value::Json(reduced))?;
+        match self.call_registered(finalize, argument)? {
+            Value::Undefined | Value::Null => Ok(None),
+            Value::Record(record) => Ok(Some(Json::Object(self.output(record, Missing::Null)?.0))),
+            _ => hand_over(&"a finalize result that is no plain object"),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Expressions: what they give.
 
-use super::big::{Big, BigOperator};
+use super::big::Big;
 use super::convert::{Arithmetic, Numeric, on_numbers};
 use super::machine::{Frame, Machine};
+use super::natives::Native;
 use super::numbers;
 use super::program::{
-    Capture, Class, Comparison, Expr, FunctionId, Item, Logical, Property, Slot, TemplatePart, Variable,
+    Capture, Class, Comparison, Expr, FunctionId, Item, Logical, Member, Property, Slot, TemplatePart,
+    Variable,
 };
 use super::text::Text;
 use super::value::{ErrorKind, Outcome, RegexObject, Stop, Value, hand_over, type_error};
@@ -26,62 +28,123 @@ fn initialized<'a>(value: Value<'a>) -> Outcome<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Evaluates an expression.
+    /// Evaluates an expression. What needs room of its own is in functions of its own, so that the frames of nested
+    /// expressions are small.
     pub fn eval(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
         match expr {
             Expr::Slot(slot) => Self::local(frame, *slot),
-            Expr::Field(field) => match self.fields.get(place(*field)) {
-                Some(slot) => self.read(slot),
-                None => Ok(Value::Undefined),
-            },
-            Expr::Member(member) => {
-                let object = self.eval(frame, &member.object)?;
-                self.named_member(object, &member.name, member.cache)
-            }
+            Expr::Number(value) => Ok(Value::Number(*value)),
+            Expr::Ascii(text) => Ok(Value::Ascii(text)),
+            Expr::Field(field) => self.field(place(*field)),
+            Expr::Member(member) => self.eval_member(frame, member),
+            Expr::Index(sides) => self.eval_index(frame, sides),
             Expr::Undefined => Ok(Value::Undefined),
             Expr::Null => Ok(Value::Null),
             Expr::Bool(value) => Ok(Value::Bool(*value)),
-            Expr::Number(value) => Ok(Value::Number(*value)),
-            Expr::Text(text) => Ok(Text::of(text).into()),
-            Expr::Units(units) => Ok(Value::Units(units)),
             Expr::Variable(variable) => Self::variable(frame, *variable),
             Expr::Call(call) => self.call_expression(frame, call),
             Expr::CallGlobal(id, items) => self.call_global(frame, *id, items),
             Expr::CallMethod(call) => self.call_method(frame, call),
-            Expr::CallNative(native, items) => {
-                let arguments = self.arguments(frame, items)?;
-                self.call_native(*native, arguments.as_slice())
-            }
-            Expr::Add(sides) => {
-                let (one, other) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
-                self.add(one, other)
-            }
-            Expr::Arithmetic(operator, sides) => {
-                let (one, other) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
-                match (one, other) {
-                    (Value::Number(one), Value::Number(other)) => on_numbers(*operator, one, other),
-                    _ => self.arithmetic(*operator, one, other),
-                }
-            }
-            Expr::Compare(comparison, sides) => {
-                let (one, other) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
-                self.compare(*comparison, one, other).map(Value::Bool)
-            }
+            Expr::CallNative(native, items) => self.eval_native(frame, *native, items),
+            Expr::Add(sides) => self.eval_add(frame, sides),
+            Expr::Arithmetic(operator, sides) => self.eval_arithmetic(frame, *operator, sides),
+            Expr::Compare(comparison, sides) => self.compared(frame, *comparison, sides).map(Value::Bool),
             Expr::Logic(logical, sides) => {
                 let one = self.eval(frame, &sides.0)?;
                 if decides(*logical, one) { Ok(one) } else { self.eval(frame, &sides.1) }
             }
             Expr::Conditional(parts) => {
-                let condition = self.eval(frame, &parts.0)?.truthy();
+                let condition = self.condition(frame, &parts.0)?;
                 self.eval(frame, if condition { &parts.1 } else { &parts.2 })
             }
-            Expr::Not(inner) => Ok(Value::Bool(!self.eval(frame, inner)?.truthy())),
+            Expr::Not(inner) => Ok(Value::Bool(!self.condition(frame, inner)?)),
             Expr::Record(literal, values) => self.record_literal(frame, place(*literal), values),
             Expr::List(items) => self.list_literal(frame, items),
+            Expr::Update(update) => self.eval_update(frame, update),
+            Expr::Count(count) => self.eval_count(frame, count),
+            Expr::Assign(_) => self.eval_assignment(frame, expr),
             other => self.eval_rare(frame, other),
         }
     }
 
+    /// [`Self::eval`] for parts of an expression: the shortest ones take no call.
+    #[inline(always)]
+    fn operand(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
+        match expr {
+            Expr::Slot(slot) => Self::local(frame, *slot),
+            Expr::Number(value) => Ok(Value::Number(*value)),
+            Expr::Ascii(text) => Ok(Value::Ascii(text)),
+            Expr::Member(member) => self.eval_member(frame, member),
+            other => self.eval(frame, other),
+        }
+    }
+
+    /// Whether a condition holds.
+    #[inline]
+    pub fn condition(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a, bool> {
+        match expr {
+            Expr::Compare(comparison, sides) => self.compared(frame, *comparison, sides),
+            Expr::Not(inner) => self.condition(frame, inner).map(|holds| !holds),
+            other => self.eval(frame, other).map(Value::truthy),
+        }
+    }
+
+    #[inline(never)]
+    fn eval_member(&mut self, frame: &Frame<'a>, member: &'a Member) -> Outcome<'a> {
+        let object = self.operand(frame, &member.object)?;
+        self.named_member(object, &member.name, member.cache)
+    }
+
+    #[inline(never)]
+    fn eval_index(&mut self, frame: &Frame<'a>, sides: &'a (Expr, Expr)) -> Outcome<'a> {
+        let (object, key) = (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?);
+        self.computed_member(object, key)
+    }
+
+    #[inline(never)]
+    fn eval_native(&mut self, frame: &Frame<'a>, native: Native, items: &'a [Item]) -> Outcome<'a> {
+        let arguments = self.arguments(frame, items)?;
+        self.call_native(native, arguments.as_slice())
+    }
+
+    #[inline(never)]
+    fn eval_add(&mut self, frame: &Frame<'a>, sides: &'a (Expr, Expr)) -> Outcome<'a> {
+        match (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?) {
+            (Value::Number(one), Value::Number(other)) => Ok(Value::Number(one + other)),
+            (one, other) => self.add(one, other),
+        }
+    }
+
+    #[inline(never)]
+    fn eval_arithmetic(
+        &mut self,
+        frame: &Frame<'a>,
+        operator: Arithmetic,
+        sides: &'a (Expr, Expr),
+    ) -> Outcome<'a> {
+        match (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?) {
+            (Value::Number(one), Value::Number(other)) => on_numbers(operator, one, other),
+            (one, other) => self.arithmetic(operator, one, other),
+        }
+    }
+
+    #[inline(never)]
+    fn compared(
+        &mut self,
+        frame: &Frame<'a>,
+        comparison: Comparison,
+        sides: &'a (Expr, Expr),
+    ) -> Outcome<'a, bool> {
+        let (one, other) = (self.operand(frame, &sides.0)?, self.operand(frame, &sides.1)?);
+        match (comparison, one, other) {
+            (Comparison::Less, Value::Number(one), Value::Number(other)) => Ok(one < other),
+            (Comparison::Same, Value::Ascii(one), Value::Ascii(other)) => Ok(one == other),
+            (Comparison::NotSame, Value::Ascii(one), Value::Ascii(other)) => Ok(one != other),
+            _ => self.compare(comparison, one, other),
+        }
+    }
+
+    #[inline(never)]
     fn eval_rare(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
         match expr {
             Expr::Global(global) => self.global(place(*global)),
@@ -99,10 +162,8 @@ impl<'a> Machine<'a> {
                 None => Ok(Value::Undefined),
             },
             Expr::Template(parts) => self.template(frame, parts),
-            Expr::Index(sides) => {
-                let (object, key) = (self.eval(frame, &sides.0)?, self.eval(frame, &sides.1)?);
-                self.computed_member(object, key)
-            }
+            Expr::Text(text) => Ok(Text::of(text).into()),
+            Expr::Units(units) => Ok(Value::Units(units)),
             Expr::New(constructor, items) => {
                 let arguments = self.arguments(frame, items)?;
                 self.construct(*constructor, arguments.as_slice())
@@ -121,6 +182,7 @@ impl<'a> Machine<'a> {
             }
             Expr::BitNot(inner) => match self.eval(frame, inner)? {
                 Value::Number(number) => Ok(Value::Number(f64::from(!numbers::to_int32(number)))),
+                Value::Big(big) => self.big_complement(*big),
                 _ => hand_over(&"~ of what is no number"),
             },
             Expr::TypeOf(inner) => Ok(Value::Ascii(self.eval(frame, inner)?.type_name())),
@@ -154,6 +216,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A variable of the running function.
+    #[inline]
     fn local(frame: &Frame<'a>, slot: Slot) -> Outcome<'a> {
         match frame.slots.get(place(slot)).map_or(Value::Undefined, Cell::get) {
             Value::Boxed(cell) => initialized(cell.get()),
@@ -213,13 +276,14 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    #[inline(never)]
     fn record_literal(&mut self, frame: &Frame<'a>, literal: usize, values: &'a [Expr]) -> Outcome<'a> {
         let Some(shape) = self.realm.literals.get(literal).copied().flatten() else {
             return self.long_literal(frame, literal, values);
         };
         let slots = self.slots(values.len(), Value::Undefined)?;
         for (slot, value) in slots.iter().zip(values) {
-            slot.set(self.eval(frame, value)?);
+            slot.set(self.operand(frame, value)?);
         }
         Ok(Value::Record(self.shaped(shape, slots)?))
     }
@@ -258,6 +322,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Record(record))
     }
 
+    #[inline(never)]
     fn list_literal(&mut self, frame: &Frame<'a>, items: &'a [Item]) -> Outcome<'a> {
         if let [Item::Spread(source)] = items {
             let source = self.eval(frame, source)?;
@@ -386,7 +451,7 @@ impl<'a> Machine<'a> {
             Numeric::Number(number) => Ok((Value::Number(number), Value::Number(number + by))),
             Numeric::Big(big) => {
                 let step = Big::Small(if by > 0.0 { 1 } else { -1 });
-                let next = self.big_operation(BigOperator::Add, big, step)?;
+                let next = self.big_sum(big, step)?;
                 Ok((value, next))
             }
         }

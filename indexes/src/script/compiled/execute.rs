@@ -96,7 +96,7 @@ impl<'a> Machine<'a> {
             Statement::Block(block) => self.block(frame, block),
             Statement::If(parts) => {
                 let (condition, then, other) = &**parts;
-                if self.eval(frame, condition)?.truthy() {
+                if self.condition(frame, condition)? {
                     return self.execute(frame, then);
                 }
                 other.as_ref().map_or(Ok(Flow::Next), |other| self.execute(frame, other))
@@ -131,7 +131,7 @@ impl<'a> Machine<'a> {
     ) -> Outcome<'a, Flow<'a>> {
         let mut first = !condition_first;
         loop {
-            if !std::mem::take(&mut first) && !self.eval(frame, &node.condition)?.truthy() {
+            if !std::mem::take(&mut first) && !self.condition(frame, &node.condition)? {
                 return Ok(Flow::Next);
             }
             self.charge(node.weight)?;
@@ -147,7 +147,7 @@ impl<'a> Machine<'a> {
         self.next_turn(frame, &node.declares)?;
         loop {
             if let Some(condition) = &node.condition
-                && !self.eval(frame, condition)?.truthy()
+                && !self.condition(frame, condition)?
             {
                 return Ok(Flow::Next);
             }

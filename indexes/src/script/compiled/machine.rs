@@ -5,6 +5,8 @@
 //! characters, never what a cache happens to know, so that a call always comes equally far. Steps are counted at every function call, at every
 //! turn of a loop, and for every element or character that a built-in function walks over.
 
+use super::fields::Unread;
+use super::loads::Loading;
 use super::program::{Code, Program};
 use super::realm::Realm;
 use super::record::Record;
@@ -69,15 +71,23 @@ pub(super) struct Machine<'a> {
     pub realm: &'a mut Realm,
     /// The values of the script's top-level names; `Uninitialized` until they are used.
     pub globals: Slots<'a>,
-    /// The fields of the document that the map reads.
+    /// The fields of the document that the map reads; `Uninitialized` until they were looked for.
     pub fields: Slots<'a>,
+    /// Where to look for more of them.
+    pub unread: Option<Unread<'a>>,
     /// The document that is being mapped.
     pub mapped: Option<Mapped<'a>>,
+    /// The documents that the running map has and asks for, if it may.
+    pub loading: Option<Loading<'a>>,
+    /// Whether large whole numbers in JSON text are BigInts.
+    pub exact: bool,
     steps_left: u64,
     bytes_left: usize,
     calls: usize,
     depth: usize,
-    parts: Vec<Slots<'a>>,
+    first_part: Slots<'a>,
+    /// The further parts of the frame stack, which most calls do not need.
+    more_parts: Vec<Slots<'a>>,
     place: Mark,
 }
 
@@ -93,17 +103,22 @@ impl<'a> Machine<'a> {
             realm,
             globals: &[],
             fields: &[],
+            unread: None,
             mapped: None,
+            loading: None,
+            exact: false,
             steps_left: SCRIPT_STEPS_MAX,
             bytes_left: SCRIPT_MEMORY_BYTES_MAX,
             calls: 0,
             depth: 0,
-            parts: Vec::new(),
+            first_part: &[],
+            more_parts: Vec::new(),
             place: Mark { part: 0, used: 0 },
         };
-        machine.globals = machine.slots(program.globals.len(), Value::Uninitialized)?;
-        let first = machine.room(FIRST_SLOTS)?;
-        machine.parts.push(first);
+        if !program.globals.is_empty() {
+            machine.globals = machine.slots(program.globals.len(), Value::Uninitialized)?;
+        }
+        machine.first_part = machine.room(FIRST_SLOTS)?;
         Ok(machine)
     }
 
@@ -198,19 +213,26 @@ impl<'a> Machine<'a> {
     pub fn reserve(&mut self, count: usize) -> Outcome<'a, (Slots<'a>, Mark)> {
         let mark = self.place;
         let end = mark.used + count;
-        if let Some(slots) = self.parts.get(mark.part).and_then(|part| part.get(mark.used..end)) {
+        if let Some(slots) = self.part(mark.part).get(mark.used..end) {
             self.place.used = end;
             return Ok((clear(slots), mark));
         }
         let part = mark.part + 1;
-        if self.parts.get(part).is_none_or(|part| part.len() < count) {
+        if self.part(part).len() < count {
             let more = self.room(count.max(MORE_SLOTS))?;
-            self.parts.truncate(part);
-            self.parts.push(more);
+            self.more_parts.truncate(mark.part);
+            self.more_parts.push(more);
         }
         self.place = Mark { part, used: count };
-        let slots = self.parts.get(part).and_then(|part| part.get(..count)).unwrap_or(&[]);
+        let slots = self.part(part).get(..count).unwrap_or(&[]);
         Ok((clear(slots), mark))
+    }
+
+    fn part(&self, part: usize) -> Slots<'a> {
+        match part.checked_sub(1) {
+            None => self.first_part,
+            Some(more) => self.more_parts.get(more).copied().unwrap_or(&[]),
+        }
     }
 
     /// Gives slots back.

@@ -21,9 +21,11 @@ mod convert;
 mod documents;
 mod evaluate;
 mod execute;
+mod fields;
 mod function;
 mod iterate;
 mod list;
+mod loads;
 mod machine;
 mod methods;
 mod natives;
@@ -37,6 +39,7 @@ mod regex;
 mod regex_match;
 mod shapes;
 mod statements;
+mod stored;
 mod table;
 mod text;
 mod value;
@@ -48,15 +51,17 @@ use super::dialect::{GroupBy, Projection};
 use super::parse::ParsedScript;
 use boa_interner::Interner;
 
-/// Compiles the scripts of an index. `projections` are what the maps read, in the order of their registration.
+/// Compiles the scripts of an index. `labels` are what the scripts are called, `projections` what the maps read, in the
+/// order of their registration.
 ///
 /// # Errors
 /// The first construct that is not understood.
 pub(super) fn compile(
     scripts: &[ParsedScript],
+    labels: &[String],
     interner: &Interner,
     group_by: Option<&GroupBy>,
     projections: &[Option<Projection>],
 ) -> Result<CompiledPlan, WhyNot> {
-    compile::program(scripts, interner, group_by, projections).map(CompiledPlan::new)
+    compile::program(scripts, labels, interner, group_by, projections).map(CompiledPlan::new)
 }

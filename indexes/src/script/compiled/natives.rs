@@ -27,6 +27,9 @@ natives! {
     String "String",
     Number "Number",
     Boolean "Boolean",
+    BigInt "BigInt",
+    BigIntAsIntN "BigInt.asIntN",
+    BigIntAsUintN "BigInt.asUintN",
     ParseInt "parseInt",
     ParseFloat "parseFloat",
     IsNan "isNaN",
@@ -80,6 +83,8 @@ natives! {
     CreateField "createField",
     Boost "boost",
     TryConvertToNumber "tryConvertToNumber",
+    CreateSpatialField "createSpatialField",
+    Recurse "recurse",
     Error "Error",
     TypeError "TypeError",
     RangeError "RangeError",
@@ -87,6 +92,8 @@ natives! {
     ReferenceError "ReferenceError",
     EvalError "EvalError",
     UriError "URIError",
+    Load "load()",
+    LoadUntracked "noTracking.load()",
 }
 
 impl Native {

@@ -8,7 +8,7 @@ use super::record::{Place, Record, State};
 use super::text::Text;
 use super::value::{Bound, Outcome, Stop, Value, hand_over};
 use crate::limits::{REDUCE_OUTPUT_BYTES_MAX, SCRIPT_OUTPUT_DEPTH_MAX};
-use magpie_store::json::{Json, Number, Object, ScriptNumber};
+use magpie_store::json::{BigInt, Json, Number, Object, ScriptNumber};
 use std::cell::Cell;
 
 /// What becomes of an undefined property of an output.
@@ -21,29 +21,56 @@ pub(super) enum Missing {
 }
 
 /// One output while it is read.
-struct Reader {
-    missing: Missing,
+pub(super) struct Reader {
+    /// What becomes of undefined properties.
+    pub missing: Missing,
     /// Roughly the bytes so far, counted as the engine's outputs are.
     bytes: usize,
     /// What the engine may have counted more, depending on how it holds numbers.
     unsure: usize,
-    depth: usize,
+    /// How deep it is in the output.
+    pub depth: usize,
 }
 
 impl Reader {
-    fn grow<'a>(&mut self, bytes: usize) -> Outcome<'a, ()> {
+    /// At the root of an output.
+    pub const fn new(missing: Missing) -> Self {
+        Self { missing, bytes: 0, unsure: 0, depth: 0 }
+    }
+
+    /// Counts bytes.
+    pub fn grow<'a>(&mut self, bytes: usize) -> Outcome<'a, ()> {
         self.bytes += bytes;
         if self.bytes > REDUCE_OUTPUT_BYTES_MAX { Err(Stop::Bound(Bound::OutputBytes)) } else { Ok(()) }
     }
 
-    fn check_depth<'a>(&self) -> Outcome<'a, ()> {
+    /// Refuses what is too deep.
+    pub fn check_depth<'a>(&self) -> Outcome<'a, ()> {
         if self.depth >= SCRIPT_OUTPUT_DEPTH_MAX { Err(Stop::Bound(Bound::OutputDepth)) } else { Ok(()) }
     }
 
-    fn number<'a>(&mut self, number: f64) -> Outcome<'a, Json> {
+    /// Refuses at the end what the engine may have refused.
+    pub fn check_size<'a>(&self) -> Outcome<'a, ()> {
+        if self.bytes + self.unsure > REDUCE_OUTPUT_BYTES_MAX {
+            return hand_over(&"an output of nearly the largest size");
+        }
+        Ok(())
+    }
+
+    /// Counts a number.
+    pub fn count_number<'a>(&mut self, number: f64) -> Outcome<'a, ()> {
         let integer = numbers::is_int32(number);
-        self.grow(if integer { 4 } else { 8 })?;
         self.unsure += if integer { 4 } else { 0 };
+        self.grow(if integer { 4 } else { 8 })
+    }
+
+    /// Counts a BigInt.
+    pub fn count_big<'a>(&mut self, number: &BigInt) -> Outcome<'a, ()> {
+        self.grow(usize::try_from(number.bits() / 3 + 2).unwrap_or(usize::MAX))
+    }
+
+    fn number<'a>(&mut self, number: f64) -> Outcome<'a, Json> {
+        self.count_number(number)?;
         // A map output keeps the sign of -0, as its index term does; results print 0.
         if number == 0.0 && number.is_sign_negative() && self.missing == Missing::LeftOut {
             return Ok(Json::Number(Number::from_valid_text("-0")));
@@ -64,12 +91,10 @@ impl<'a> Machine<'a> {
     /// # Errors
     /// When it holds functions and other things that are no data, lone surrogates, or is too large or too deep.
     pub fn output(&mut self, record: &'a Record<'a>, missing: Missing) -> Outcome<'a, (Object, Vec<String>)> {
-        let mut reader = Reader { missing, bytes: 0, unsure: 0, depth: 0 };
+        let mut reader = Reader::new(missing);
         let mut undefined = Vec::new();
         let object = self.read_record(record, &mut reader, Some(&mut undefined))?;
-        if reader.bytes + reader.unsure > REDUCE_OUTPUT_BYTES_MAX {
-            return hand_over(&"an output of nearly the largest size");
-        }
+        reader.check_size()?;
         Ok((object, undefined))
     }
 
@@ -131,7 +156,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn read_value(&mut self, value: Value<'a>, reader: &mut Reader) -> Outcome<'a, Json> {
+    /// A value in an output.
+    pub fn read_value(&mut self, value: Value<'a>, reader: &mut Reader) -> Outcome<'a, Json> {
         Ok(match value {
             Value::Null | Value::Undefined => {
                 reader.grow(4)?;
@@ -142,6 +168,11 @@ impl<'a> Machine<'a> {
                 Json::Bool(value)
             }
             Value::Number(number) => reader.number(number)?,
+            Value::Big(big) => {
+                let number = big.to_big_int();
+                reader.count_big(&number)?;
+                Json::from(number)
+            }
             Value::Ascii(_) | Value::Text(_) | Value::Rope(_) => {
                 let text = self.text(value)?;
                 reader.grow(text.map_or(0, Text::len) + 2)?;

@@ -28,6 +28,8 @@ pub(super) struct Program {
     pub maps: Vec<MapFunction>,
     /// The registered reduce.
     pub reduce: Option<FunctionId>,
+    /// The registered finalize.
+    pub finalize: Option<FunctionId>,
     /// The reduce key, if there is a reduce.
     pub group_by: Option<GroupBy>,
     /// The names of each object literal whose names are plain and distinct.
@@ -147,6 +149,8 @@ pub(super) struct Name {
     pub text: Box<str>,
     /// Whether every object inherits a member of this name.
     pub inherited: bool,
+    /// Whether it is `length`.
+    pub is_length: bool,
 }
 
 /// An expression.
@@ -160,7 +164,9 @@ pub(super) enum Expr {
     Bool(bool),
     /// A number.
     Number(f64),
-    /// A well-formed string.
+    /// An ASCII string.
+    Ascii(Box<str>),
+    /// Any other well-formed string.
     Text(Box<str>),
     /// A string with lone surrogates.
     Units(Box<[u16]>),

@@ -19,6 +19,9 @@ pub(super) struct Scanner<'a> {
 /// Most elements of an array that room is taken for before they are read.
 const RECENT_ELEMENTS_MAX: usize = 32;
 
+/// The largest whole number below which doubles have no gaps.
+const SAFE_INTEGER_MAX: f64 = 9_007_199_254_740_991.0;
+
 /// What ends a string, eight times.
 const QUOTES: u64 = 0x2222_2222_2222_2222;
 const BACKSLASHES: u64 = 0x5c5c_5c5c_5c5c_5c5c;
@@ -251,7 +254,11 @@ impl<'a> Machine<'a> {
                 Err(_) => damaged(),
             };
         }
-        match text.parse() {
+        match text.parse::<f64>() {
+            Ok(number) if self.exact && number.abs() > SAFE_INTEGER_MAX => match text.parse::<BigInt>() {
+                Ok(integer) => self.big(&integer),
+                Err(_) => Ok(Value::Number(number)),
+            },
             Ok(number) => Ok(Value::Number(number)),
             Err(_) => damaged(),
         }

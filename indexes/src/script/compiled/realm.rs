@@ -2,6 +2,7 @@
 //!
 //! All of it only makes the same answers come faster: a realm that was just made gives the same ones.
 
+use super::fields::Remembered;
 use super::program::Program;
 use super::shapes::{ShapeId, Shapes};
 use std::hash::{BuildHasher as _, RandomState};
@@ -26,10 +27,15 @@ pub(super) struct Realm {
     pub caches: Vec<Cache>,
     /// The shapes of the program's object literals; `None` for those with too many names.
     pub literals: Vec<Option<ShapeId>>,
+    /// The shape of the argument of a reduce, and that of its key when it has several fields.
+    pub group: Option<ShapeId>,
+    pub key: Option<ShapeId>,
     /// What hashes of this realm begin with.
     pub seed: u64,
     /// For putting strings together.
     pub scratch: String,
+    /// For each map: the names that most of its documents have, by their places.
+    pub remembered: Vec<Vec<Remembered>>,
     /// Names of the object that was read last.
     pub recent_names: usize,
     /// Elements of the array that was read last.
@@ -43,8 +49,11 @@ impl Realm {
             shapes: Shapes::new(),
             caches: Vec::new(),
             literals: Vec::new(),
+            group: None,
+            key: None,
             seed: RandomState::new().hash_one(0),
             scratch: String::new(),
+            remembered: program.maps.iter().map(|_| Vec::new()).collect(),
             recent_names: 4,
             recent_elements: 4,
         };
@@ -62,6 +71,17 @@ impl Realm {
 
     fn begin(&mut self, program: &Program) {
         self.caches = vec![Cache { shape: NO_SHAPE, place: None }; program.caches];
+        self.group = self.shapes.literal(&["key".into(), "values".into()]);
+        self.key = program.group_by.as_ref().and_then(|group_by| {
+            let mut names: Vec<Box<str>> = Vec::new();
+            for field in &group_by.fields {
+                if names.contains(&field.key.as_str().into()) {
+                    return None;
+                }
+                names.push(field.key.as_str().into());
+            }
+            self.shapes.literal(&names)
+        });
         self.literals = program.literals.iter().map(|names| self.shapes.literal(names)).collect();
     }
 }

@@ -165,6 +165,16 @@ impl<'a> Machine<'a> {
         let Some(name) = self.text(key)?.and_then(Text::as_str) else {
             return hand_over(&"a property name with half a surrogate pair");
         };
+        if let State::Keyed { table, indices } = record.state.get() {
+            let key = Text::of(name).into();
+            if self.table_set(table, key, value)? {
+                self.count(SLOT_BYTES)?;
+                if !indices && array_index(name).is_some() {
+                    record.state.set(State::Keyed { table, indices: true });
+                }
+            }
+            return Ok(());
+        }
         if let Some(slot) = self.slot(record, name)? {
             slot.set(value);
             return Ok(());
@@ -199,7 +209,7 @@ impl<'a> Machine<'a> {
             _ => false,
         };
         record.state.set(State::Keyed { table, indices: indices || index });
-        self.table_set(table, key, value)
+        self.table_set(table, key, value).map(|_| ())
     }
 
     fn become_table(&mut self, record: &Record<'a>) -> Outcome<'a, ()> {

@@ -110,6 +110,11 @@ impl Shapes {
         self.shape(shape).and_then(|shape| shape.names.get(place)).map_or("", |name| &name.text)
     }
 
+    /// The name at a place as it stands in JSON, with its quotes and the colon.
+    pub fn json_name(&self, shape: ShapeId, place: usize) -> &[u8] {
+        self.shape(shape).and_then(|shape| shape.names.get(place)).map_or(&[], |name| &name.json)
+    }
+
     /// The places in the order in which the language lists them, when it is not that of their numbers.
     pub fn order(&self, shape: ShapeId) -> Option<&[u32]> {
         self.shape(shape)?.order.as_deref()

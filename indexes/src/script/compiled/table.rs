@@ -101,18 +101,19 @@ impl<'a> Machine<'a> {
         })
     }
 
-    /// Sets the value of a key.
-    pub fn table_set(&mut self, table: &Table<'a>, key: Value<'a>, value: Value<'a>) -> Outcome<'a, ()> {
+    /// Sets the value of a key; says whether the key is new.
+    pub fn table_set(&mut self, table: &Table<'a>, key: Value<'a>, value: Value<'a>) -> Outcome<'a, bool> {
         let key = self.table_key(key)?;
         let hash = self.hash_of(key);
         if let Some(entry) = self.find_hashed(table, key, hash)? {
             entry.value.set(value);
-            return Ok(());
+            return Ok(false);
         }
         if table.places() >= FREE_PLACES_MAX {
             self.count(ENTRY_BYTES)?;
         }
-        self.append(table, key, value, hash)
+        self.append(table, key, value, hash)?;
+        Ok(true)
     }
 
     /// Removes a key; says whether it was there.

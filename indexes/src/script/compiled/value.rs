@@ -15,8 +15,10 @@ use super::table::Table;
 use magpie_store::json::Json;
 use std::cell::Cell;
 
-/// A value of the language.
+/// A value of the language. With a tag of eight bytes it is copied as three whole words: a payload that may begin at the
+/// second byte is copied across words, and reading it behind that write stalls.
 #[derive(Clone, Copy)]
+#[repr(u64)]
 pub(super) enum Value<'a> {
     /// `undefined`
     Undefined,
@@ -227,6 +229,7 @@ impl Bound {
 
 /// What ends an evaluation early.
 #[derive(Clone, Copy)]
+#[repr(u64)]
 pub(super) enum Stop<'a> {
     /// The script threw a value.
     Thrown(&'a Value<'a>),
@@ -314,3 +317,8 @@ impl<'a> Value<'a> {
 pub(super) fn same<T: ?Sized>(one: &T, other: &T) -> bool {
     std::ptr::eq(one, other)
 }
+
+const _: () = {
+    assert!(size_of::<Value<'_>>() == 24, "values are small");
+    assert!(size_of::<Outcome<'_>>() == 24, "a failed evaluation takes the room of a value");
+};

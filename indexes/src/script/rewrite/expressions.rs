@@ -309,9 +309,13 @@ impl Writer<'_> {
         self.plain_template(template)
     }
 
+    /// The engine evaluates all values of a template before it makes text of the first one. Where evaluating a later one
+    /// may change an earlier one, the earlier one stands in a template of its own, which is text at once.
     fn plain_template(&mut self, template: &TemplateLiteral) -> Written {
         self.put("`");
-        for element in template.elements() {
+        let last_effect = template.elements().iter().rposition(super::text::may_have_effects);
+        for (place, element) in template.elements().iter().enumerate() {
+            let at_once = last_effect.is_some_and(|last| place < last);
             match element {
                 TemplateElement::String(text) => {
                     if let Some(units) = self.interner.resolve(*text) {
@@ -321,9 +325,9 @@ impl Writer<'_> {
                     }
                 }
                 TemplateElement::Expr(expression) => {
-                    self.put("${");
+                    self.put(if at_once { "${`${" } else { "${" });
                     self.expression(expression, Level::Comma)?;
-                    self.put("}");
+                    self.put(if at_once { "}`}" } else { "}" });
                 }
             }
         }

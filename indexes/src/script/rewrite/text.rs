@@ -3,9 +3,11 @@
 use super::Writer;
 use crate::function::FunctionError;
 use crate::script::dialect::names;
+use boa_ast::Expression;
 use boa_ast::expression::literal::{ObjectMethodDefinition, TemplateElement};
 use boa_ast::expression::operator::assign::AssignOp;
 use boa_ast::expression::operator::binary::{ArithmeticOp, BinaryOp};
+use boa_ast::expression::operator::unary::UnaryOp;
 use boa_ast::expression::operator::{Assign, Binary};
 use boa_ast::function::{
     ArrowFunction, ClassDeclaration, ClassExpression, FunctionBody, FunctionDeclaration, FunctionExpression,
@@ -60,6 +62,36 @@ impl Writer<'_> {
 /// Whether a function's own body, without the functions in it, may make strings or, where there are some, BigInts.
 pub(super) fn grows(body: &FunctionBody, big_ints: bool) -> bool {
     body.visit_with(&mut Grows { big_ints }).is_break()
+}
+
+/// Whether evaluating a part of a template may change something: whether it calls, makes, assigns or deletes.
+pub(super) fn may_have_effects(element: &TemplateElement) -> bool {
+    match element {
+        TemplateElement::Expr(expression) => Effects.visit_expression(expression).is_break(),
+        TemplateElement::String(_) => false,
+    }
+}
+
+struct Effects;
+
+impl<'ast> Visitor<'ast> for Effects {
+    type BreakTy = ();
+
+    fn visit_expression(&mut self, node: &'ast Expression) -> ControlFlow<()> {
+        match node {
+            Expression::Call(_)
+            | Expression::New(_)
+            | Expression::Assign(_)
+            | Expression::Update(_)
+            | Expression::TaggedTemplate(_)
+            | Expression::SuperCall(_)
+            | Expression::Optional(_)
+            | Expression::Yield(_)
+            | Expression::Await(_) => ControlFlow::Break(()),
+            Expression::Unary(unary) if unary.op() == UnaryOp::Delete => ControlFlow::Break(()),
+            _ => node.visit_with(self),
+        }
+    }
 }
 
 struct Grows {

@@ -92,6 +92,9 @@ impl<'a> Machine<'a> {
             }
             Method::At => {
                 let index = self.integer(first, 0)?;
+                if index == i64::MIN {
+                    return hand_over(&"an index that the engine cannot negate");
+                }
                 let len = i64::try_from(list.len()).unwrap_or(i64::MAX);
                 let index = if index < 0 { index.saturating_add(len) } else { index };
                 usize::try_from(index).map_or(Ok(Value::Undefined), |index| self.element(list, index))

@@ -14,6 +14,7 @@ mod texts;
 
 pub(super) use dates::iso_text;
 
+use super::convert::Numeric;
 use super::machine::Machine;
 use super::methods::Method;
 use super::natives::Native;
@@ -50,7 +51,8 @@ impl<'a> Machine<'a> {
                 let text = self.text(object)?.unwrap_or(Text::Ascii(""));
                 self.text_method(object, text, method, arguments)
             }
-            Value::Big(big) if method == Method::ToString && arguments.is_empty() => self.big_text(*big),
+            Value::Big(big) if method == Method::ToString => self.big_digits(*big, argument(arguments, 0)),
+            Value::Big(_) if method == Method::ValueOf => Ok(object),
             _ => hand_over(&"a method of this kind of value"),
         }
     }
@@ -134,10 +136,15 @@ impl<'a> Machine<'a> {
             },
             Native::Number => match arguments {
                 [] => Ok(Value::Number(0.0)),
-                [Value::Big(_), ..] => hand_over(&"the number of a BigInt"),
-                _ => self.number(first).map(Value::Number),
+                _ => match self.numeric(first)? {
+                    Numeric::Big(big) => Ok(Value::Number(big.to_f64())),
+                    Numeric::Number(number) => Ok(Value::Number(number)),
+                },
             },
             Native::Boolean => Ok(Value::Bool(first.truthy())),
+            Native::BigInt => self.big_of(first),
+            Native::BigIntAsIntN => self.big_wrapped(first, argument(arguments, 1), true),
+            Native::BigIntAsUintN => self.big_wrapped(first, argument(arguments, 1), false),
             Native::ParseInt | Native::NumberParseInt => self.parse_int(arguments),
             Native::ParseFloat | Native::NumberParseFloat => self.parse_float(first),
             Native::IsNan => self.number(first).map(|number| Value::Bool(number.is_nan())),
@@ -153,6 +160,9 @@ impl<'a> Machine<'a> {
             Native::ArrayIsArray => Ok(Value::Bool(matches!(first, Value::List(_)))),
             Native::DateParse => self.date_parse(first),
             Native::TryConvertToNumber => self.try_convert_to_number(first),
+            Native::Recurse => self.recurse(arguments),
+            Native::Load => self.load(arguments, true),
+            Native::LoadUntracked => self.load(arguments, false),
             Native::Id => self.id_of(first),
             Native::GetMetadata | Native::MetadataFor => self.metadata_of(first),
             Native::Error
@@ -222,7 +232,7 @@ impl<'a> Machine<'a> {
 
     fn try_convert_to_number(&mut self, value: Value<'a>) -> Outcome<'a> {
         match value {
-            Value::Number(_) => Ok(value),
+            Value::Number(_) | Value::Big(_) => Ok(value),
             Value::Ascii(text) => {
                 if text.trim().is_empty() {
                     return Ok(Value::Null);

@@ -74,6 +74,13 @@ impl<'a> Machine<'a> {
                 ("$value", argument(arguments, 1)),
                 ("$options", argument(arguments, 2)),
             ]),
+            Native::CreateSpatialField => {
+                let place = match arguments {
+                    [only] => *only,
+                    several => self.list_of_values(several.get(..2).unwrap_or(several))?,
+                };
+                self.record_of(&[("$spatial", place)])
+            }
             Native::Boost => self.record_of(&[("$value", first), ("$boost", argument(arguments, 1))]),
             _ => hand_over(&"a function of this name"),
         }
@@ -155,6 +162,33 @@ impl<'a> Machine<'a> {
             self.leave_native();
         }
         self.list_of_values(&values)
+    }
+
+    /// `recurse(item, children)`: the item and all its descendants, in depth-first order.
+    pub fn recurse(&mut self, arguments: &[Value<'a>]) -> Outcome<'a> {
+        let [item, children] = arguments else { return type_error() };
+        if !children.is_callable() {
+            return type_error();
+        }
+        self.enter_native()?;
+        let mut found = Vec::new();
+        let mut todo = vec![*item];
+        while let Some(next) = todo.pop() {
+            if next.is_nullish() {
+                continue;
+            }
+            self.charge(1)?;
+            found.push(next);
+            match self.call_value(*children, &[next])? {
+                Value::List(list) => {
+                    self.charge_length(list.len())?;
+                    todo.extend(self.elements(list)?.into_iter().rev());
+                }
+                below => todo.push(below),
+            }
+        }
+        self.leave_native();
+        self.list_of_values(&found)
     }
 
     /// The engine's guards take a property `length` for the length of an array, whatever the object is.

@@ -100,6 +100,9 @@ impl<'a> Machine<'a> {
     fn character(&mut self, text: Text<'a>, method: Method, index: Value<'a>) -> Outcome<'a> {
         let len = text.len();
         let mut index = self.integer(index, 0)?;
+        if method == Method::At && index == i64::MIN {
+            return hand_over(&"an index that the engine cannot negate");
+        }
         if method == Method::At && index < 0 {
             index = index.saturating_add(i64::try_from(len).unwrap_or(0));
         }

@@ -72,6 +72,7 @@ impl Compiler<'_> {
                 let units =
                     self.interner.resolve(*text).map(|text| text.utf16().to_vec()).unwrap_or_default();
                 match String::from_utf16(&units) {
+                    Ok(text) if text.is_ascii() => Expr::Ascii(text.into()),
                     Ok(text) => Expr::Text(text.into()),
                     Err(_) => Expr::Units(units.into()),
                 }
@@ -218,12 +219,12 @@ impl Compiler<'_> {
             UnaryOp::TypeOf => {
                 if let Some(name) = self.free_name(target) {
                     return match &*name {
-                        "undefined" => Ok(Expr::Text("undefined".into())),
-                        "NaN" | "Infinity" => Ok(Expr::Text("number".into())),
+                        "undefined" => Ok(Expr::Ascii("undefined".into())),
+                        "NaN" | "Infinity" => Ok(Expr::Ascii("number".into())),
                         name if names::is_known(name) || names::refused(name).is_some() => {
                             refuse("typeof of a global", node.span())
                         }
-                        _ => Ok(Expr::Text("undefined".into())),
+                        _ => Ok(Expr::Ascii("undefined".into())),
                     };
                 }
                 Ok(Expr::TypeOf(Box::new(self.expression(target)?)))

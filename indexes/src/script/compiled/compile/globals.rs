@@ -5,13 +5,23 @@ use super::scopes::{Function, Local};
 use super::{Compiled, Compiler, Global, refuse};
 use crate::script::compiled::program::{Body, Expr, FunctionId, MapFunction, Member, Parameters};
 use crate::script::dialect::{self, FunctionText, Projection, function_text, names};
-use crate::script::parse::ParsedScript;
+use crate::script::parse::{ParsedScript, Role};
 use boa_ast::declaration::{Binding, Declaration, LexicalDeclaration, Variable};
 use boa_ast::expression::Call;
 use boa_ast::expression::literal::LiteralKind;
 use boa_ast::statement::Statement;
 use boa_ast::{Expression, Spanned, StatementListItem};
 use boa_interner::Sym;
+
+/// What stands outside of every function, each with the number of its script.
+#[derive(Default)]
+struct TopLevel<'t> {
+    /// The script that is looked at.
+    script: usize,
+    functions: Vec<(usize, FunctionId, FunctionText<'t>)>,
+    values: Vec<(usize, Option<&'t Expression>)>,
+    calls: Vec<(usize, &'t Call)>,
+}
 
 impl Compiler<'_> {
     /// Compiles all scripts of an index.
@@ -20,40 +30,26 @@ impl Compiler<'_> {
         scripts: &[ParsedScript],
         projections: &[Option<Projection>],
     ) -> Compiled<()> {
-        let items = || scripts.iter().flat_map(|script| script.tree.statements().statements());
-        let mut functions = Vec::new();
-        let mut values = Vec::new();
-        let mut calls = Vec::new();
-        for item in items() {
-            match item {
-                StatementListItem::Declaration(declaration) => {
-                    self.top_declaration(declaration, &mut functions, &mut values)?;
-                }
-                StatementListItem::Statement(statement) => match statement.as_ref() {
-                    Statement::Empty => {}
-                    Statement::Expression(expression) => match expression.flatten() {
-                        // `'use strict'`
-                        Expression::Literal(_) => {}
-                        Expression::Call(call) => calls.push(call),
-                        other => return refuse("a statement outside of every function", other.span()),
-                    },
-                    Statement::Var(variables) => {
-                        let list: &[Variable] = variables.0.as_ref();
-                        for variable in list {
-                            if !variable.init().is_some_and(is_fixed) {
-                                return refuse("a top-level var", None);
-                            }
-                            self.top_variable(variable, &mut functions, &mut values)?;
-                        }
-                    }
-                    _ => return refuse("a statement outside of every function", None),
-                },
+        let mut found = TopLevel::default();
+        let mut finalize = None;
+        for (number, script) in scripts.iter().enumerate() {
+            self.script = number;
+            found.script = number;
+            if script.role == Role::Finalize {
+                finalize = dialect::lone_expression(script).map(|function| (number, function));
+                continue;
+            }
+            for item in script.tree.statements().statements() {
+                self.top_item(item, &mut found)?;
             }
         }
-        for (id, text) in functions {
+        let TopLevel { functions, values, calls, .. } = found;
+        for (script, id, text) in functions {
+            self.script = script;
             self.function_as(id, text.parameters, text.body, None, false)?;
         }
-        for (place, init) in (0..).zip(values) {
+        for (place, (script, init)) in (0..).zip(values) {
+            self.script = script;
             self.readable_globals = Some(place);
             let value = init.map_or(Ok(Expr::Undefined), |init| self.expression(init))?;
             self.readable_globals = None;
@@ -64,8 +60,13 @@ impl Compiler<'_> {
             self.program.globals.push(value);
         }
         let mut number = 0;
-        for call in calls {
+        for (script, call) in calls {
+            self.script = script;
             self.registration(call, projections, &mut number)?;
+        }
+        if let Some((script, function)) = finalize {
+            self.script = script;
+            self.finalize(function)?;
         }
         if self.program.maps.len() != projections.len()
             || self.program.reduce.is_some() != self.program.group_by.is_some()
@@ -75,46 +76,68 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    fn top_item<'t>(&mut self, item: &'t StatementListItem, found: &mut TopLevel<'t>) -> Compiled<()> {
+        let statement = match item {
+            StatementListItem::Declaration(declaration) => return self.top_declaration(declaration, found),
+            StatementListItem::Statement(statement) => statement.as_ref(),
+        };
+        match statement {
+            Statement::Empty => Ok(()),
+            Statement::Expression(expression) => match expression.flatten() {
+                // `'use strict'`
+                Expression::Literal(_) => Ok(()),
+                Expression::Call(call) => {
+                    found.calls.push((found.script, call));
+                    Ok(())
+                }
+                other => refuse("a statement outside of every function", other.span()),
+            },
+            Statement::Var(variables) => {
+                let list: &[Variable] = variables.0.as_ref();
+                list.iter().try_for_each(|variable| match variable.init() {
+                    Some(init) if is_fixed(init) => self.top_variable(variable, found),
+                    _ => refuse("a top-level var", None),
+                })
+            }
+            _ => refuse("a statement outside of every function", None),
+        }
+    }
+
     fn top_declaration<'t>(
         &mut self,
         declaration: &'t Declaration,
-        functions: &mut Vec<(FunctionId, FunctionText<'t>)>,
-        values: &mut Vec<Option<&'t Expression>>,
+        found: &mut TopLevel<'t>,
     ) -> Compiled<()> {
         match declaration {
             Declaration::FunctionDeclaration(node) => {
                 let id = self.reserve_function(true);
-                functions.push((id, FunctionText { parameters: node.parameters(), body: node.body() }));
+                let text = FunctionText { parameters: node.parameters(), body: node.body() };
+                found.functions.push((found.script, id, text));
                 self.top_name(node.name().sym(), Global::Function(id), node.name().span())
             }
             Declaration::Lexical(
                 LexicalDeclaration::Const(variables) | LexicalDeclaration::Let(variables),
             ) => {
                 let list: &[Variable] = variables.as_ref();
-                list.iter().try_for_each(|variable| self.top_variable(variable, functions, values))
+                list.iter().try_for_each(|variable| self.top_variable(variable, found))
             }
             Declaration::ClassDeclaration(node) => refuse("a class", node.name().span()),
             _ => refuse("a declaration of this kind", None),
         }
     }
 
-    fn top_variable<'t>(
-        &mut self,
-        variable: &'t Variable,
-        functions: &mut Vec<(FunctionId, FunctionText<'t>)>,
-        values: &mut Vec<Option<&'t Expression>>,
-    ) -> Compiled<()> {
+    fn top_variable<'t>(&mut self, variable: &'t Variable, found: &mut TopLevel<'t>) -> Compiled<()> {
         let Binding::Identifier(name) = variable.binding() else {
             return refuse("a pattern outside of every function", None);
         };
         let text = variable.init().and_then(function_text);
         if let Some(text) = text.filter(|_| variable.init().is_some_and(|init| !has_own_name(init))) {
             let id = self.reserve_function(true);
-            functions.push((id, text));
+            found.functions.push((found.script, id, text));
             return self.top_name(name.sym(), Global::Function(id), name.span());
         }
-        let place = u32::try_from(values.len()).unwrap_or(u32::MAX);
-        values.push(variable.init());
+        let place = u32::try_from(found.values.len()).unwrap_or(u32::MAX);
+        found.values.push((found.script, variable.init()));
         self.top_name(name.sym(), Global::Value(place), name.span())
     }
 
@@ -137,6 +160,17 @@ impl Compiler<'_> {
             *number += 1;
             return self.map(call, projection);
         }
+        if let Some((owner, method)) = called_member(call)
+            && let Expression::Call(aggregate) = owner.flatten()
+            && self.is_text(method, "finalize")
+            && called_member(aggregate).is_some_and(|(_, method)| self.is_text(method, "aggregate"))
+        {
+            self.registration(aggregate, projections, number)?;
+            return match call.args().first() {
+                Some(function) => self.finalize(function),
+                None => refuse("finalize() of nothing", call.span()),
+            };
+        }
         let reduce = called_member(call).filter(|(owner, _)| match owner.flatten() {
             Expression::Call(inner) => self.free_name(inner.function()).as_deref() == Some(names::GROUP_BY),
             _ => false,
@@ -147,13 +181,21 @@ impl Compiler<'_> {
         if self.program.group_by.is_none() || self.program.reduce.is_some() {
             return refuse("a second groupBy", call.span());
         }
-        if &*self.text(method)? != "aggregate" {
+        if !self.is_text(method, "aggregate") {
             return refuse("groupBy without aggregate", call.span());
         }
         let Some(argument) = call.args().first() else {
             return refuse("aggregate() of nothing", call.span());
         };
         self.program.reduce = Some(self.registered(argument, false)?);
+        Ok(())
+    }
+
+    fn finalize(&mut self, function: &Expression) -> Compiled<()> {
+        if self.program.finalize.is_some() {
+            return refuse("a second finalize", function.span());
+        }
+        self.program.finalize = Some(self.registered(function, false)?);
         Ok(())
     }
 

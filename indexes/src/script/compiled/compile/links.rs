@@ -151,6 +151,11 @@ impl Compiler<'_> {
         match callee {
             Expression::PropertyAccess(PropertyAccess::Simple(simple)) => {
                 let free = self.free_name(simple.target());
+                if free.as_deref() == Some(names::NO_TRACKING)
+                    && called_member(node).is_some_and(|(_, name)| self.is_text(name, names::LOAD))
+                {
+                    return Ok(Expr::CallNative(Native::LoadUntracked, self.items(node.args())?));
+                }
                 if free.is_some_and(|name| names::is_engine_object(&name)) {
                     return match self.link_of(simple.target(), simple.field())? {
                         Expr::Native(native) => Ok(Expr::CallNative(native, self.items(node.args())?)),
@@ -188,6 +193,9 @@ impl Compiler<'_> {
                 "getMetadata" | "metadataFor" => Ok(Expr::Metadata),
                 _ => refuse("the document as a whole", argument.span()),
             };
+        }
+        if name == names::LOAD {
+            return Ok(Expr::CallNative(Native::Load, self.items(node.args())?));
         }
         match Native::named(name) {
             Some(native) => Ok(Expr::CallNative(native, self.items(node.args())?)),

@@ -23,6 +23,7 @@ use boa_ast::expression::{Expression, Identifier};
 use boa_interner::{Interner, Sym};
 use scopes::{Function, Local, Meaning};
 use std::collections::HashMap;
+use std::fmt;
 
 /// Most nodes of a syntax tree that are inside each other within one function.
 const NODES_DEEP_MAX: usize = 400;
@@ -34,19 +35,44 @@ const NODES_PER_STEP: u64 = 64;
 pub struct WhyNot {
     /// The construct or the circumstance, as a noun.
     pub construct: String,
+    /// The script, `Maps[0]` or `AdditionalSources['name']`, when there are several and it is one's.
+    pub script: Option<String>,
     /// Where it stands in its script, if it stands somewhere.
     pub position: Option<Position>,
+}
+
+impl WhyNot {
+    /// What lies in no script.
+    pub(in crate::script) fn of_the_whole(construct: impl Into<String>) -> Self {
+        Self { construct: construct.into(), script: None, position: None }
+    }
+}
+
+/// `a class in Maps[1] (line 3, column 5)`
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.construct)?;
+        if let Some(script) = &self.script {
+            write!(f, " in {script}")?;
+        }
+        match self.position {
+            Some(position) => write!(f, " (line {}, column {})", position.line, position.column),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A compiled part, or why there is none.
 type Compiled<T> = Result<T, WhyNot>;
 
-/// Compiles the scripts of an index. `projections` are what the maps read, in the order of their registration.
+/// Compiles the scripts of an index. `labels` are what the scripts are called, `projections` what the maps read, in the
+/// order of their registration.
 ///
 /// # Errors
 /// The first construct that is not understood.
 pub(in crate::script::compiled) fn program(
     scripts: &[ParsedScript],
+    labels: &[String],
     interner: &Interner,
     group_by: Option<&GroupBy>,
     projections: &[Option<Projection>],
@@ -58,6 +84,7 @@ pub(in crate::script::compiled) fn program(
             globals: Vec::new(),
             maps: Vec::new(),
             reduce: None,
+            finalize: None,
             group_by: group_by.cloned(),
             literals: Vec::new(),
             patterns: Vec::new(),
@@ -67,9 +94,17 @@ pub(in crate::script::compiled) fn program(
         globals: HashMap::new(),
         readable_globals: None,
         fields: None,
+        script: 0,
     };
-    compiler.scripts(scripts, projections)?;
-    Ok(compiler.program)
+    match compiler.scripts(scripts, projections) {
+        Ok(()) => Ok(compiler.program),
+        Err(why) => {
+            let script = scripts.get(compiler.script).filter(|_| why.position.is_some());
+            let position = script.and_then(|script| why.position.map(|at| script.source_position(at)));
+            let label = script.and_then(|_| labels.get(compiler.script).cloned());
+            Err(WhyNot { script: label, position, ..why })
+        }
+    }
 }
 
 /// What a name declared outside of every function stands for.
@@ -92,6 +127,8 @@ struct Compiler<'i> {
     readable_globals: Option<u32>,
     /// The fields of the document that the map being compiled reads.
     fields: Option<Vec<Box<str>>>,
+    /// The number of the script that is compiled.
+    script: usize,
 }
 
 impl Compiler<'_> {
@@ -102,6 +139,11 @@ impl Compiler<'_> {
             Ok(text) => Ok(text.into()),
             Err(_) => refuse("text with half a surrogate pair", None),
         }
+    }
+
+    /// Whether a name has this text.
+    fn is_text(&self, name: Sym, text: &str) -> bool {
+        self.text(name).is_ok_and(|found| *found == *text)
     }
 
     /// The innermost function.
@@ -247,5 +289,5 @@ fn refuse<T>(construct: &str, span: impl Into<Option<Span>>) -> Compiled<T> {
     let position = span
         .into()
         .map(|span| Position { line: span.start().line_number(), column: span.start().column_number() });
-    Err(WhyNot { construct: construct.to_owned(), position })
+    Err(WhyNot { construct: construct.to_owned(), script: None, position })
 }

@@ -16,7 +16,8 @@ impl Compiler<'_> {
     /// A name of a property.
     pub(super) fn property(&self, text: Box<str>) -> Name {
         let inherited = INHERITED.contains(&&*text);
-        Name { text, inherited }
+        let is_length = &*text == "length";
+        Name { text, inherited, is_length }
     }
 
     /// A variable as something that is assigned.
