@@ -1,6 +1,7 @@
 //! Corners of the protocol, each as a RavenDB 7.1.5 answers.
 
-use crate::client::{TestServer, start};
+use crate::client::{TestServer, start, start_with};
+use magpie_server::databases::Storage;
 use magpie_store::json::Json;
 
 const DB: &str = "/databases/db";
@@ -248,4 +249,65 @@ fn a_database_is_made_as_its_record_says_or_not_at_all() {
     assert_eq!(server.get("/admin/operations/next-operation-id").expect(200).int_at("Id"), 1);
     server.get("/operations/state?id=1").expect(404);
     server.post("/admin/operations/kill?id=1", "").expect(400);
+}
+
+#[test]
+fn scripts_of_patches_have_the_functions_of_the_original() {
+    let server = start();
+    server
+        .put(&format!("{DB}/docs?id=a/1"), r#"{"name":"Ann","@metadata":{"@collection":"As"}}"#)
+        .expect(201);
+    server.put(&format!("{DB}/docs?id=a/2"), r#"{"n":1.50,"@metadata":{"@collection":"As"}}"#).expect(201);
+    let script = "this.s = [startsWith('Ann', 'an'), startsWith(null, 'a'), endsWith('Ann', 'N'), regex('Ann', '^A')]; \
+                  this.r = /x/g; this.other = load('a/1');";
+    let body = format!(r#"{{"Patch":{{"Script":"{script}"}}}}"#);
+    let patched = server.send("PATCH", &format!("{DB}/docs?id=a/2"), &[], body.as_bytes()).expect(200);
+    let document = patched.at("ModifiedDocument").to_string();
+    assert_eq!(
+        document,
+        r#"{"n":1.50,"s":[true,false,true,true],"r":{"lastIndex":0},"other":{"name":"Ann","@metadata":{"@collection":"As"}},"@metadata":{"@collection":"As"}}"#
+    );
+    // Their own functions of the name go first.
+    let own = r#"{"Patch":{"Script":"function regex() { return 5 } this.r = regex()"}}"#;
+    let patched = server.send("PATCH", &format!("{DB}/docs?id=a/2"), &[], own.as_bytes()).expect(200);
+    assert_eq!(patched.int_at("ModifiedDocument/r"), 5);
+}
+
+#[test]
+fn a_database_in_memory_outlives_being_disabled() {
+    let server = start_with(|config| config.storage = Storage::Memory);
+    server.put(&format!("{DB}/docs?id=a"), r#"{"n":1}"#).expect(201);
+    let toggle = |how: &str| {
+        server.post(&format!("/admin/databases/{how}"), r#"{"DatabaseNames":["db"]}"#).expect(200)
+    };
+    assert_eq!(toggle("disable").at("Status/0/Success"), true.into());
+    server.get(&format!("{DB}/docs?id=a")).expect(503);
+    toggle("enable");
+    assert_eq!(server.get(&format!("{DB}/docs?id=a")).expect(200).int_at("Results/0/n"), 1);
+}
+
+#[test]
+fn what_clients_ask_of_a_database_has_an_answer() {
+    let server = start();
+    server.put(&format!("{DB}/docs?id=a"), r#"{"@metadata":{"@collection":"As"}}"#).expect(201);
+    server.post(&format!("{DB}/identity/next?name=x"), "").expect(200);
+    server.put(&format!("{DB}/cmpxchg?key=k&index=0"), r#"{"Object":1}"#).expect(200);
+    let detailed = server.get(&format!("{DB}/stats/detailed")).expect(200);
+    assert_eq!((detailed.int_at("CountOfIdentities"), detailed.int_at("CountOfCompareExchange")), (1, 1));
+    assert_eq!(server.get(&format!("{DB}/stats/essential")).expect(200).int_at("CountOfDocuments"), 1);
+    let collections = server.get(&format!("{DB}/collections/stats/detailed")).expect(200);
+    for size in ["Size", "DocumentsSize", "TombstonesSize", "RevisionsSize"] {
+        assert!(collections.int_at(&format!("Collections/As/{size}/SizeInBytes")) >= 0);
+    }
+    assert_eq!(server.get(&format!("{DB}/admin/record")).expect(200).str_at("DatabaseName"), "db");
+    assert_eq!(server.get(&format!("{DB}/revisions?id=a")).expect(200).int_at("TotalResults"), 0);
+    assert!(
+        server
+            .get(&format!("{DB}/counters?docId=a"))
+            .expect(200)
+            .at("Counters")
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
 }
