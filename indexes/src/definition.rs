@@ -294,6 +294,17 @@ impl IndexDefinition {
                 "Index name '{name}' is not permitted. Only letters, digits and characters ('_', '-', '.', '/') are allowed."
             ));
         }
+        if name.contains("//") {
+            return refuse(format!(
+                "Index name '{name}' is not permitted. Index name cannot contain // (double slashes)"
+            ));
+        }
+        if name.starts_with('.') || name.ends_with('.') || name.contains("..") {
+            return refuse(format!(
+                "Index name '{name}' is not permitted. If a name contains '.' character then it must be surrounded by other \
+                 allowed characters."
+            ));
+        }
         Ok(())
     }
 

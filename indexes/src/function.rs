@@ -246,8 +246,10 @@ pub struct Position {
 pub enum FunctionErrorKind {
     /// The script's text is not JavaScript, or throws while it is loaded.
     Compile,
-    /// The definition breaks a rule of the dialect (no map, unknown groupBy shape, two return shapes ..).
+    /// The definition breaks a rule of the dialect (no map, unknown groupBy shape ..).
     Definition,
+    /// A function returns objects with different sets of names.
+    ReturnShapes,
     /// The group-by key of a reduce is not made of fields of the map output.
     GroupKey,
     /// A function of the dialect is called with arguments that it does not take.

@@ -410,6 +410,12 @@ impl Index {
         lock(&self.pace).note(documents, began, ended);
     }
 
+    /// How long its worker has worked on batches since it was started.
+    #[must_use]
+    pub fn time_spent(&self) -> Duration {
+        lock(&self.pace).spent()
+    }
+
     /// How long its worker will take for so many documents; `None` when it has not worked since it was started.
     pub(crate) fn time_for(&self, documents: u64) -> Option<Duration> {
         lock(&self.pace).time_for(documents)

@@ -15,12 +15,15 @@ const TICKS_PER_SECOND: u64 = 10_000_000;
 pub(crate) struct Pace {
     /// (documents taken in, ticks).
     batches: VecDeque<(u64, u64)>,
+    /// What all batches took since the start, in ticks.
+    spent: u64,
 }
 
 impl Pace {
     /// A batch was committed.
     pub fn note(&mut self, documents: u64, began: Timestamp, ended: Timestamp) {
         let Ok(ticks) = u64::try_from(ended.0.saturating_sub(began.0)) else { return };
+        self.spent = self.spent.saturating_add(ticks);
         if documents == 0 {
             return;
         }
@@ -28,6 +31,11 @@ impl Pace {
             self.batches.pop_front();
         }
         self.batches.push_back((documents, ticks));
+    }
+
+    /// What all batches took since the start.
+    pub fn spent(&self) -> Duration {
+        Duration::from_micros(self.spent / 10)
     }
 
     /// How long so many documents will take; `None` as long as that cannot be told.
@@ -61,6 +69,7 @@ mod tests {
         assert_eq!(pace.time_for(250), Some(Duration::from_secs(3)));
         assert_eq!(pace.time_for(0), Some(Duration::ZERO));
         pace.note(100, Timestamp(9), Timestamp(0));
+        assert_eq!(pace.spent(), Duration::from_secs(5 + limits::PACE_BATCHES_MAX as u64));
         assert_eq!(pace.time_for(200), Some(Duration::from_secs(2)), "a clock that was set back is left out");
     }
 }

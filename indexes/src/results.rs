@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::stored_result::{Output, StoredResult};
 use magpie_store::json::{Json, parse_stored};
 use magpie_store::kv::{Direction, Row, Space};
-use magpie_store::{DatabaseView, ordered};
+use magpie_store::{DatabaseView, DocumentId, ordered};
 
 /// The kinds of rows that are a function of definition and documents, but for the statistics of lost numbers.
 pub(crate) const CONTENTS: [Kind; 9] = [
@@ -133,6 +133,35 @@ impl Index {
             let (id, _) = keys::parse_entry_key(keys::rest(&key)?)?;
             Ok((id.to_owned(), json(&value)?))
         })
+    }
+
+    /// The lower-cased ids of the documents that have part in results of a map-reduce index, in order.
+    pub fn documents_behind<'v>(
+        &self,
+        view: &'v DatabaseView<'_>,
+    ) -> impl Iterator<Item = Result<String, IndexError>> + use<'v> {
+        let (from, to) = self.slot().range_of(Kind::DocumentKeys);
+        view.kv().scan(Space::Index, &from, &to, Direction::Forward).map(|row| {
+            let id = keys::rest(&row?.0)?.to_vec();
+            String::from_utf8(id).map_err(|_| IndexError::Corrupt("an id is not UTF-8".to_owned()))
+        })
+    }
+
+    /// The reduce keys that a document has entries under, each as the values of the group-by fields in order.
+    ///
+    /// # Errors
+    /// When the store fails or a row is damaged.
+    pub fn keys_of(&self, view: &DatabaseView<'_>, id: &DocumentId) -> Result<Vec<Vec<Json>>, IndexError> {
+        let row = view.kv().get(Space::Index, &self.slot().key(Kind::DocumentKeys, id.key().as_bytes()))?;
+        let mut rest = keys::Reader(row.as_deref().unwrap_or_default());
+        let mut found: Vec<Vec<Json>> = Vec::new();
+        while !rest.is_empty() {
+            let key = decode_key(rest.bytes()?)?;
+            if !found.contains(&key) {
+                found.push(key);
+            }
+        }
+        Ok(found)
     }
 
     /// Every row of this build but progress, errors and cursors, without the slot: equal for equal documents and

@@ -2,9 +2,11 @@
 
 use crate::answer;
 use crate::body;
-use crate::database_folder::Record;
+use crate::database_folder::{Record, check_name};
 use crate::error::ServerError;
+use crate::indexes::read_definition;
 use crate::query_string::Pairs;
+use crate::request::DatabaseRequest;
 use crate::state::{AppState, blocking};
 use crate::topology::{database_missing, url_of};
 use crate::version::NODE_TAG;
@@ -42,7 +44,7 @@ pub(crate) async fn list(
             return Ok(Response::from_parts(parts, Body::empty()));
         }
     }
-    let names_only = query.flag("namesOnly");
+    let names_only = query.flag("namesOnly")?;
     let page = records.into_iter().skip(start).take(size);
     let databases =
         page.map(|record| if names_only { Json::from(record.name) } else { listed(&record).into() });
@@ -70,7 +72,19 @@ pub(crate) async fn get(
     let Some(record) = app.databases().record(name) else {
         return Ok(database_missing(StatusCode::NOT_FOUND, name));
     };
-    let body = Object::from_iter([
+    Ok(answer::json(StatusCode::OK, record_json(record)))
+}
+
+/// `GET /databases/{db}/admin/record`: the same, as clients ask for the settings of a database.
+pub(crate) async fn record(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let name = request.database.name();
+    let record = request.app.databases().record(name);
+    let missing = || ServerError::DatabaseMissing { name: name.to_owned() };
+    Ok(answer::json(StatusCode::OK, record_json(record.ok_or_else(missing)?)))
+}
+
+fn record_json(record: Record) -> Object {
+    Object::from_iter([
         ("DatabaseName", Json::from(record.name)),
         ("Disabled", record.disabled.into()),
         ("Encrypted", false.into()),
@@ -79,8 +93,7 @@ pub(crate) async fn get(
         ("AutoIndexes", Object::new().into()),
         ("Topology", topology().into()),
         ("Etag", INDEX.into()),
-    ]);
-    Ok(answer::json(StatusCode::OK, body))
+    ])
 }
 
 /// `PUT /admin/databases?name=`: makes a database. Answers as before when the same request is repeated.
@@ -94,10 +107,31 @@ pub(crate) async fn put(
     let record = read_object(&app, &headers, body).await?;
     let named = record.get("DatabaseName").and_then(Json::as_str).unwrap_or("");
     let name = query.raw("name").unwrap_or(named).to_owned();
+    check_name(&name)?;
+    if !named.is_empty() && !named.eq_ignore_ascii_case(&name) {
+        return Err(ServerError::NamesDiffer { asked: name, named: named.to_owned() });
+    }
+    query.number("replicationFactor")?;
+    let disabled = record.get("Disabled").and_then(Json::as_bool) == Some(true);
+    let numbers = app.config().numbers;
+    let indexes = record.get("Indexes").and_then(Json::as_object).into_iter().flat_map(Object::iter);
+    let indexes = indexes.map(|(_, index)| read_definition(index, numbers)).collect::<Result<Vec<_>, _>>()?;
     let settings = record.get("Settings").and_then(Json::as_object).cloned().unwrap_or_default();
     let request_id = query.get("raft-request-id").map(str::to_owned);
     let (creator, created) = (app.clone(), name.clone());
-    blocking(move || creator.databases().create(&created, settings, request_id.as_deref())).await?;
+    blocking(move || {
+        let databases = creator.databases();
+        databases.create(&created, settings, request_id.as_deref())?;
+        let filled = || {
+            if !indexes.is_empty() {
+                databases.get(&created)?.indexes().put(indexes)?;
+            }
+            if disabled { databases.set_disabled(&created, true).map(drop) } else { Ok(()) }
+        };
+        // It is made as its record says, or not at all.
+        filled().or_else(|error| databases.delete(&created, true).and(Err(error)))
+    })
+    .await?;
     let body = Object::from_iter([
         ("RaftCommandIndex", Json::from(INDEX)),
         ("Name", name.into()),
@@ -132,11 +166,12 @@ fn topology() -> Object {
     ])
 }
 
-/// The names in a body's `DatabaseNames`.
+/// The names in a body's `DatabaseNames`; none when it is absent.
 fn names_of(body: &Object) -> Result<Vec<String>, ServerError> {
     match body.get("DatabaseNames") {
         Some(Json::Array(names)) => Ok(names.iter().filter_map(Json::as_str).map(str::to_owned).collect()),
-        _ => Err(ServerError::PropertyMissing { name: "DatabaseNames" }),
+        None | Some(Json::Null) => Ok(Vec::new()),
+        Some(_) => Err(ServerError::PropertyMissing { name: "DatabaseNames" }),
     }
 }
 
@@ -189,7 +224,7 @@ async fn set_disabled(
             let reason = if found {
                 format!("Database state={state} was propagated on the cluster")
             } else {
-                format!("Database {name} does not exist")
+                "database not found".to_owned()
             };
             status.push(Json::from(Object::from_iter([
                 ("Name", Json::from(name)),

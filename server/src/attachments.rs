@@ -1,5 +1,5 @@
 //! Attachments over HTTP: `GET`, `HEAD`, `POST`, `PUT` and `DELETE` of `attachments?id=&name=`, and
-//! `DELETE attachments/bulk`.
+//! `POST` and `DELETE attachments/bulk`.
 //!
 //! An attachment's change vector is that of its document, which changes with it. The bytes go out in parts, each read
 //! when the one before it is on its way; that the bytes of a hash never change makes the whole consistent, and if
@@ -9,6 +9,7 @@ use crate::answer;
 use crate::body;
 use crate::clock;
 use crate::databases::OpenDatabase;
+use crate::envelope::JSON_TYPE;
 use crate::error::ServerError;
 use crate::request::DatabaseRequest;
 use crate::state::blocking;
@@ -16,7 +17,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use magpie_store::json::{Json, Object};
 use magpie_store::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_CHUNK_BYTES};
 use magpie_store::{Attachment, ChangeVector, Command, Content, ContentHash, DocumentId, Outcome};
@@ -91,6 +92,58 @@ pub(crate) async fn delete(request: DatabaseRequest) -> Result<Response, ServerE
     })
     .await?;
     Ok(answer::no_content())
+}
+
+/// `POST attachments/bulk` with `{"AttachmentType":"Document","Attachments":[{"DocumentId","Name"}]}`: a JSON object that
+/// describes those that are there, and behind it the bytes of each in that order.
+pub(crate) async fn get_many(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
+    let database = Arc::clone(&request.database);
+    let found = blocking(move || {
+        let body = body::parse_object(&text)?;
+        match body.get("AttachmentType").and_then(Json::as_str) {
+            Some("Document") => {}
+            Some(other) => {
+                let what =
+                    format!("attachments of the type '{}'", other.chars().take(100).collect::<String>());
+                return Err(ServerError::NotSupported { what });
+            }
+            None => return Err(ServerError::PropertyMissing { name: "AttachmentType" }),
+        }
+        let Some(items) = body.get("Attachments").and_then(Json::as_array) else {
+            return Err(ServerError::PropertyMissing { name: "Attachments" });
+        };
+        let view = database.documents().view();
+        let mut found = Vec::new();
+        for item in items {
+            let text = |name: &str| item.get(name).and_then(Json::as_str).unwrap_or_default();
+            let Ok(id) = DocumentId::new(text("DocumentId")) else { continue };
+            found.extend(view.attachment(&id, text("Name"))?.map(|(document, attachment)| {
+                let change_vector = ChangeVector::new(document.etag, view.database_id());
+                (document.id, change_vector, attachment)
+            }));
+        }
+        Ok(found)
+    })
+    .await?;
+    let described = found.iter().map(|(id, change_vector, attachment)| {
+        Json::from(Object::from_iter([
+            ("Name", Json::from(attachment.name.as_str())),
+            ("Hash", attachment.hash.as_str().into()),
+            ("ContentType", attachment.content_type.as_str().into()),
+            ("Size", attachment.size.into()),
+            ("ChangeVector", change_vector.as_str().into()),
+            ("DocumentId", id.as_str().into()),
+        ]))
+    });
+    let head = Object::from_iter([("AttachmentsMetadata", Json::Array(described.collect()))]);
+    let mut text = Vec::new();
+    head.write_to(&mut text);
+    let bodies = found.into_iter().map(move |(_, _, attachment)| {
+        body_of(Arc::clone(&request.database), &attachment).into_data_stream()
+    });
+    let whole = stream::once(async { Ok(Bytes::from(text)) }).chain(stream::iter(bodies).flatten());
+    Ok((StatusCode::OK, [(CONTENT_TYPE, JSON_TYPE)], Body::from_stream(whole)).into_response())
 }
 
 /// `DELETE attachments/bulk` with `{"Attachments":[{"DocumentId","Name"}]}`: all of them or none.

@@ -120,10 +120,8 @@ pub(crate) fn result(outcome: &Outcome, database_id: &str) -> Object {
             describe(attachment, &ChangeVector::new(*etag, database_id), &mut result);
         }
         Outcome::AttachmentDeleted { id, name, etag, .. } => {
-            result.insert("Id", id.as_str());
-            // Clients look for this one.
-            result.insert("@id", id.as_str());
             result.insert("Type", "AttachmentDELETE");
+            result.insert("@id", id.as_str());
             result.insert("Name", name.as_str());
             if let Some(etag) = etag {
                 result.insert("DocumentChangeVector", ChangeVector::new(*etag, database_id).as_str());

@@ -149,6 +149,11 @@ pub(crate) fn parse_object(text: &[u8]) -> Result<Object, ServerError> {
     }
 }
 
+/// That a property of a body has a value of another type.
+pub(crate) fn unconvertible(name: &'static str, value: &Json, expected: &'static str) -> ServerError {
+    ServerError::Unconvertible { name, value: value.to_string().chars().take(100).collect(), expected }
+}
+
 /// Whether the parser failed because there was no more text.
 fn is_at_end(text: &[u8], error: &JsonError) -> bool {
     let text = text.trim_ascii_end();

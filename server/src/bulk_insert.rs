@@ -35,7 +35,7 @@ struct Written {
 
 /// `POST bulk_insert?id=`
 pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
-    let id = request.query.number("id")?.ok_or(ServerError::OperationIdMissing)?;
+    let id = request.query.number("id")?.ok_or(ServerError::OptionMissing { name: "id" })?;
     let database = Arc::clone(&request.database);
     let running = database.operations().start(id);
     let mut stream = BodyStream::new(body);

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::error::ServerError;
 use crate::write_batch::{put_command, text_of};
 use magpie_store::json::{Json, Object};
-use magpie_store::{ChangeVector, Command, Database, Outcome, StoreError};
+use magpie_store::{ChangeVector, Command, Database, Outcome, StoreError, Timestamp};
 
 /// What the keys of guards begin with.
 const GUARD: &str = "rvn-atomic/";
@@ -47,14 +47,15 @@ pub(crate) fn run(
         shown.push((commands.len(), matches!(command, Command::DeleteCompareExchange { .. })));
         commands.push(command);
     }
-    let outcomes = database.write(commands, clock::now()).map_err(|error| match error {
+    let now = clock::now();
+    let outcomes = database.write(commands, now).map_err(|error| match error {
         error @ (StoreError::Conflict { .. } | StoreError::ExchangeConflict { .. }) => {
             ServerError::ClusterConflict(error)
         }
         error => error.into(),
     })?;
     let results = shown.iter().filter_map(|(place, deletes)| {
-        Some(Json::Object(result(outcomes.get(*place)?, *deletes, database.id())))
+        Some(Json::Object(result(outcomes.get(*place)?, *deletes, database.id(), now)))
     });
     let index = outcomes.iter().map(|outcome| match outcome {
         Outcome::CompareExchanged { index, .. } => *index,
@@ -79,6 +80,7 @@ fn read_command(
         "PUT" => {
             complete_id(database, &mut command)?;
             let known = known_change_vector(&command)?;
+            mark(&mut command);
             let mut put = put_command(&mut command)?;
             let guard = match &mut put {
                 Command::Put { id, expected, .. } if guarded => {
@@ -133,6 +135,28 @@ fn read_exchange(kind: &str, command: &mut Object) -> Result<Command, ServerErro
     Ok(Command::PutCompareExchange { key, value, expected: Some(index) })
 }
 
+/// The flag of documents that such transactions write.
+const FLAG: &str = "FromClusterTransaction";
+
+/// Marks a document as one of such a transaction, as the original does; a later ordinary write of it takes the mark away.
+fn mark(command: &mut Object) {
+    let Some(Json::Object(document)) = command.get("Document") else { return };
+    let mut document = document.clone();
+    let mut metadata = match document.remove("@metadata") {
+        Some(Json::Object(metadata)) => metadata,
+        None => Object::new(),
+        // Refused where documents are read.
+        Some(_) => return,
+    };
+    let flags = metadata.get("@flags").and_then(Json::as_str).unwrap_or_default();
+    if !flags.split(", ").any(|flag| flag == FLAG) {
+        let flags = if flags.is_empty() { FLAG.to_owned() } else { format!("{flags}, {FLAG}") };
+        metadata.insert("@flags", flags);
+    }
+    document.insert("@metadata", metadata);
+    command.insert("Document", document);
+}
+
 /// The change vector of the document that the client has; `None` when it has none.
 fn known_change_vector(command: &Object) -> Result<Option<String>, ServerError> {
     Ok(match text_of(command, "ChangeVector")? {
@@ -159,7 +183,7 @@ fn complete_id(database: &Database, command: &mut Object) -> Result<(), ServerEr
     Ok(())
 }
 
-fn result(outcome: &Outcome, deletes: bool, database_id: &str) -> Object {
+fn result(outcome: &Outcome, deletes: bool, database_id: &str, now: Timestamp) -> Object {
     let mut result = Object::new();
     match outcome {
         Outcome::Put { id, etag, last_modified, .. } => {
@@ -169,10 +193,12 @@ fn result(outcome: &Outcome, deletes: bool, database_id: &str) -> Object {
             result.insert("@change-vector", ChangeVector::new(*etag, database_id).as_str());
         }
         Outcome::Deleted { id, etag } => {
-            result.insert("Id", id.as_str());
             result.insert("Type", "DELETE");
-            result.insert("Deleted", etag.is_some());
-            result.insert("ChangeVector", Json::Null);
+            result.insert("@last-modified", now.to_string());
+            result.insert("Id", id.as_str());
+            if let Some(etag) = etag {
+                result.insert("@change-vector", ChangeVector::new(*etag, database_id).as_str());
+            }
         }
         Outcome::CompareExchanged { key, index } => {
             result.insert("Type", if deletes { "CompareExchangeDELETE" } else { "CompareExchangePUT" });

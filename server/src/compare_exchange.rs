@@ -68,8 +68,7 @@ fn asked(request: &DatabaseRequest) -> Result<(String, u64), ServerError> {
         return Err(ServerError::ParameterMissing { name: "index" });
     };
     let Ok(index) = u64::try_from(index) else {
-        let (value, expected) = (index.to_string(), "a number from 0");
-        return Err(ServerError::ValueNotAllowed { name: "index", value, expected });
+        return Err(ServerError::IndexNegative);
     };
     Ok((key, index))
 }
@@ -87,5 +86,5 @@ fn item(key: &str, value: Option<CompareExchangeValue>) -> Json {
     // The original server has -1 where there is no value.
     let index = value.as_ref().map_or(Json::from(-1_i64), |value| value.index.into());
     let value = value.map_or(Json::Null, |value| value.value);
-    Object::from_iter([("Key", Json::from(key.to_lowercase())), ("Value", value), ("Index", index)]).into()
+    Object::from_iter([("Key", Json::from(key)), ("Value", value), ("Index", index)]).into()
 }

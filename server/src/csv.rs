@@ -3,6 +3,8 @@
 //! The columns are those that were asked for, or those of the first row: its fields, objects taken apart by dots
 //! (`ShipTo.City`), and `@id` first where a row has one. Text stands as it is, numbers digit for digit, arrays as JSON;
 //! a field that is absent or null is empty. What a later row has besides is not written, but counted.
+//!
+//! On the wire it is the original's CSV: a byte order mark, the metadata behind the fields, `True` and `False`.
 
 use magpie_store::json::{Json, Object};
 
@@ -17,13 +19,23 @@ pub struct Csv {
     columns: Vec<String>,
     begun: bool,
     left_out: u64,
+    wire: bool,
 }
+
+/// Metadata that has no column of its own: the id has one, the others are the server's.
+const OWN_METADATA: [&str; 4] = ["@id", "@change-vector", "@last-modified", "@index-score"];
 
 impl Csv {
     /// With these columns, or those of the first row when there are none.
     #[must_use]
     pub fn new(columns: Vec<String>) -> Self {
-        Self { columns, begun: false, left_out: 0 }
+        Self { columns, begun: false, left_out: 0, wire: false }
+    }
+
+    /// As the original writes it for its clients.
+    #[must_use]
+    pub fn for_wire(columns: Vec<String>) -> Self {
+        Self { wire: true, ..Self::new(columns) }
     }
 
     /// Appends a row, and before the first one the names of the columns.
@@ -34,6 +46,12 @@ impl Csv {
         }
         if let Some(object) = row.as_object() {
             flatten("", object, DEPTH_MAX, &mut fields);
+        }
+        if let Some(Json::Object(metadata)) = row.get("@metadata").filter(|_| self.wire) {
+            flatten("@metadata.", metadata, DEPTH_MAX, &mut fields);
+            fields.retain(|(name, _)| {
+                name.strip_prefix("@metadata.").is_none_or(|name| !OWN_METADATA.contains(&name))
+            });
         }
         if !self.begun {
             self.begin(&fields, out);
@@ -50,6 +68,7 @@ impl Csv {
             match value.or_else(|| at_path(row, column)) {
                 None | Some(Json::Null) => {}
                 Some(Json::String(text)) => cell(text, out),
+                Some(Json::Bool(value)) if self.wire => cell(if *value { "True" } else { "False" }, out),
                 Some(other) => cell(&other.to_string(), out),
             }
         }
@@ -64,6 +83,9 @@ impl Csv {
 
     fn begin(&mut self, fields: &[(String, &Json)], out: &mut Vec<u8>) {
         self.begun = true;
+        if self.wire {
+            out.extend_from_slice("\u{feff}".as_bytes());
+        }
         if self.columns.is_empty() {
             self.columns = fields.iter().take(COLUMNS_MAX).map(|(name, _)| name.clone()).collect();
         }
@@ -129,6 +151,15 @@ mod tests {
             r/1,\"a,b\",1.50,\"x \"\"y\"\"\",12345678901234567890,\"[1,\"\"2\"\"]\"\r\n\
             r/2,,,\" line\nbreak\",,\r\n";
         assert_eq!(csv(&[], &rows), (expected.to_owned(), 1));
+    }
+
+    #[test]
+    fn the_wire_has_metadata_and_a_mark() {
+        let row = r#"{"a":true,"@metadata":{"@collection":"Users","Own":{"k":1},"@id":"u/1","@change-vector":"A:1"}}"#;
+        let mut out = Vec::new();
+        Csv::for_wire(Vec::new()).row(&json::parse(row.as_bytes()).unwrap(), &mut out);
+        let expected = "\u{feff}@id,a,@metadata.@collection,@metadata.Own.k\r\nu/1,True,Users,1\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), ServerError> {
             "The name '{}..' is longer than {DATABASE_NAME_CHARS_MAX} characters.",
             name.chars().take(40).collect::<String>()
         )
+    } else if name.starts_with('.') || name.ends_with('.') || name.contains("..") {
+        format!(
+            "The name '{name}' is not permitted. If a name contains '.' character then it must be surrounded by other \
+             allowed characters."
+        )
     } else if name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) {
         return Ok(());
     } else {
@@ -215,10 +220,10 @@ mod tests {
 
     #[test]
     fn names_have_letters_digits_and_three_signs() {
-        for name in ["a", "Events-2026_x.y", "ünïcode", "..", &"x".repeat(128)] {
+        for name in ["a", "Events-2026_x.y", "ünïcode", &"x".repeat(128)] {
             assert!(check_name(name).is_ok(), "{name}");
         }
-        for name in ["", "a b", "a/b", "../x", "a?", "a\\b", "a\0", &"x".repeat(129)] {
+        for name in ["", "a b", "a/b", "../x", "a?", "a\\b", "a\0", "..", ".a", "a.", &"x".repeat(129)] {
             assert!(check_name(name).is_err(), "{name}");
         }
     }

@@ -109,7 +109,7 @@ impl OpenDatabase {
 struct Entry {
     record: Record,
     folder: Arc<Folder>,
-    /// `None` when it is disabled.
+    /// `None` when it is disabled, unless it is only in memory.
     open: Option<Arc<OpenDatabase>>,
 }
 
@@ -201,7 +201,11 @@ impl Databases {
         let Some(entry) = entries.get(&name.to_lowercase()) else {
             return Err(ServerError::DatabaseMissing { name: name.to_owned() });
         };
-        entry.open.clone().ok_or_else(|| ServerError::DatabaseDisabled { name: entry.record.name.clone() })
+        entry
+            .open
+            .clone()
+            .filter(|_| !entry.record.disabled)
+            .ok_or_else(|| ServerError::DatabaseDisabled { name: entry.record.name.clone() })
     }
 
     /// The record of a database, enabled or not; `None` when there is none.
@@ -282,19 +286,26 @@ impl Databases {
     pub fn set_disabled(&self, name: &str, disabled: bool) -> Result<bool, ServerError> {
         let _changing = locked(&self.changing);
         let key = name.to_lowercase();
-        let Some((mut record, folder)) =
-            self.entries().get(&key).map(|entry| (entry.record.clone(), Arc::clone(&entry.folder)))
-        else {
-            return Ok(false);
-        };
+        let known = self
+            .entries()
+            .get(&key)
+            .map(|entry| (entry.record.clone(), Arc::clone(&entry.folder), entry.open.clone()));
+        let Some((mut record, folder, was_open)) = known else { return Ok(false) };
+        // What is only in memory would be gone if it were closed.
+        let stays_open = was_open.filter(|_| self.storage == Storage::Memory);
         if record.disabled == disabled {
             return Ok(true);
         }
         record.disabled = disabled;
         folder.write_record(&record)?;
-        let opened = if disabled { None } else { Some(open(&record, &folder, &self.natives, self.storage)?) };
+        let stays = stays_open.is_some();
+        let opened = match stays_open {
+            Some(open) => Some(open),
+            None if disabled => None,
+            None => Some(open(&record, &folder, &self.natives, self.storage)?),
+        };
         let before = self.entries().insert(key, Entry { record, folder, open: opened });
-        if let Some(open) = before.and_then(|entry| entry.open) {
+        if let Some(open) = before.and_then(|entry| entry.open).filter(|_| !stays) {
             open.indexes.stop();
             open.database.flush()?;
         }

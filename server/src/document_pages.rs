@@ -1,4 +1,4 @@
-//! Documents in runs: by the start of their ids, the newest of the database, the newest of a collection.
+//! Documents in runs: by the start of their ids, from an etag on, the newest of the database or of a collection.
 
 use crate::answer;
 use crate::document_text::{DocumentList, write_document};
@@ -8,7 +8,7 @@ use crate::request::DatabaseRequest;
 use crate::state::blocking;
 use axum::http::StatusCode;
 use axum::response::Response;
-use magpie_store::{ChangeVector, Collection, CollectionFilter, DatabaseView, Document, StoreError};
+use magpie_store::{ChangeVector, Collection, CollectionFilter, DatabaseView, Document, Etag, StoreError};
 
 /// The part of a run that is asked for.
 pub(crate) struct Page {
@@ -28,7 +28,7 @@ impl Page {
             start: usize::try_from(start).unwrap_or(0),
             // A negative start or size asks for nothing.
             size: if start < 0 { 0 } else { usize::try_from(size).unwrap_or(0) },
-            metadata_only: query.flag("metadataOnly"),
+            metadata_only: query.flag("metadataOnly")?,
         })
     }
 }
@@ -56,7 +56,8 @@ pub(crate) async fn get(request: DatabaseRequest) -> Result<Response, ServerErro
 
 /// `GET collections/docs?name=`: the newest documents of a collection.
 pub(crate) async fn of_collection(request: DatabaseRequest) -> Result<Response, ServerError> {
-    let page = Page::read(&request.query)?;
+    // There is no short form of this list: the original has whole documents here whatever is asked.
+    let page = Page { metadata_only: false, ..Page::read(&request.query)? };
     let collection = Collection::new(request.query.required("name")?)?;
     let DatabaseRequest { app, database, .. } = request;
     let text = blocking(move || {
@@ -68,10 +69,15 @@ pub(crate) async fn of_collection(request: DatabaseRequest) -> Result<Response, 
     Ok(answer::json_text(StatusCode::OK, text))
 }
 
-/// The documents that `startsWith`, `startAfter`, `matches` and `exclude` ask for by id; without a prefix all, the
-/// newest first.
+/// The documents that `startsWith`, `startAfter`, `matches` and `exclude` ask for by id, or those from `etag` on in the
+/// order of their writes; else all, the newest first.
 pub(crate) fn run<'v>(view: &'v DatabaseView<'_>, query: &Pairs) -> Result<Run<'v>, ServerError> {
-    let Some(prefix) = query.get("startsWith") else {
+    let from = query.number("etag")?;
+    let Some(prefix) = query.raw("startsWith") else {
+        if let Some(from) = from {
+            let after = Etag(u64::try_from(from).unwrap_or(0).saturating_sub(1));
+            return Ok(Box::new(view.documents_in_etag_order(&CollectionFilter::All, after)?));
+        }
         return Ok(Box::new(view.documents_newest_first(&CollectionFilter::All)?));
     };
     let patterns = |key: &str| -> Vec<String> {

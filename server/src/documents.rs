@@ -34,8 +34,10 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
     let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
     let ids = blocking(move || {
         let object = body::parse_object(&text)?;
-        let Some(Json::Array(ids)) = object.get("Ids") else {
-            return Err(ServerError::PropertyMissing { name: "Ids" });
+        let ids = match object.get("Ids") {
+            Some(Json::Array(ids)) => ids,
+            None | Some(Json::Null) => return Err(ServerError::PropertyMissing { name: "Ids" }),
+            Some(other) => return Err(body::unconvertible("Ids", other, "an array of ids")),
         };
         Ok(ids.iter().map(|id| id.as_str().unwrap_or("").to_owned()).collect::<Vec<_>>())
     })
@@ -66,7 +68,14 @@ pub(crate) async fn put(request: DatabaseRequest, body: Body) -> Result<Response
     let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
     let database = request.database.clone();
     let answer = blocking(move || {
-        let document = NewDocument::from_json(&id, Json::Object(body::parse_object(&text)?))?;
+        let document = Json::Object(body::parse_object(&text)?);
+        // Checked under the name of the identity, before a number of it is used up.
+        let document = NewDocument::from_json(&id, document)?;
+        // Unlike one in a batch, this one takes the place of a document that has its number already.
+        let id = match id.strip_suffix('|') {
+            Some(prefix) => format!("{prefix}/{}", database.documents().next_identity(&id)?),
+            None => id,
+        };
         let commands = vec![Command::Put { id, document, expected }];
         let outcomes = database.documents().write(commands, clock::now())?;
         let mut answer = Object::new();
@@ -96,8 +105,8 @@ pub(crate) async fn delete(request: DatabaseRequest) -> Result<Response, ServerE
 /// `GET docs/size?id=`: how much room a document takes.
 pub(crate) async fn size(request: DatabaseRequest) -> Result<Response, ServerError> {
     let id = request.query.required("id")?.to_owned();
-    let database = request.database.clone();
-    let document = blocking(move || find(&database.documents().view(), &id)).await?;
+    let (database, asked) = (request.database.clone(), id.clone());
+    let document = blocking(move || find(&database.documents().view(), &asked)).await?;
     let Some(document) = document else { return Ok(answer::not_found()) };
     let bytes = (document.body.len() + document.metadata.len()) as u64;
     let mut answer = Object::new();
@@ -106,7 +115,7 @@ pub(crate) async fn size(request: DatabaseRequest) -> Result<Response, ServerErr
     answer.insert("AllocatedSize", bytes);
     answer.insert("HumaneAllocatedSize", humane_size(bytes));
     answer.insert("IsCompressed", false);
-    answer.insert("DocId", document.id.as_str());
+    answer.insert("DocId", id);
     Ok(answer::json(StatusCode::OK, answer))
 }
 
@@ -130,6 +139,7 @@ struct Loaded {
 
 async fn load(request: DatabaseRequest, ids: Vec<String>) -> Result<Response, ServerError> {
     let DatabaseRequest { app, database, query, headers, .. } = request;
+    let metadata_only = query.flag("metadataOnly")?;
     let loaded = blocking(move || {
         let view = database.documents().view();
         let found = ids.iter().map(|id| find(&view, id)).collect::<Result<Vec<_>, _>>()?;
@@ -142,7 +152,7 @@ async fn load(request: DatabaseRequest, ids: Vec<String>) -> Result<Response, Se
             return Ok(Some(Loaded { etag, text: None }));
         }
         let limit = app.config().limits.answer_bytes_max;
-        let text = write_loaded(&found, &included, view.database_id(), query.flag("metadataOnly"), limit)?;
+        let text = write_loaded(&found, &included, view.database_id(), metadata_only, limit)?;
         Ok(Some(Loaded { etag, text: Some(text) }))
     })
     .await?;
@@ -155,13 +165,14 @@ async fn load(request: DatabaseRequest, ids: Vec<String>) -> Result<Response, Se
     })
 }
 
-/// The documents that the found ones point to, each once, in order of discovery.
+/// The documents that the found ones point to, each once, in order of discovery; not those that are found themselves.
 fn load_includes(
     view: &DatabaseView<'_>,
     found: &[Option<Document>],
     paths: &[&str],
 ) -> Result<Vec<Document>, ServerError> {
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeSet<String> =
+        found.iter().flatten().map(|document| document.id.key().to_owned()).collect();
     let mut included = Vec::new();
     for document in found.iter().flatten() {
         if paths.is_empty() {

@@ -7,18 +7,18 @@
 //!
 //! The body is written by [`crate::envelope`], which knows the request's URL.
 
+mod class;
+
+pub use class::Class;
+
 use crate::dump::error::DumpError;
 use crate::limits::{CHANGES_CONNECTIONS_MAX, VERIFICATIONS_RUNNING_MAX};
 use crate::patch::PatchFailure;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use magpie_indexes::function::FunctionErrorKind;
-use magpie_indexes::patches::PatchError;
-use magpie_indexes::{CallError, IndexError};
+use magpie_indexes::IndexError;
 use magpie_query::QueryError;
 use magpie_store::StoreError;
-use magpie_store::json::{Json, JsonError, Object};
-use magpie_store::kv::KvError;
+use magpie_store::json::JsonError;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -60,6 +60,14 @@ pub enum ServerError {
         /// The database.
         name: String,
     },
+    /// A request and its body name different databases.
+    #[error("the request names the database '{asked}', and its body '{named}': give one name")]
+    NamesDiffer {
+        /// The name in the query string.
+        asked: String,
+        /// The name in the body.
+        named: String,
+    },
     /// A database's name breaks the rules.
     #[error("{reason}")]
     DatabaseName {
@@ -80,9 +88,6 @@ pub enum ServerError {
         /// The parameter.
         name: &'static str,
     },
-    /// The id of a bulk insert's operation is absent.
-    #[error("Query string id is mandatory, but wasn't specified.")]
-    OperationIdMissing,
     /// A parameter of the query string is not a whole number.
     #[error("Could not parse header '{name}' header as int, value was: {value}")]
     ParameterNotANumber {
@@ -91,6 +96,33 @@ pub enum ServerError {
         /// Its value.
         value: String,
     },
+    /// A parameter of the query string is neither `true` nor `false`.
+    #[error("Could not parse query string '{name}' as bool, val {value}")]
+    ParameterNotABoolean {
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A parameter of the query string that stands for one thing came several times.
+    #[error("Query string value '{name}' must appear exactly once")]
+    ParameterRepeated {
+        /// The parameter.
+        name: &'static str,
+    },
+    /// A field of the body has a value of another type.
+    #[error("Could not convert '{value}', the value of '{name}': it must be {expected}")]
+    Unconvertible {
+        /// The field.
+        name: &'static str,
+        /// Its value, cut to 100 characters.
+        value: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The index of a compare-exchange value is less than 0.
+    #[error("Index must be a non-negative number")]
+    IndexNegative,
     /// A parameter or a field of the body has a value that is not allowed.
     #[error("the value '{value}' of '{name}' is not allowed; give {expected}")]
     ValueNotAllowed {
@@ -110,6 +142,23 @@ pub enum ServerError {
         enumeration: &'static str,
         /// Its names.
         allowed: &'static str,
+    },
+    /// A mandatory option of the query string is absent.
+    #[error("Query string {name} is mandatory, but wasn't specified.")]
+    OptionMissing {
+        /// The option.
+        name: &'static str,
+    },
+    /// An index has no replacement that could take over.
+    #[error(
+        "Could not find {}",
+        if *live { format!("side-by-side index for '{name}'.") } else { format!("'{name}' and 'ReplacementOf/{name}' indexes.") }
+    )]
+    ReplacementMissing {
+        /// The index.
+        name: String,
+        /// Whether it is there itself.
+        live: bool,
     },
     /// An index definition does not have the form of one.
     #[error("the index definition cannot be read: {reason}")]
@@ -141,6 +190,12 @@ pub enum ServerError {
     /// The request is not valid in a way that only its sentence tells.
     #[error("{0}")]
     InvalidOperation(String),
+    /// The id of a document to patch is empty, or stands for one that is to come.
+    #[error("The ID argument has invalid value: '{id}': a patch needs the whole id of a document")]
+    PatchedId {
+        /// The id.
+        id: String,
+    },
     /// A batch has a command of an unknown type.
     #[error("Invalid command type: {name}")]
     UnknownCommandType {
@@ -302,287 +357,6 @@ pub enum ServerError {
     /// The handler panicked: a fault of this program.
     #[error("the server failed on this request: {0}")]
     Panicked(String),
-}
-
-/// How an error is answered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Class {
-    /// The status code.
-    pub status: StatusCode,
-    /// The `Type` of the body: the full .NET name that the clients look at.
-    pub kind: &'static str,
-    /// More fields of the body.
-    pub extra: Object,
-    /// Whether the body is left out: what the clients expect of "there is none".
-    pub empty: bool,
-}
-
-impl Class {
-    /// A class whose body has nothing but the usual fields.
-    pub(crate) fn new(status: StatusCode, kind: &'static str) -> Self {
-        Self { status, kind, extra: Object::new(), empty: false }
-    }
-
-    fn with(mut self, extra: impl IntoIterator<Item = (&'static str, Json)>) -> Self {
-        self.extra = extra.into_iter().collect();
-        self
-    }
-}
-
-const ARGUMENT: &str = "System.ArgumentException";
-const BAD_REQUEST: &str = "Raven.Client.Exceptions.BadRequestException";
-const CONCURRENCY: &str = "Raven.Client.Exceptions.ConcurrencyException";
-const CLUSTER_CONCURRENCY: &str = "Raven.Client.Exceptions.ClusterTransactionConcurrencyException";
-const CREATION: &str = "Raven.Client.Exceptions.Documents.Indexes.IndexCreationException";
-const FORMAT: &str = "System.FormatException";
-const INVALID_DATA: &str = "System.IO.InvalidDataException";
-const INVALID_OPERATION: &str = "System.InvalidOperationException";
-const INVALID_INDEX: &str = "Raven.Client.Exceptions.Documents.Indexes.IndexInvalidException";
-const IO: &str = "System.IO.IOException";
-const NO_INDEX: &str = "Raven.Client.Exceptions.Documents.Indexes.IndexDoesNotExistException";
-const RAVEN: &str = "Raven.Client.Exceptions.RavenException";
-const TIMEOUT: &str = "Raven.Client.Exceptions.RavenTimeoutException";
-const TOO_LARGE: &str = "System.IO.InvalidDataException";
-
-impl ServerError {
-    /// The status, `Type` and further fields of this error.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        use StatusCode as S;
-        let class = Class::new;
-        match self {
-            Self::Store(error) => store_class(error),
-            Self::Index(error) => index_class(error),
-            Self::Query(error) => query_class(error),
-            Self::RouteNotFound { .. } => {
-                class(S::BAD_REQUEST, "Raven.Client.Exceptions.Routing.RouteNotFoundException")
-            }
-            Self::DatabaseMissing { .. } => class(
-                S::INTERNAL_SERVER_ERROR,
-                "Raven.Client.Exceptions.Database.DatabaseDoesNotExistException",
-            ),
-            Self::DatabaseDisabled { .. } => {
-                class(S::SERVICE_UNAVAILABLE, "Raven.Client.Exceptions.Database.DatabaseDisabledException")
-            }
-            Self::DatabaseExists { .. } => class(S::CONFLICT, CONCURRENCY).with(conflict(None, None, None)),
-            Self::DatabaseName { .. } => class(S::BAD_REQUEST, BAD_REQUEST),
-            Self::DatabaseFiles { .. } | Self::Random(_) => class(S::INTERNAL_SERVER_ERROR, IO),
-            Self::ParameterMissing { .. }
-            | Self::OperationIdMissing
-            | Self::ParameterNotANumber { .. }
-            | Self::ValueNotAllowed { .. }
-            | Self::MapsMissing
-            | Self::PropertyMissing { .. }
-            | Self::OperationMissing { .. } => class(S::BAD_REQUEST, ARGUMENT),
-            Self::QueryNotNested { .. }
-            | Self::NotInEnumeration { .. }
-            | Self::DefinitionMalformed { .. } => class(S::BAD_REQUEST, FORMAT),
-            Self::Json(_) | Self::Gzip(_) | Self::UploadLine { .. } => class(S::BAD_REQUEST, INVALID_DATA),
-            Self::JsonEnded(_) => class(S::BAD_REQUEST, "System.IO.EndOfStreamException"),
-            Self::NotAnObject { found } => class(
-                S::BAD_REQUEST,
-                if *found == "StartArray" {
-                    "Sparrow.Exceptions.InvalidStartOfObjectException"
-                } else {
-                    "System.IO.EndOfStreamException"
-                },
-            ),
-            Self::InvalidOperation(_) => class(S::BAD_REQUEST, INVALID_OPERATION),
-            Self::UnknownCommandType { .. } => {
-                class(S::BAD_REQUEST, "Raven.Server.Exceptions.InvalidCommandTypeException")
-            }
-            Self::ClusterConflict(error) => class(S::CONFLICT, CLUSTER_CONCURRENCY).with(violation(error)),
-            Self::Patch(failure) => patch_class(failure),
-            Self::NotSupported { .. } | Self::UnknownDebugOperation { .. } => {
-                class(S::BAD_REQUEST, "System.NotSupportedException")
-            }
-            Self::TooLarge { limit_name, limit, .. } => class(S::PAYLOAD_TOO_LARGE, TOO_LARGE)
-                .with([("Limit", Json::from(*limit_name)), ("LimitBytes", Json::from(*limit))]),
-            Self::BodyBroken(_) => class(S::BAD_REQUEST, IO),
-            Self::BodyIdle { .. } => class(S::REQUEST_TIMEOUT, "System.TimeoutException"),
-            Self::ContentEncoding(_) => class(S::UNSUPPORTED_MEDIA_TYPE, "System.NotSupportedException"),
-            Self::OperationKilled => class(S::INTERNAL_SERVER_ERROR, "System.OperationCanceledException"),
-            Self::BulkInsert { source, .. } => class(source.class().status, INVALID_OPERATION),
-            Self::UploadBroken { source, .. } | Self::BulkQuery { source, .. } => source.class(),
-            Self::IndexWaitTimeout { .. } => {
-                class(S::REQUEST_TIMEOUT, TIMEOUT).with([("FailImmediately", Json::Bool(true))])
-            }
-            Self::HostRefused { .. } | Self::OriginRefused { .. } => {
-                class(S::FORBIDDEN, "Raven.Client.Exceptions.Security.AuthorizationException")
-            }
-            Self::Dump(error) => dump_class(error),
-            Self::VerificationsRunning | Self::ChangesConnections => class(S::SERVICE_UNAVAILABLE, RAVEN),
-            Self::Stopping => class(S::SERVICE_UNAVAILABLE, "System.OperationCanceledException"),
-            Self::Panicked(_) => class(S::INTERNAL_SERVER_ERROR, RAVEN),
-        }
-    }
-}
-
-fn dump_class(error: &DumpError) -> Class {
-    use StatusCode as S;
-    match error {
-        DumpError::Option { .. } => Class::new(S::BAD_REQUEST, "System.NotSupportedException"),
-        DumpError::TooMany => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
-        DumpError::Receiving(_) | DumpError::Sending(_) => Class::new(S::BAD_REQUEST, IO),
-        DumpError::Stopped { cause, .. } => cause.class(),
-        _ => Class::new(S::BAD_REQUEST, INVALID_DATA),
-    }
-}
-
-fn store_class(error: &StoreError) -> Class {
-    use StatusCode as S;
-    match error {
-        StoreError::InvalidId { .. } | StoreError::InvalidCollection { .. } => {
-            Class::new(S::BAD_REQUEST, ARGUMENT)
-        }
-        StoreError::Json(_) | StoreError::InvalidDocument { .. } => Class::new(S::BAD_REQUEST, INVALID_DATA),
-        StoreError::DocumentTooLarge { limit, .. } => Class::new(S::PAYLOAD_TOO_LARGE, TOO_LARGE)
-            .with([("Limit", Json::from("document_bytes_max")), ("LimitBytes", Json::from(*limit))]),
-        // The original server names no document when a delete expects one that is not there.
-        StoreError::Conflict { delete: true, actual: None, .. } => {
-            Class::new(S::CONFLICT, CONCURRENCY).with(conflict(None, None, None))
-        }
-        StoreError::Conflict { id, expected, actual, .. } => {
-            Class::new(S::CONFLICT, CONCURRENCY).with(conflict(Some(id), Some(expected), actual.as_deref()))
-        }
-        StoreError::ExchangeConflict { .. } => Class::new(S::CONFLICT, CLUSTER_CONCURRENCY),
-        StoreError::CollectionMismatch { .. } => Class::new(
-            S::BAD_REQUEST,
-            "Raven.Client.Exceptions.Documents.DocumentCollectionMismatchException",
-        ),
-        StoreError::InvalidAttachment { .. } => Class::new(S::BAD_REQUEST, ARGUMENT),
-        StoreError::AttachmentOwnerMissing { .. } => {
-            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.DocumentDoesNotExistException")
-        }
-        StoreError::AttachmentMissing { .. } => Class::new(
-            S::BAD_REQUEST,
-            "Raven.Client.Exceptions.Documents.Attachments.AttachmentDoesNotExistException",
-        ),
-        StoreError::UnsupportedFormat { .. } | StoreError::Corrupt(_) => {
-            Class::new(S::INTERNAL_SERVER_ERROR, INVALID_DATA)
-        }
-        StoreError::WritesStopped { .. } => Class::new(S::INSUFFICIENT_STORAGE, IO),
-        StoreError::Kv(KvError::Locked { .. } | KvError::Storage(_) | KvError::Injected(_)) => {
-            Class::new(S::INTERNAL_SERVER_ERROR, IO)
-        }
-    }
-}
-
-fn index_class(error: &IndexError) -> Class {
-    use StatusCode as S;
-    match error {
-        IndexError::InvalidName(_) => Class::new(S::BAD_REQUEST, ARGUMENT),
-        IndexError::InvalidDefinition { .. } | IndexError::Locked { .. } => {
-            Class::new(S::BAD_REQUEST, CREATION)
-        }
-        IndexError::Pattern { .. } | IndexError::LawBroken { .. } | IndexError::LawsHang { .. } => {
-            Class::new(S::BAD_REQUEST, INVALID_INDEX)
-        }
-        IndexError::OutputRefused { .. } => Class::new(S::BAD_REQUEST, "System.AggregateException"),
-        IndexError::Script { error, .. } => Class::new(
-            S::BAD_REQUEST,
-            match error.kind {
-                FunctionErrorKind::Compile => "Jint.Runtime.JavaScriptException",
-                FunctionErrorKind::GroupKey => INVALID_OPERATION,
-                FunctionErrorKind::Arguments => ARGUMENT,
-                FunctionErrorKind::Definition | FunctionErrorKind::Run | FunctionErrorKind::Limit => CREATION,
-            },
-        ),
-        IndexError::NotFound { .. } => Class::new(S::BAD_REQUEST, NO_INDEX),
-        IndexError::Moved { .. } => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
-        IndexError::Key { .. } => Class::new(S::BAD_REQUEST, ARGUMENT),
-        IndexError::Call { error: CallError::Busy { .. }, .. } => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
-        IndexError::TrialsRunning => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
-        IndexError::TrialHangs { .. } => Class::new(S::BAD_REQUEST, CREATION),
-        IndexError::TrialPanicked { .. } | IndexError::Call { .. } => {
-            Class::new(S::INTERNAL_SERVER_ERROR, RAVEN)
-        }
-        IndexError::SlotsExhausted
-        | IndexError::Thread { .. }
-        | IndexError::Function(_)
-        | IndexError::BuildThread(_)
-        | IndexError::Scratch(_) => Class::new(S::INTERNAL_SERVER_ERROR, RAVEN),
-        IndexError::Corrupt(_) => Class::new(S::INTERNAL_SERVER_ERROR, INVALID_DATA),
-        IndexError::Store(error) => store_class(error),
-    }
-}
-
-fn query_class(error: &QueryError) -> Class {
-    use StatusCode as S;
-    let status = match error {
-        QueryError::Syntax { .. }
-        | QueryError::Invalid { .. }
-        | QueryError::Argument { .. }
-        | QueryError::Operation { .. }
-        | QueryError::Unsupported { .. }
-        | QueryError::NotSupported { .. }
-        | QueryError::Pattern { .. }
-        | QueryError::Arithmetic { .. }
-        | QueryError::Script { .. }
-        | QueryError::LimitReached { .. } => S::BAD_REQUEST,
-        // Clients take 404 without a body for an index that does not exist.
-        QueryError::IndexMissing { .. } => {
-            return Class { empty: true, ..Class::new(S::NOT_FOUND, error.wire_type()) };
-        }
-        QueryError::Store(error) => return store_class(error),
-        QueryError::Index(error) => return index_class(error),
-        QueryError::ScriptsBusy { .. } | QueryError::Call { cause: CallError::Busy { .. }, .. } => {
-            S::SERVICE_UNAVAILABLE
-        }
-        QueryError::IndexFailed { .. } | QueryError::KeysFail { .. } | QueryError::Call { .. } => {
-            S::INTERNAL_SERVER_ERROR
-        }
-    };
-    Class::new(status, error.wire_type())
-}
-
-fn patch_class(failure: &PatchFailure) -> Class {
-    use StatusCode as S;
-    match failure {
-        PatchFailure::JsonPatchMissing(_) | PatchFailure::JsonPatchFailed { .. } => {
-            Class::new(S::BAD_REQUEST, INVALID_OPERATION)
-        }
-        PatchFailure::Missing | PatchFailure::JsonPatch(_) => Class::new(S::BAD_REQUEST, ARGUMENT),
-        PatchFailure::ScriptMissing(_) => Class::new(S::BAD_REQUEST, INVALID_DATA),
-        PatchFailure::Parse { .. } => {
-            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.Patching.JavaScriptParseException")
-        }
-        PatchFailure::Failed { error: PatchError::Busy { .. }, .. } => {
-            Class::new(S::SERVICE_UNAVAILABLE, RAVEN)
-        }
-        PatchFailure::Refused(_) | PatchFailure::Failed { .. } => {
-            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.Patching.JavaScriptException")
-        }
-        PatchFailure::Conflict { id, expected, actual } => {
-            Class::new(S::CONFLICT, CONCURRENCY).with(conflict(Some(id), Some(expected), actual.as_deref()))
-        }
-        PatchFailure::BatchTooLarge { .. } => Class::new(S::PAYLOAD_TOO_LARGE, TOO_LARGE),
-    }
-}
-
-/// What a cluster-wide transaction met, as its clients read it.
-fn violation(error: &StoreError) -> [(&'static str, Json); 1] {
-    let (id, kind, expected, actual) = match error {
-        StoreError::ExchangeConflict { key, expected, actual } => {
-            (key, "CompareExchange", Json::from(*expected), Json::from(*actual))
-        }
-        StoreError::Conflict { id, expected, actual, .. } => {
-            (id, "Document", Json::from(expected.as_str()), Json::from(actual.as_deref()))
-        }
-        _ => return [("ConcurrencyViolations", Json::Array(Vec::new()))],
-    };
-    let violation = Object::from_iter([
-        ("Id", Json::from(id.as_str())),
-        ("Type", kind.into()),
-        ("Expected", expected),
-        ("Actual", actual),
-    ]);
-    [("ConcurrencyViolations", Json::Array(vec![violation.into()]))]
-}
-
-/// The fields of a 409; clients read all three.
-fn conflict(id: Option<&str>, expected: Option<&str>, actual: Option<&str>) -> [(&'static str, Json); 3] {
-    [("Id", id.into()), ("ExpectedChangeVector", expected.into()), ("ActualChangeVector", actual.into())]
 }
 
 /// An error on its way to the envelope, which writes its body.

@@ -31,6 +31,11 @@ pub(crate) async fn next(request: DatabaseRequest) -> Result<Response, ServerErr
     let tag = request.query.required("tag")?.to_owned();
     let separator =
         request.query.get("identityPartsSeparator").filter(|text| !text.is_empty()).unwrap_or("/");
+    if separator.chars().count() != 1 {
+        return Err(ServerError::InvalidOperation(format!(
+            "Query string identityPartsSeparator is expecting single character, but got '{separator}'."
+        )));
+    }
     let prefix = format!("{tag}{separator}");
     let last_max = request.query.number("lastMax")?.unwrap_or(0).max(0);
     let last_size = request.query.number("lastBatchSize")?.unwrap_or(0);

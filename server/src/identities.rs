@@ -26,7 +26,7 @@ pub(crate) async fn seed(request: DatabaseRequest) -> Result<Response, ServerErr
         let (value, expected) = (value.to_string(), "a number from 0");
         return Err(ServerError::ValueNotAllowed { name: "value", value, expected });
     };
-    let force = request.query.flag("force");
+    let force = request.query.flag("force")?;
     let database = request.database;
     let value = blocking(move || Ok(database.documents().seed_identity(&name, value, force)?)).await?;
     Ok(answer::json(StatusCode::OK, Object::from_iter([("NewSeedValue", Json::from(value))])))

@@ -13,7 +13,12 @@ pub(crate) fn ids(document: &Object, path: &str) -> Vec<String> {
     if let Some((first, rest)) = split_path(path).split_first() {
         walk_key(document, first, rest, &mut found);
     }
-    found.into_iter().map(|value| affix.around(&value)).filter(|id| !id.is_empty()).collect()
+    let ids = found.into_iter().flat_map(|value| {
+        let whole = affix.around(&value);
+        // The value alone may be an id as well.
+        [Some(value).filter(|value| *value != whole), Some(whole)]
+    });
+    ids.flatten().filter(|id| !id.is_empty()).collect()
 }
 
 /// What a found value is completed with.
@@ -72,6 +77,10 @@ fn walk(value: &Json, steps: &[&str], found: &mut Vec<String>) {
         (None, Json::Number(number)) => found.push(number.to_string()),
         // An array of ids needs no brackets at the end of the path.
         (None, Json::Array(items)) => items.iter().for_each(|item| walk(item, &[], found)),
+        // Nor does one in its middle.
+        (Some((step, _)), Json::Array(items)) if *step != "[]" => {
+            items.iter().for_each(|item| walk(item, steps, found));
+        }
         (Some((&"[]", rest)), Json::Array(items)) => items.iter().for_each(|item| walk(item, rest, found)),
         (Some((step, rest)), Json::Object(object)) => walk_key(object, step, rest, found),
         _ => {}
@@ -87,16 +96,17 @@ mod tests {
     fn paths_find_ids() {
         let text = br#"{"a":"x/1","n":{"b":"x/2"},"l":[{"p":"x/3"},{"p":7},{"q":1}],"m":{"x/4":"x/5"},"t":["x/6",["x/7"]],"e":"","z":null}"#;
         let Ok(Json::Object(document)) = parse(text) else { panic!("not an object") };
-        let cases: [(&str, &[&str]); 14] = [
+        let cases: [(&str, &[&str]); 15] = [
             ("a", &["x/1"]),
             ("n.b", &["x/2"]),
             ("l[].p", &["x/3", "7"]),
-            ("l[].p(users/)", &["users/x/3", "users/7"]),
+            ("l[].p(users/)", &["x/3", "users/x/3", "7", "users/7"]),
+            ("l.p", &["x/3", "7"]),
             ("m.$Keys", &["x/4"]),
             ("m.$Values", &["x/5"]),
             ("t", &["x/6", "x/7"]),
             ("t[]", &["x/6", "x/7"]),
-            ("a[{0}/suffix]", &["x/1/suffix"]),
+            ("a[{0}/suffix]", &["x/1", "x/1/suffix"]),
             ("e", &[]),
             ("z", &[]),
             ("nope.b", &[]),

@@ -66,7 +66,7 @@ fn read(query: &Pairs) -> Result<ExplainRequest, ServerError> {
         key: json::parse(key.as_bytes()).unwrap_or_else(|_| Json::from(key)),
         start: count("start", 0)?,
         page_size: count("pageSize", PAGE_SIZE)?,
-        without: query.flag("without"),
+        without: query.flag("without")?,
     })
 }
 

@@ -137,6 +137,8 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
         ("MappedPerSecondRate", 0_i64.into()),
         ("ReducedPerSecondRate", 0_i64.into()),
         ("MaxNumberOfOutputsPerDocument", progress.outputs_max.into()),
+        // When an index was made is not kept; clients read the key.
+        ("CreatedTimestamp", Json::Null),
         ("LastQueryingTime", Json::Null),
         ("Status", status_text(&statistics.status).into()),
         ("EntriesCount", progress.results.into()),
@@ -344,6 +346,7 @@ pub(crate) async fn errors(request: DatabaseRequest) -> Result<Response, ServerE
     let names: Vec<String> =
         request.query.all("name").filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let database = Arc::clone(&request.database);
+    let by_name = !names.is_empty();
     let results = blocking(move || {
         let mut indexes = Vec::new();
         for name in &names {
@@ -362,6 +365,10 @@ pub(crate) async fn errors(request: DatabaseRequest) -> Result<Response, ServerE
         Ok(results.collect::<Result<Vec<_>, IndexError>>()?)
     })
     .await?;
+    // The original tells when, but only for indexes that were asked for by name.
+    if by_name {
+        return Ok(answer::json(StatusCode::OK, with_metadata(&request, results)));
+    }
     Ok(answer::json(StatusCode::OK, Object::from_iter([("Results", Json::Array(results))])))
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub(crate) async fn verify(request: DatabaseRequest) -> Result<Response, ServerError> {
     let DatabaseRequest { app, database, query, method, .. } = request;
     let name = query.get("name").filter(|name| !name.is_empty()).map(str::to_owned);
-    let repair = query.flag("repair");
+    let repair = query.flag("repair")?;
     if repair && method != Method::POST {
         return Err(ServerError::InvalidOperation(
             "repair=true changes rows of the index; send it with POST".to_owned(),

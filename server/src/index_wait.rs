@@ -47,7 +47,7 @@ impl WaitOptions {
         };
         Ok(Some(Self {
             timeout: timeout.min(Duration::from_millis(WAIT_MS_MAX)),
-            throw: query.get("waitForIndexThrow").is_none() || query.flag("waitForIndexThrow"),
+            throw: query.get("waitForIndexThrow").is_none() || query.flag("waitForIndexThrow")?,
             specific: query.all("waitForSpecificIndex").map(str::to_owned).collect(),
         }))
     }

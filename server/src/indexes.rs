@@ -18,13 +18,14 @@ use axum::response::Response;
 use magpie_indexes::definition::{FieldOptions, NUMBERS, Numbers, REPLACEMENT_PREFIX};
 use magpie_indexes::{Index, IndexDefinition, Registry, known_keys};
 use magpie_store::json::{Json, Object};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// `PUT`, `GET`, `DELETE`, `RESET` of `indexes`.
 pub(crate) async fn dispatch(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
     match request.method {
         Method::PUT => put(request, body).await,
-        Method::GET | Method::HEAD => get(request),
+        Method::GET => get(request),
         Method::DELETE => delete(request).await,
         _ if request.method.as_str() == "RESET" => reset(request).await,
         _ => Err(request.route_not_found()),
@@ -84,6 +85,11 @@ pub(crate) fn read_definition(json: &Json, numbers: Numbers) -> Result<IndexDefi
     if !has_maps {
         return Err(ServerError::MapsMissing);
     }
+    let maps = json.get("Maps").and_then(Json::as_array).unwrap_or_default();
+    if maps.iter().any(|map| map.as_str().is_some_and(|map| map.trim().is_empty())) {
+        let (value, expected) = (String::new(), "maps that are not blank");
+        return Err(ServerError::ValueNotAllowed { name: "Maps", value, expected });
+    }
     known_keys::check(json)?;
     check_field_options(json)?;
     let mut definition: IndexDefinition = serde_json::from_str(&json.to_string()).map_err(|error| {
@@ -92,6 +98,9 @@ pub(crate) fn read_definition(json: &Json, numbers: Numbers) -> Result<IndexDefi
         let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
         ServerError::DefinitionMalformed { reason }
     })?;
+    // The same map twice gives each output once, as in the original.
+    let mut seen = BTreeSet::new();
+    definition.maps.retain(|map| seen.insert(map.clone()));
     if numbers == Numbers::Exact {
         definition.configuration.entry(NUMBERS.to_owned()).or_insert_with(|| Some("exact".to_owned()));
     }
@@ -125,14 +134,15 @@ fn check_field_options(json: &Json) -> Result<(), ServerError> {
 
 fn get(request: DatabaseRequest) -> Result<Response, ServerError> {
     let DatabaseRequest { app, database, query, headers, .. } = request;
-    if let Some(name) = query.get("name") {
-        let Some(index) = database.indexes().get(name) else { return Ok(answer::not_found()) };
-        let results = vec![definition_json(&index.definition()).into()];
-        return Ok(answer::json(StatusCode::OK, Object::from_iter([("Results", Json::Array(results))])));
-    }
-    let indexes = page(database.indexes(), &query)?;
+    let indexes = match query.raw("name") {
+        Some(name) => match database.indexes().get(name) {
+            Some(index) => vec![index],
+            None => return Ok(answer::not_found()),
+        },
+        None => page(database.indexes(), &query)?,
+    };
     let mut body = Object::new();
-    if query.flag("namesOnly") {
+    if query.flag("namesOnly")? {
         body.insert("@metadata", metadata(&app, &headers));
         body.insert("Results", indexes.iter().map(|index| index.name().into()).collect::<Vec<Json>>());
     } else {
@@ -216,6 +226,13 @@ async fn delete(request: DatabaseRequest) -> Result<Response, ServerError> {
 
 async fn reset(request: DatabaseRequest) -> Result<Response, ServerError> {
     let name = request.query.required("name")?.to_owned();
+    // Side by side or not: queries are told that the index is stale until it is built again.
+    if let Some(mode) = request.query.get("mode")
+        && !["InPlace", "SideBySide"].iter().any(|known| known.eq_ignore_ascii_case(mode))
+    {
+        let value = mode.chars().take(100).collect();
+        return Err(ServerError::ValueNotAllowed { name: "mode", value, expected: "InPlace or SideBySide" });
+    }
     let database = request.database;
     blocking(move || Ok(database.indexes().reset(&name)?)).await?;
     Ok(answer::no_content())

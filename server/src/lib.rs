@@ -49,6 +49,7 @@ mod housekeeping;
 mod identities;
 mod includes;
 mod index_admin;
+mod index_debug;
 mod index_explain;
 mod index_laws;
 mod index_staleness;
@@ -108,6 +109,9 @@ pub fn router(app: AppState) -> Router {
         .route("/admin/databases", delete(admin_databases::delete))
         .route("/admin/databases/disable", post(admin_databases::disable))
         .route("/admin/databases/enable", post(admin_databases::enable))
+        .route("/operations/state", get(operations::server_state))
+        .route("/admin/operations/next-operation-id", get(operations::server_next_id))
+        .route("/admin/operations/kill", post(operations::server_kill))
         .fallback(route_not_found)
         .method_not_allowed_fallback(route_not_found)
         .layer(DefaultBodyLimit::disable())
@@ -117,7 +121,6 @@ pub fn router(app: AppState) -> Router {
 
 /// The routes of one database. They are not nested, so that handlers see the whole path.
 fn database_routes() -> Router<AppState> {
-    let of_db = |path: &str| format!("/databases/{{db}}{path}");
     Router::new()
         .route(&of_db("/docs"), get(documents::get).head(documents::head).post(documents::post))
         .route(&of_db("/docs"), put(documents::put).delete(documents::delete).patch(patch_document::patch))
@@ -137,13 +140,6 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/streams/queries"), head(streams::head_query))
         .route(&of_db("/streams/docs"), get(streams::documents))
         .route(&of_db("/queries"), patch(bulk_query::patch).delete(bulk_query::delete))
-        .route(&of_db("/indexes"), any(indexes::dispatch))
-        .route(&of_db("/indexes/has-changed"), post(indexes::has_changed))
-        .route(&of_db("/indexes/stats"), get(index_stats::statistics))
-        .route(&of_db("/indexes/status"), get(index_stats::status))
-        .route(&of_db("/indexes/staleness"), get(index_staleness::get))
-        .route(&of_db("/indexes/progress"), get(index_stats::progress))
-        .route(&of_db("/indexes/errors"), get(index_stats::errors).delete(index_admin::clear_errors))
         .route(
             &of_db("/attachments"),
             get(attachments::get)
@@ -152,8 +148,9 @@ fn database_routes() -> Router<AppState> {
                 .put(attachments::put)
                 .delete(attachments::delete),
         )
-        .route(&of_db("/attachments/bulk"), delete(attachments::delete_many))
+        .route(&of_db("/attachments/bulk"), post(attachments::get_many).delete(attachments::delete_many))
         .route(&of_db("/smuggler/import"), post(smuggler::import))
+        .route(&of_db("/smuggler/validate-options"), post(smuggler::validate_options))
         .route(&of_db("/smuggler/export"), post(smuggler_export::export).get(smuggler_export::export))
         .route(&of_db("/multi_get"), post(multi_get::post))
         .route(
@@ -165,8 +162,37 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/identity/next"), post(identities::next))
         .route(&of_db("/identity/seed"), post(identities::seed))
         .route(&of_db("/debug/identities"), get(identities::list))
+        .merge(index_routes())
+        .route(&of_db("/stats"), get(stats::database))
+        .route(&of_db("/stats/essential"), get(stats::database_essential))
+        .route(&of_db("/stats/detailed"), get(stats::database_detailed))
+        .route(&of_db("/collections/stats"), get(stats::collections))
+        .route(&of_db("/collections/stats/detailed"), get(stats::collections))
+        .route(&of_db("/healthcheck"), get(topology::health))
+        .route(&of_db("/configuration/client"), get(topology::client_configuration))
+        .route(&of_db("/admin/record"), get(admin_databases::record))
+        .route(&of_db("/revisions"), get(topology::revisions))
+        .route(&of_db("/counters"), get(topology::counters))
+        .route(&of_db("/revisions/config"), get(topology::revisions_configuration))
+}
+
+/// The routes of one database that are about its indexes.
+fn index_routes() -> Router<AppState> {
+    Router::new()
+        .route(&of_db("/indexes"), any(indexes::dispatch))
+        .route(&of_db("/indexes/has-changed"), post(indexes::has_changed))
+        .route(&of_db("/indexes/stats"), get(index_stats::statistics))
+        .route(&of_db("/indexes/status"), get(index_stats::status))
+        .route(&of_db("/indexes/staleness"), get(index_staleness::get))
+        .route(&of_db("/indexes/progress"), get(index_stats::progress))
+        .route(&of_db("/indexes/errors"), get(index_stats::errors).delete(index_admin::clear_errors))
         .route(&of_db("/indexes/explain"), get(index_explain::get))
         .route(&of_db("/indexes/verify"), get(index_verify::verify).post(index_verify::verify))
+        .route(&of_db("/indexes/debug"), get(index_debug::debug))
+        .route(&of_db("/indexes/performance"), get(index_debug::performance))
+        .route(&of_db("/indexes/replace"), post(index_debug::replace))
+        .route(&of_db("/indexes/total-time"), get(index_debug::total_time))
+        .route(&of_db("/indexes/source"), get(index_debug::source))
         .route(&of_db("/indexes/laws"), get(index_laws::get))
         .route(&of_db("/indexes/test"), post(index_trial::post))
         .route(&of_db("/indexes/terms"), get(index_terms::get))
@@ -177,13 +203,11 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/admin/indexes/start"), post(index_admin::start))
         .route(&of_db("/admin/indexes/enable"), post(index_admin::enable))
         .route(&of_db("/admin/indexes/disable"), post(index_admin::disable))
-        .route(&of_db("/stats"), get(stats::database))
-        .route(&of_db("/stats/detailed"), get(stats::database_detailed))
-        .route(&of_db("/collections/stats"), get(stats::collections))
-        .route(&of_db("/collections/stats/detailed"), get(stats::collections))
-        .route(&of_db("/healthcheck"), get(topology::health))
-        .route(&of_db("/configuration/client"), get(topology::client_configuration))
-        .route(&of_db("/revisions/config"), get(topology::revisions_configuration))
+}
+
+/// A path of one database.
+fn of_db(path: &str) -> String {
+    format!("/databases/{{db}}{path}")
 }
 
 /// Not 404: the clients take that for "there is no such document".

@@ -1,4 +1,4 @@
-//! Long-running operations of one database: their ids, states and the wish to end them.
+//! Long-running operations of one database, and of the server itself: their ids, states and the wish to end them.
 //!
 //! Clients take an id first, name it in the request that does the work, and ask for the state when that fails. The
 //! states of the last finished ones are remembered, a bounded number.
@@ -7,8 +7,11 @@ use crate::answer;
 use crate::changes::Changes;
 use crate::error::ServerError;
 use crate::limits::OPERATIONS_REMEMBERED_MAX;
+use crate::query_string::Pairs;
 use crate::request::DatabaseRequest;
+use crate::state::AppState;
 use crate::version::NODE_TAG;
+use axum::extract::{self, RawQuery};
 use axum::http::StatusCode;
 use axum::response::Response;
 use magpie_store::json::{Json, Object};
@@ -212,13 +215,53 @@ pub(crate) async fn kill(request: DatabaseRequest) -> Result<Response, ServerErr
     }
 }
 
-/// `GET operations`: those in progress.
+/// `GET /admin/operations/next-operation-id`: an id for an operation of the server itself.
+pub(crate) async fn server_next_id(extract::State(app): extract::State<AppState>) -> Response {
+    answer::json(StatusCode::OK, Object::from_iter([("Id", Json::from(app.operations().next_id()))]))
+}
+
+/// `GET /operations/state?id=`: of an operation of the server itself.
+pub(crate) async fn server_state(
+    extract::State(app): extract::State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ServerError> {
+    let id = server_id(query)?;
+    Ok(app
+        .operations()
+        .state_body(id)
+        .map_or_else(answer::not_found, |body| answer::json(StatusCode::OK, body)))
+}
+
+/// `POST /admin/operations/kill?id=`
+pub(crate) async fn server_kill(
+    extract::State(app): extract::State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ServerError> {
+    let id = server_id(query)?;
+    if app.operations().kill(id) {
+        Ok(answer::no_content())
+    } else {
+        Err(ServerError::OperationMissing { id })
+    }
+}
+
+fn server_id(query: Option<String>) -> Result<i64, ServerError> {
+    let query = Pairs::parse(query.as_deref().unwrap_or(""));
+    query.number("id")?.ok_or(ServerError::OptionMissing { name: "id" })
+}
+
+/// `GET operations[?id=]`: those in progress, and the last ones that have ended.
 pub(crate) async fn list(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let wanted = request.query.number("id")?;
     let known = request.database.operations().known();
-    let running = known.by_id.iter().filter(|(_, operation)| operation.state == State::InProgress);
-    let results = running.map(|(id, operation)| {
+    if wanted.is_some_and(|id| !known.by_id.contains_key(&id)) {
+        return Ok(answer::not_found());
+    }
+    let listed = known.by_id.iter().filter(|(id, _)| wanted.is_none_or(|wanted| wanted == **id));
+    let results = listed.map(|(id, operation)| {
         let mut item = Object::new();
         item.insert("Id", *id);
+        item.insert("Killable", true);
         item.insert("State", state_json(&operation.state));
         Json::Object(item)
     });

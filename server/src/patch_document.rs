@@ -11,6 +11,7 @@ use crate::patch::{
 };
 use crate::request::DatabaseRequest;
 use crate::state::blocking;
+use crate::write_batch::patched_id;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -34,10 +35,10 @@ const OTHER_ACTIONS: [&str; 7] = [
 
 /// `PATCH docs?id=`
 pub(crate) async fn patch(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
-    let id = request.query.required("id")?.to_owned();
+    let id = patched_id(request.query.required("id")?.to_owned())?;
     let expected = request.expected_change_vector();
-    let skip_mismatch = request.query.flag("skipPatchIfChangeVectorMismatch");
-    let (debug, test) = (request.query.flag("debug"), request.query.flag("test"));
+    let skip_mismatch = request.query.flag("skipPatchIfChangeVectorMismatch")?;
+    let (debug, test) = (request.query.flag("debug")?, request.query.flag("test")?);
     let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
     let _place = request.app.patch_place().await?;
     let database = request.database.clone();
@@ -92,8 +93,8 @@ fn answer(
     let status = match patched.status {
         Status::DocumentDoesNotExist => return answer::not_found(),
         Status::Skipped => return answer::not_modified(),
-        Status::Created if !test => StatusCode::CREATED,
-        Status::Created | Status::Patched | Status::NotModified => StatusCode::OK,
+        Status::Created => StatusCode::CREATED,
+        Status::Patched | Status::NotModified => StatusCode::OK,
     };
     let mut body = Object::new();
     body.insert("Status", patched.status.name());

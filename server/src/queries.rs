@@ -73,7 +73,7 @@ pub(crate) fn read_query_string(request: &DatabaseRequest) -> Result<Asked, Serv
     for (parameter, key) in [("start", "Start"), ("pageSize", "PageSize")] {
         body.insert(key, request.query.number(parameter)?);
     }
-    body.insert("WaitForNonStaleResults", request.query.flag("waitForNonStaleResults"));
+    body.insert("WaitForNonStaleResults", request.query.flag("waitForNonStaleResults")?);
     body.insert("WaitForNonStaleResultsTimeout", request.query.get("waitForNonStaleResultsTimeout"));
     if let Some(parameters) = request.query.get("parameters") {
         body.insert("QueryParameters", body::parse_object(parameters.as_bytes())?);
@@ -93,20 +93,22 @@ fn from_body(mut body: Object, request: &DatabaseRequest) -> Result<Asked, Serve
     let parameters = match body.remove("QueryParameters") {
         Some(Json::Object(parameters)) => Some(parameters),
         None | Some(Json::Null) => None,
-        Some(other) => return Err(not_allowed("QueryParameters", &other, "an object or null")),
+        Some(other) => return Err(body::unconvertible("QueryParameters", &other, "an object or null")),
     };
     let explain = read_debug(&request.query)?;
     // The seed is part of what the ETag is made of, so it only differs where it matters.
     let random_seed = if query.to_lowercase().contains("random") { random::seed()? } else { 0 };
     // Likewise the time.
     let now = asks_time(&query).then(clock::now);
+    let query_text = query.clone();
+    check_projection(&body)?;
     Ok(Asked {
         request: Request {
             query,
             parameters,
-            start: whole(&body, "Start")?.unwrap_or(0),
-            page_size: whole(&body, "PageSize")?,
-            metadata_only: request.query.flag("metadataOnly"),
+            start: whole(&body, &query_text, "Start")?.unwrap_or(0),
+            page_size: whole(&body, &query_text, "PageSize")?,
+            metadata_only: request.query.flag("metadataOnly")?,
             random_seed,
             now,
         },
@@ -122,18 +124,29 @@ fn asks_time(query: &str) -> bool {
     text.contains("newDate()") || text.contains("Date.now")
 }
 
-fn not_allowed(name: &'static str, value: &Json, expected: &'static str) -> ServerError {
-    ServerError::ValueNotAllowed { name, value: value.to_string().chars().take(100).collect(), expected }
+/// A whole number that is not negative; `None` when absent or null.
+fn whole(body: &Object, query: &str, key: &'static str) -> Result<Option<u64>, ServerError> {
+    let expected = "a whole number from 0 on";
+    let Some(value) = body.get(key).filter(|value| !value.is_null()) else { return Ok(None) };
+    let number = value.as_i64().ok_or_else(|| body::unconvertible(key, value, expected))?;
+    u64::try_from(number).map(Some).map_err(|_| {
+        let message = format!("{key} cannot be negative, but was {number}.");
+        ServerError::Query(QueryError::Invalid { message, query: query.into(), parameters: None })
+    })
 }
 
-/// A whole number that is not negative; `None` when absent or null.
-fn whole(body: &Object, key: &'static str) -> Result<Option<u64>, ServerError> {
-    match body.get(key) {
-        None | Some(Json::Null) => Ok(None),
-        Some(value) => match value.as_i64().and_then(|number| u64::try_from(number).ok()) {
-            Some(number) => Ok(Some(number)),
-            None => Err(not_allowed(key, value, "a whole number from 0 on")),
-        },
+/// Refuses what is no way of projecting; all ways lead to the same fields here.
+fn check_projection(body: &Object) -> Result<(), ServerError> {
+    const NAMES: [&str; 5] =
+        ["Default", "FromIndex", "FromIndexOrThrow", "FromDocument", "FromDocumentOrThrow"];
+    match body.get("ProjectionBehavior") {
+        None | Some(Json::Null) => Ok(()),
+        Some(Json::String(name)) if NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) => Ok(()),
+        Some(other) => Err(body::unconvertible(
+            "ProjectionBehavior",
+            other,
+            "Default, FromIndex, FromIndexOrThrow, FromDocument or FromDocumentOrThrow",
+        )),
     }
 }
 
@@ -151,17 +164,19 @@ fn read_debug(query: &Pairs) -> Result<bool, ServerError> {
 
 /// Node sends the time in milliseconds, the others as a span.
 fn read_wait(body: &Object) -> Result<Option<Duration>, ServerError> {
-    if body.get("WaitForNonStaleResults").and_then(Json::as_bool) != Some(true) {
-        return Ok(None);
-    }
+    let waits = match body.get("WaitForNonStaleResults") {
+        None | Some(Json::Null) => false,
+        Some(Json::Bool(waits)) => *waits,
+        Some(other) => return Err(body::unconvertible("WaitForNonStaleResults", other, "true or false")),
+    };
     let time = match body.get("WaitForNonStaleResultsTimeout") {
         None | Some(Json::Null) => Duration::from_millis(QUERY_WAIT_MS_DEFAULT),
         Some(value) => timespan::from_json(value).ok_or_else(|| {
             let expected = "milliseconds, or a span of time such as 00:00:15";
-            not_allowed("WaitForNonStaleResultsTimeout", value, expected)
+            body::unconvertible("WaitForNonStaleResultsTimeout", value, expected)
         })?,
     };
-    Ok(Some(time.min(Duration::from_millis(WAIT_MS_MAX))))
+    Ok(waits.then_some(time.min(Duration::from_millis(WAIT_MS_MAX))))
 }
 
 async fn answer_query(

@@ -43,8 +43,12 @@ impl Pairs {
     /// The value of a parameter that must be there.
     ///
     /// # Errors
-    /// [`ServerError::ParameterMissing`] when it is absent or empty.
+    /// [`ServerError::ParameterMissing`] when it is absent or empty, [`ServerError::ParameterRepeated`] when it is
+    /// there twice.
     pub fn required(&self, key: &'static str) -> Result<&str, ServerError> {
+        if self.all(key).nth(1).is_some() {
+            return Err(ServerError::ParameterRepeated { name: key });
+        }
         self.get(key).ok_or(ServerError::ParameterMissing { name: key })
     }
 
@@ -60,10 +64,18 @@ impl Pairs {
         }
     }
 
-    /// Whether a boolean parameter is set: `true` in any case.
-    #[must_use]
-    pub fn flag(&self, key: &str) -> bool {
-        self.get(key).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    /// Whether a boolean parameter is set: `true` in any case; not when it is absent or empty.
+    ///
+    /// # Errors
+    /// [`ServerError::ParameterNotABoolean`] when it is neither `true` nor `false`.
+    pub fn flag(&self, key: &'static str) -> Result<bool, ServerError> {
+        match self.get(key) {
+            Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+            Some(value) if !value.eq_ignore_ascii_case("false") => {
+                Err(ServerError::ParameterNotABoolean { name: key, value: value.chars().take(100).collect() })
+            }
+            _ => Ok(false),
+        }
     }
 }
 
@@ -80,7 +92,9 @@ mod tests {
         let pairs = Pairs::parse("&id=users%2F1-a&&?raft-request-id=7&Flag=True&empty=&bare&id=b+c&=x");
         assert_eq!(pairs.all("id").collect::<Vec<_>>(), ["users/1-a", "b c"]);
         assert_eq!(pairs.get("raft-request-id"), Some("7"));
-        assert!(pairs.flag("flag"));
+        assert!(pairs.flag("flag").unwrap() && !pairs.flag("empty").unwrap());
+        assert!(pairs.flag("bare").is_ok() && pairs.flag("raft-request-id").is_err());
+        assert!(pairs.required("id").is_err() && pairs.required("flag").is_ok());
         assert_eq!((pairs.raw("empty"), pairs.get("empty")), (Some(""), None));
         assert_eq!(pairs.raw("bare"), Some(""));
         assert_eq!(Pairs::parse(""), Pairs::default());

@@ -1,4 +1,4 @@
-//! Dumps over HTTP: `smuggler/import`.
+//! Dumps over HTTP: `smuggler/import`, `smuggler/validate-options`.
 //!
 //! Each import has a thread of its own, which may wait for a slow client; a few pieces wait between the two. What the
 //! client sends is a form with the options and the file, or the file alone as the body.
@@ -10,9 +10,11 @@ use crate::databases::OpenDatabase;
 use crate::dump::counts::Counts;
 use crate::dump::import::{Import, Target};
 use crate::dump::options::DumpOptions;
+use crate::dump::transform::Transform;
 use crate::error::ServerError;
 use crate::limits::{DUMP_DRAIN_MS_MAX, DUMP_OPTIONS_BYTES_MAX, DUMP_PIECES_MAX};
 use crate::request::DatabaseRequest;
+use crate::state::blocking;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -74,6 +76,18 @@ pub(crate) async fn import(request: DatabaseRequest, body: Body) -> Result<Respo
     Ok(answer::json(StatusCode::OK, result?.to_json()))
 }
 
+/// `POST smuggler/validate-options`: whether the options of an import or export can be carried out.
+pub(crate) async fn validate_options(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let text = body::read(&request.headers, body, DUMP_OPTIONS_BYTES_MAX).await?;
+    let database = Arc::clone(&request.database);
+    blocking(move || {
+        let options = DumpOptions::read(&body::parse_object(&text)?)?;
+        Transform::new(database.patcher().patches(), options.transform_script.as_deref()).map(drop)
+    })
+    .await?;
+    Ok(answer::no_content())
+}
+
 /// The thread of an import.
 fn run(
     database: &OpenDatabase,
@@ -88,7 +102,13 @@ fn run(
         options = given;
         first = received.blocking_recv();
     }
-    let mut import = Import::new(Target { database, numbers, running: &running }, options);
+    let mut import = match Import::new(Target { database, numbers, running: &running }, options) {
+        Ok(import) => import,
+        Err(error) => {
+            running.fail(&error);
+            return Err(error);
+        }
+    };
     let mut end = Ok(());
     while let Some(piece) = first.take() {
         end = match piece {

@@ -9,6 +9,7 @@ use crate::limits::{
     BULK_QUERIES_RUNNING_MAX, CHANGES_CONNECTIONS_MAX, DUMPS_RUNNING_MAX, PATCHES_RUNNING_MAX,
     QUERIES_RUNNING_MAX, STREAMS_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX,
 };
+use crate::operations::Operations;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
@@ -20,6 +21,8 @@ struct Shared {
     config: Config,
     databases: Databases,
     topology_id: String,
+    /// Those of no database; nothing that this server does is one so far, but clients ask for them.
+    operations: Operations,
     query_places: Semaphore,
     stream_places: Arc<Semaphore>,
     patch_places: Semaphore,
@@ -38,6 +41,7 @@ impl AppState {
             config,
             databases,
             topology_id,
+            operations: Operations::default(),
             query_places: Semaphore::new(QUERIES_RUNNING_MAX),
             stream_places: Arc::new(Semaphore::new(STREAMS_RUNNING_MAX)),
             patch_places: Semaphore::new(PATCHES_RUNNING_MAX),
@@ -53,6 +57,11 @@ impl AppState {
     #[must_use]
     pub fn topology_id(&self) -> &str {
         &self.0.topology_id
+    }
+
+    /// The operations of the server itself.
+    pub(crate) fn operations(&self) -> &Operations {
+        &self.0.operations
     }
 
     /// The configuration.

@@ -23,15 +23,38 @@ pub(crate) async fn database(request: DatabaseRequest) -> Result<Response, Serve
 /// `GET stats/detailed`
 pub(crate) async fn database_detailed(request: DatabaseRequest) -> Result<Response, ServerError> {
     let database = request.database;
-    let mut body = blocking(move || database_stats(&database)).await?;
-    for none in [
-        "CountOfIdentities",
-        "CountOfCompareExchange",
-        "CountOfCompareExchangeTombstones",
-        "CountOfTimeSeriesDeletedRanges",
-    ] {
-        body.insert(none, 0_i64);
-    }
+    let body = blocking(move || {
+        let mut body = database_stats(&database)?;
+        let view = database.documents().view();
+        body.insert("CountOfIdentities", view.identities()?.len());
+        let mut exchanges = 0_u64;
+        for value in view.compare_exchanges("") {
+            value?;
+            exchanges += 1;
+        }
+        body.insert("CountOfCompareExchange", exchanges);
+        for none in ["CountOfCompareExchangeTombstones", "CountOfTimeSeriesDeletedRanges"] {
+            body.insert(none, 0_i64);
+        }
+        Ok(body)
+    })
+    .await?;
+    Ok(answer::json(StatusCode::OK, body))
+}
+
+/// `GET stats/essential`
+pub(crate) async fn database_essential(request: DatabaseRequest) -> Result<Response, ServerError> {
+    let database = request.database;
+    let whole = blocking(move || database_stats(&database)).await?;
+    let kept = |name: &str| {
+        let counts = name.starts_with("CountOf") && name != "CountOfUniqueAttachments";
+        counts || name == "Indexes"
+    };
+    let body: Object = whole
+        .iter()
+        .filter(|(name, _)| kept(name))
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect();
     Ok(answer::json(StatusCode::OK, body))
 }
 
@@ -91,11 +114,13 @@ fn database_stats(database: &OpenDatabase) -> Result<Object, ServerError> {
 pub(crate) async fn collections(request: DatabaseRequest) -> Result<Response, ServerError> {
     let detailed = request.uri.path().ends_with("/detailed");
     let database = request.database;
-    let (collections, attachments) = blocking(move || {
+    let (collections, attachments, bytes) = blocking(move || {
         let view = database.documents().view();
-        Ok((view.collections()?, view.attachment_counts()?.0))
+        let bytes = if detailed { database.size_bytes() } else { 0 };
+        Ok((view.collections()?, view.attachment_counts()?.0, bytes))
     })
     .await?;
+    let items: u64 = collections.iter().map(|c| c.documents + c.tombstones).sum();
     let mut body = Object::new();
     body.insert("CountOfDocuments", collections.iter().map(|c| c.documents).sum::<u64>());
     body.insert("CountOfTombstones", collections.iter().map(|c| c.tombstones).sum::<u64>());
@@ -105,18 +130,33 @@ pub(crate) async fn collections(request: DatabaseRequest) -> Result<Response, Se
     body.insert("CountOfAttachments", attachments);
     body.insert("CountOfTimeSeriesDeletedRanges", 0_i64);
     let live = collections.iter().filter(|collection| collection.documents > 0);
-    let counts = live.map(|collection| (collection.collection.as_str(), count_of(collection, detailed)));
+    let counts = live.map(|collection| {
+        let size = |count: u64| size_json(share(bytes, count, items));
+        (collection.collection.as_str(), count_of(collection, detailed, size))
+    });
     body.insert("Collections", Object::from_iter(counts));
     Ok(answer::json(StatusCode::OK, body))
 }
 
-fn count_of(collection: &CollectionStats, detailed: bool) -> Json {
+/// What so many of all items have of the room on disk, which is not counted by collection: an estimate.
+fn share(bytes: u64, count: u64, items: u64) -> u64 {
+    let part = u128::from(bytes) * u128::from(count) / u128::from(items.max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
+}
+
+fn count_of(collection: &CollectionStats, detailed: bool, size: impl Fn(u64) -> Object) -> Json {
     if !detailed {
         return collection.documents.into();
     }
     Json::from(Object::from_iter([
         ("Name", Json::from(collection.collection.as_str())),
         ("CountOfDocuments", collection.documents.into()),
+        ("Size", size(collection.documents + collection.tombstones).into()),
+        ("DocumentsSize", size(collection.documents).into()),
+        ("CountOfTombstones", collection.tombstones.into()),
+        ("TombstonesSize", size(collection.tombstones).into()),
+        ("CountOfRevisions", 0_i64.into()),
+        ("RevisionsSize", size(0).into()),
         ("LastEtag", collection.last_etag.0.into()),
     ]))
 }

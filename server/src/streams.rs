@@ -1,9 +1,10 @@
 //! `streams/queries` and `streams/docs`: all rows of a query, or a run of documents, written as they are read.
 //!
-//! With `format=jsonl` an answer is lines of JSON, else one JSON object. What goes wrong behind the head is told in a
+//! With `format=jsonl` an answer is lines of JSON, with `format=csv` lines of CSV, else one JSON object. What goes wrong behind the head is told in a
 //! last line or property `Error`, and the connection breaks off without an end.
 
 use crate::answer;
+use crate::csv::Csv;
 use crate::document_pages;
 use crate::document_text::write_document;
 use crate::error::ServerError;
@@ -11,7 +12,8 @@ use crate::queries::{self, Asked};
 use crate::request::DatabaseRequest;
 use crate::stream_body::{ChunkWriter, Gone, respond};
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use magpie_query::{Answer, QueryError, RowSink, Snapshot};
 use magpie_store::json::{Json, Object};
@@ -19,8 +21,12 @@ use magpie_store::json::{Json, Object};
 /// How the answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
+    /// One JSON object a line.
     Lines,
+    /// One JSON object.
     Whole,
+    /// The rows alone, as CSV.
+    Csv,
 }
 
 impl Format {
@@ -29,10 +35,11 @@ impl Format {
             None => Ok(Self::Whole),
             Some(name) if name.eq_ignore_ascii_case("json") => Ok(Self::Whole),
             Some(name) if name.eq_ignore_ascii_case("jsonl") => Ok(Self::Lines),
+            Some(name) if name.eq_ignore_ascii_case("csv") => Ok(Self::Csv),
             Some(other) => Err(ServerError::ValueNotAllowed {
                 name: "format",
                 value: other.chars().take(100).collect(),
-                expected: "jsonl, or nothing for one JSON object",
+                expected: "jsonl or csv, or nothing for one JSON object",
             }),
         }
     }
@@ -58,14 +65,17 @@ pub(crate) async fn head_query(_request: DatabaseRequest) -> Response {
 async fn stream_query(request: DatabaseRequest, asked: Asked) -> Result<Response, ServerError> {
     let format = Format::read(&request)?;
     let index_name = queries::wait_if_asked(&request.app, &request.database, &asked).await?;
-    let DatabaseRequest { app, database, .. } = request;
+    let DatabaseRequest { app, database, query, .. } = request;
+    let columns: Vec<String> =
+        query.all("field").filter(|field| !field.is_empty()).map(str::to_owned).collect();
     let answered = respond(app, move |writer| {
         queries::again_when_moved(|| {
             let view = database.documents().view();
             let snapshot = Snapshot::new(&view, database.indexes(), database.auto_index_names());
             let progress = queries::progress(&database, &view, index_name.as_deref())?;
             let indexed_at = queries::index_timestamp(progress.map(|progress| progress.indexed_at));
-            let mut rows = Rows { writer, format, indexed_at, begun: false, given: 0 };
+            let csv = Csv::for_wire(columns.clone());
+            let mut rows = Rows { writer, format, csv, indexed_at, begun: false, given: 0 };
             match magpie_query::stream(&snapshot, &asked.request, &mut rows) {
                 Ok(_) => rows.end().map_err(|Gone| ServerError::Stopping),
                 // Behind the head nothing can begin again.
@@ -85,6 +95,10 @@ async fn stream_query(request: DatabaseRequest, asked: Asked) -> Result<Response
             let body = Object::from_iter([("Error", Json::from(error.to_string()))]);
             Ok(answer::json(StatusCode::NOT_FOUND, body))
         }
+        Ok(mut response) if format == Format::Csv => {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/csv"));
+            Ok(response)
+        }
         other => other,
     }
 }
@@ -93,6 +107,7 @@ async fn stream_query(request: DatabaseRequest, asked: Asked) -> Result<Response
 struct Rows<'w> {
     writer: &'w mut ChunkWriter,
     format: Format,
+    csv: Csv,
     indexed_at: String,
     begun: bool,
     given: u64,
@@ -126,6 +141,7 @@ impl RowSink for Rows<'_> {
                 out.pop();
                 out.extend_from_slice(b",\"Results\":[");
             }
+            Format::Csv => {}
         });
         written.map_err(gone)
     }
@@ -133,8 +149,9 @@ impl RowSink for Rows<'_> {
     fn row(&mut self, row: Json) -> Result<(), QueryError> {
         let first = self.given == 0;
         self.given += 1;
-        let format = self.format;
-        let written = self.writer.write(|out| match format {
+        let Self { writer, format, csv, .. } = self;
+        let written = writer.write(|out| match format {
+            Format::Csv => csv.row(&row, out),
             Format::Lines => {
                 out.extend_from_slice(b"{\"Item\":");
                 row.write_to(out);
@@ -171,6 +188,10 @@ impl Rows<'_> {
                     error.write_to(out);
                     out.push(b'\n');
                 }
+                Format::Csv => {
+                    out.extend_from_slice(message.as_bytes());
+                    out.push(b'\n');
+                }
                 Format::Whole => {
                     out.extend_from_slice(b"],");
                     let mut text = Vec::new();
@@ -188,7 +209,12 @@ fn gone(_: Gone) -> QueryError {
 
 /// `GET streams/docs?startsWith=&startAfter=&matches=&exclude=&start=&pageSize=&format=`
 pub(crate) async fn documents(request: DatabaseRequest) -> Result<Response, ServerError> {
-    let format = Format::read(&request)?;
+    let format = match Format::read(&request)? {
+        Format::Csv => {
+            return Err(ServerError::NotSupported { what: "format=csv of streams/docs".to_owned() });
+        }
+        format => format,
+    };
     let page = document_pages::Page::read(&request.query)?;
     let DatabaseRequest { app, database, query, .. } = request;
     respond(app, move |writer| {

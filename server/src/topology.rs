@@ -136,6 +136,17 @@ pub(crate) async fn client_configuration(_request: DatabaseRequest) -> Result<Re
     Ok(answer::json(StatusCode::OK, body))
 }
 
+/// `GET revisions?id=`: there are none.
+pub(crate) async fn revisions(_request: DatabaseRequest) -> Response {
+    let body = Object::from_iter([("Results", Json::from(Vec::new())), ("TotalResults", 0_i64.into())]);
+    answer::json(StatusCode::OK, body)
+}
+
+/// `GET counters?docId=`: there are none.
+pub(crate) async fn counters(_request: DatabaseRequest) -> Response {
+    answer::json(StatusCode::OK, Object::from_iter([("Counters", Json::from(Vec::new()))]))
+}
+
 /// `GET revisions/config`: there are no revisions.
 pub(crate) async fn revisions_configuration(_request: DatabaseRequest) -> Response {
     answer::not_found()

@@ -35,11 +35,11 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
     let BatchBody { text, mut streams } = batch_attachments::read(&request.headers, body, limit).await?;
     let database = request.database.clone();
     let wants_wait = wait.is_some();
-    let guarded = !request.query.flag("disableAtomicDocumentWrites");
+    let guarded = !request.query.flag("disableAtomicDocumentWrites")?;
     // Patches run scripts, of which only some may run at a time; who has none does not wait for them.
     let _place = if mentions_patch(&text) { Some(request.app.patch_place().await?) } else { None };
     let (answer, touched, etag) = blocking(move || {
-        let body = body::parse_object(&text)?;
+        let body = body::parse_object(&text).map_err(no_batch)?;
         drop(text);
         let (answer, outcomes) = if cluster_transaction::is_asked_for(&body) {
             cluster_transaction::run(database.documents(), body, guarded)?
@@ -57,6 +57,16 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
         wait.wait(&request.app, &request.database, &touched, etag).await?;
     }
     Ok(answer::json(StatusCode::CREATED, answer))
+}
+
+/// What is no object is no batch: the original reads batches on its own, with words of its own.
+fn no_batch(error: ServerError) -> ServerError {
+    match error {
+        ServerError::NotAnObject { found } => {
+            ServerError::InvalidOperation(format!("Expected StartObject , but got {found}"))
+        }
+        error => error,
+    }
 }
 
 /// Whether a body can have patches.
@@ -132,17 +142,25 @@ fn read_item(command: Json, streams: &mut VecDeque<Vec<u8>>, patches: &Patches) 
 
 /// Reads a PATCH: a patch of one document.
 fn patch_command(command: &mut Object, patches: &Patches) -> Result<PatchCommand, ServerError> {
-    let id = text_of(command, "Id")?.filter(|id| !id.is_empty()).ok_or_else(|| {
-        ServerError::InvalidOperation("PATCH command must have an 'Id' property".to_owned())
-    })?;
+    if command.get("Patch").is_none() {
+        return Err(ServerError::InvalidOperation("PATCH command must have a 'Patch' property".to_owned()));
+    }
     Ok(PatchCommand {
-        id,
+        id: patched_id(text_of(command, "Id")?.unwrap_or_default())?,
         expected: text_of(command, "ChangeVector")?,
         skip_mismatch: false,
         details: false,
         return_document: command.get("ReturnDocument").and_then(Json::as_bool) == Some(true),
         scripts: PatchScripts::read(patches, command)?,
     })
+}
+
+/// The id of a document to patch, which must be complete.
+///
+/// # Errors
+/// [`ServerError::PatchedId`] when it is empty, or ends with a sign that stands for a number to come.
+pub(crate) fn patched_id(id: String) -> Result<String, ServerError> {
+    if id.is_empty() || id.ends_with(['/', '|']) { Err(ServerError::PatchedId { id }) } else { Ok(id) }
 }
 
 /// Reads a BatchTrackChanges: documents that must still have the change vectors that the client has read.
@@ -190,7 +208,7 @@ fn batch_patch(command: &mut Object, patches: &Patches) -> Result<Vec<PatchComma
         .map(|item| {
             let item = item.as_object().ok_or_else(missing)?;
             Ok(PatchCommand {
-                id: text_of(item, "Id")?.filter(|id| !id.is_empty()).ok_or_else(missing)?,
+                id: patched_id(text_of(item, "Id")?.filter(|id| !id.is_empty()).ok_or_else(missing)?)?,
                 expected: text_of(item, "ChangeVector")?,
                 skip_mismatch: false,
                 return_document: false,
@@ -211,8 +229,14 @@ pub(crate) fn put_command(command: &mut Object) -> Result<Command, ServerError> 
         Some(id) => id,
         None => random::uuid()?,
     };
-    let Some(document) = command.remove("Document") else {
-        return Err(ServerError::InvalidOperation("PUT command must have a 'Document' property".to_owned()));
+    let document = match command.remove("Document") {
+        Some(document @ Json::Object(_)) => document,
+        None | Some(Json::Null) => {
+            let message = "PUT command must have a 'Document' property".to_owned();
+            return Err(ServerError::InvalidOperation(message));
+        }
+        Some(Json::Array(_)) => return Err(ServerError::NotAnObject { found: "StartArray" }),
+        Some(_) => return Err(ServerError::NotAnObject { found: "a literal" }),
     };
     Ok(Command::Put { document: NewDocument::from_json(&id, document)?, id, expected })
 }
@@ -235,11 +259,12 @@ pub(crate) fn text_of(command: &Object, key: &'static str) -> Result<Option<Stri
     match command.get(key) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::String(text)) => Ok(Some(text.clone())),
-        Some(other) => Err(ServerError::ValueNotAllowed {
-            name: key,
-            value: other.to_string().chars().take(100).collect(),
-            expected: "a string or null",
-        }),
+        Some(other) => {
+            let value: String = other.to_string().chars().take(100).collect();
+            Err(ServerError::InvalidOperation(format!(
+                "Expected String , but got {value} as the '{key}' of a command"
+            )))
+        }
     }
 }
 
@@ -304,10 +329,10 @@ fn result(outcome: &Outcome, database_id: &str) -> Object {
                 result.insert("ChangeVector", Json::Null);
             }
         }
-        Outcome::PrefixDeleted { prefix, .. } => {
+        Outcome::PrefixDeleted { prefix, count, .. } => {
             result.insert("Id", prefix.as_str());
             result.insert("Type", "DELETE");
-            result.insert("Deleted", true);
+            result.insert("Deleted", *count > 0);
         }
         // Only patches make checks, and only cluster-wide transactions exchange values; they answer for them.
         Outcome::Checked | Outcome::CompareExchanged { .. } => {}
@@ -327,7 +352,9 @@ fn touched(database: &Database, outcomes: &[Outcome]) -> Result<Touched, StoreEr
             | Outcome::AttachmentDeleted { collection: Some(collection), .. } => {
                 touched.collections.push(collection.clone());
             }
-            Outcome::AttachmentDeleted { collection: None, .. } | Outcome::ContentStaged { .. } => {}
+            Outcome::AttachmentDeleted { collection: None, .. }
+            | Outcome::ContentStaged { .. }
+            | Outcome::Kept { .. } => {}
             // A move changes two documents.
             Outcome::AttachmentCopied { .. } | Outcome::Imported { .. } => touched.any = true,
             Outcome::Deleted { etag: None, .. } => {}
@@ -357,7 +384,7 @@ fn newest_etag(outcomes: &[Outcome], database: &Database) -> Etag {
         | Outcome::AttachmentCopied { etag, .. }
         | Outcome::Imported { etag, .. } => Some(*etag),
         Outcome::Deleted { etag, .. } | Outcome::AttachmentDeleted { etag, .. } => *etag,
-        Outcome::ContentStaged { .. } => None,
+        Outcome::ContentStaged { .. } | Outcome::Kept { .. } => None,
         // Its deletes have etags of their own, which the outcome does not list: take the database's newest.
         Outcome::PrefixDeleted { .. } => Some(database.last_etag()),
         Outcome::Checked | Outcome::CompareExchanged { .. } => None,

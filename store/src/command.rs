@@ -4,6 +4,7 @@ use crate::attachments::{self, Attachment, Content, ContentHash};
 use crate::document::{Collection, DocumentId, Etag};
 use crate::error::StoreError;
 use crate::json::{self, DocumentText, Json, Object};
+use crate::kept::KeptItem;
 use crate::limits::{DOCUMENT_BYTES_MAX, JSON_DEPTH_MAX};
 use crate::timestamp::Timestamp;
 
@@ -271,6 +272,8 @@ pub enum Command {
         /// The index it must have; `None` checks nothing.
         expected: Option<u64>,
     },
+    /// Keeps an item of a dump that nobody here works with.
+    Keep(KeptItem),
 }
 
 impl Command {
@@ -293,6 +296,7 @@ impl Command {
             Self::Check { id, .. } => id.len(),
             Self::PutCompareExchange { key, value, .. } => ROWS + key.len() + value.to_string().len(),
             Self::DeleteCompareExchange { key, .. } => ROWS + key.len(),
+            Self::Keep(item) => 2 * ROWS + item.text.len() + item.bytes.len(),
         }
     }
 }
@@ -390,6 +394,11 @@ pub enum Outcome {
         key: String,
         /// The index of this change; 0 when there was nothing to delete.
         index: u64,
+    },
+    /// The item is kept.
+    Kept {
+        /// Its kind.
+        kind: String,
     },
 }
 

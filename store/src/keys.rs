@@ -9,6 +9,8 @@
 //! Meta       s/identity/{name, lower case, with '|'}   last value given, u64
 //! Meta       s/exchange/{key, lower case}              index u64, value as JSON text
 //! Meta       s/exchanges                               last index given, u64
+//! Meta       s/kept/{kind} 00 {order u64} {name, 16 bytes}               an item of a dump that is only kept, as it came
+//! Meta       s/kept/{kind} 00 {order u64} {name, 16 bytes} {number, u32}  a chunk of the bytes that belong to it
 //! Meta       s/attachments                             how many attachments there are, and distinct contents
 //! Documents  {id, lower case}                          the live document, and the tombstones of that id
 //! Feed       {collection, lower case} 00 {etag, u64}   live or tombstone, and the id
@@ -36,6 +38,7 @@ const IDENTITIES: &str = "s/identity/";
 const EXCHANGES: &str = "s/exchange/";
 pub(crate) const COMPARE_EXCHANGE_INDEX: &[u8] = b"s/exchanges";
 pub(crate) const ATTACHMENTS: &[u8] = b"s/attachments";
+const KEPT: &str = "s/kept/";
 const STAGED: &str = "s";
 const FEED_SEPARATOR: u8 = 0x00;
 
@@ -85,6 +88,44 @@ pub(crate) fn compare_exchanges(prefix: &str) -> Range {
 /// The key of a compare-exchange value in its row's key.
 pub(crate) fn compare_exchange_of(key: &[u8]) -> Result<&str, StoreError> {
     name_after(EXCHANGES, key)
+}
+
+/// The key of an item that is only kept.
+pub(crate) fn kept(kind: &str, order: u64, name: [u8; 16]) -> Vec<u8> {
+    [KEPT.as_bytes(), kind.as_bytes(), &[0], &order.to_be_bytes(), &name].concat()
+}
+
+/// The key of a chunk of the bytes that belong to the item with this key.
+pub(crate) fn kept_chunk(item: &[u8], number: u32) -> Vec<u8> {
+    [item, &number.to_be_bytes()].concat()
+}
+
+/// All items that are only kept, with their chunks.
+pub(crate) fn kept_all() -> Range {
+    prefix_range(KEPT)
+}
+
+/// Those of a kind.
+pub(crate) fn kept_of(kind: &str) -> Range {
+    let key = |end: u8| [KEPT.as_bytes(), kind.as_bytes(), &[end]].concat();
+    (key(0), key(1))
+}
+
+/// The kind in a key.
+pub(crate) fn kept_kind(key: &[u8]) -> Result<&str, StoreError> {
+    let rest = key.strip_prefix(KEPT.as_bytes()).and_then(|rest| rest.split(|byte| *byte == 0).next());
+    let kind = rest.and_then(|kind| std::str::from_utf8(kind).ok()).filter(|kind| !kind.is_empty());
+    kind.ok_or_else(|| corrupt("key", key))
+}
+
+/// Whether a key is that of an item, and not of a chunk.
+pub(crate) fn is_kept_item(key: &[u8]) -> Result<bool, StoreError> {
+    let behind = key.len().checked_sub(KEPT.len() + kept_kind(key)?.len() + 1);
+    match behind {
+        Some(24) => Ok(true),
+        Some(28) => Ok(false),
+        _ => Err(corrupt("key", key)),
+    }
 }
 
 /// The key of the row that says how often bytes are used.
@@ -222,6 +263,19 @@ mod tests {
         {
             assert!(matches!(feed_etag(key), Err(StoreError::Corrupt(_))), "{key:?}");
         }
+    }
+
+    #[test]
+    fn kept_items_lie_before_their_chunks_and_apart_from_other_kinds() {
+        let item = kept("Kind", 7, [0; 16]);
+        let chunk = kept_chunk(&item, u32::MAX);
+        let next = kept("Kind", 7, [1; 16]);
+        assert!(item < chunk && chunk < next);
+        assert_eq!((kept_kind(&item).unwrap(), kept_kind(&chunk).unwrap()), ("Kind", "Kind"));
+        assert!(is_kept_item(&item).unwrap() && !is_kept_item(&chunk).unwrap());
+        let (from, to) = kept_of("Kind");
+        assert!(from < item && next < to && to < kept("Kinds", 0, [0; 16]));
+        assert!(is_kept_item(b"s/kept/Kind\0abc").is_err() && kept_kind(b"s/kept/\0").is_err());
     }
 
     #[test]

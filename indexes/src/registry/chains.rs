@@ -98,6 +98,12 @@ pub(super) fn check<'l>(
             "{forbidden} as this index is mapping all documents and this will result in an infinite loop."
         ));
     }
+    if output.references.as_ref().is_some_and(|(_, references)| *references == output.collection) {
+        return refuse(
+            "Collection defined in PatternReferencesCollectionName must not be the same as in OutputReduceToCollection."
+                .to_owned(),
+        );
+    }
     for written in output.collections() {
         if link.reads().contains(&written) {
             return refuse(format!(

@@ -13,7 +13,7 @@ use crate::body;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::limits::{QUERY_WAIT_MS_DEFAULT, WAIT_MS_MAX};
-use crate::patch::{PatchCommand, PatchScripts, Script};
+use crate::patch::{PatchCommand, PatchFailure, PatchScripts, Script};
 use crate::queries::wait_for_index;
 use crate::query_string::Pairs;
 use crate::request::DatabaseRequest;
@@ -76,7 +76,8 @@ pub(crate) async fn patch(request: DatabaseRequest, body: Body) -> Result<Respon
         };
         only_documents(&mut query)?;
         let (script, declarations) = script::of(&mut query, &update)?;
-        let script = crate::patch::compile(database.patcher().patches(), &script, &declarations)?;
+        let script = crate::patch::compile(database.patcher().patches(), &script, &declarations);
+        let script = script.map_err(|error| invalid_script(error, &text, parameters.as_ref()))?;
         let arguments = parameters.clone().map_or(Json::Null, Json::Object);
         let patch = Script { script, arguments };
         let scripts = PatchScripts { patch, if_missing: None, create_if_missing: None };
@@ -182,10 +183,10 @@ impl Options {
             },
         };
         Ok(Self {
-            allow_stale: query.flag("allowStale"),
+            allow_stale: query.flag("allowStale")?,
             stale_timeout: stale_timeout.min(Duration::from_millis(WAIT_MS_MAX)),
             per_second,
-            details: query.flag("details"),
+            details: query.flag("details")?,
         })
     }
 
@@ -249,6 +250,11 @@ fn read_query(mut query: Object) -> Result<(String, Option<Object>, Duration), S
 
 /// Refuses clauses that make other rows than documents, and drops those that are only about the answer.
 fn only_documents(query: &mut Query) -> Result<(), ServerError> {
+    if query.filter.is_some() {
+        return Err(ServerError::NotSupported {
+            what: "FILTER in a query that patches or deletes documents (use WHERE)".to_owned(),
+        });
+    }
     let clause = match () {
         () if query.select.is_some() => "SELECT",
         () if !query.group_by.is_empty() => "GROUP BY",
@@ -261,6 +267,18 @@ fn only_documents(query: &mut Query) -> Result<(), ServerError> {
     Err(ServerError::InvalidOperation(format!(
         "A query that patches or deletes documents cannot have {clause}: take it out"
     )))
+}
+
+/// A script that is none is a fault of its query.
+fn invalid_script(error: ServerError, text: &str, parameters: Option<&Object>) -> ServerError {
+    match error {
+        ServerError::Patch(failure @ PatchFailure::Parse { .. }) => ServerError::Query(QueryError::Invalid {
+            message: format!("Update clause contains invalid script: {failure}"),
+            query: text.into(),
+            parameters: parameters.map(|values| Json::Object(values.clone()).to_string().into()),
+        }),
+        error => error,
+    }
 }
 
 /// That a clause is missing at the end of the query, or stands where it must not.

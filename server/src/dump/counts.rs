@@ -33,6 +33,8 @@ pub(crate) struct Count {
     pub(crate) read: u64,
     /// Left out on purpose: by an option, or because Magpie has nothing of the kind.
     pub(crate) skipped: u64,
+    /// Of those left out, the ones that are kept as they are, for an export.
+    pub(crate) kept: u64,
     /// Refused, each with a message.
     pub(crate) errored: u64,
     /// In the database (or in the dump) for sure.
@@ -107,7 +109,7 @@ impl Counts {
         if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
     }
 
-    /// Says what was left out because Magpie has nothing of the kind.
+    /// Says what was only kept, or left out, because Magpie has nothing of the kind.
     pub(crate) fn say_left_out(&mut self) {
         let why = |kind: &str| match kind {
             "RevisionDocuments" => Some("Magpie keeps no revisions"),
@@ -125,14 +127,22 @@ impl Counts {
             .zip(&self.kinds)
             .filter(|(_, count)| count.skipped > 0)
             .filter_map(|(kind, count)| {
-                why(kind).map(|why| format!("{} {kind} were left out: {why}", count.skipped))
+                let (left_out, why) = (count.skipped - count.kept.min(count.skipped), why(kind)?);
+                let mut parts = Vec::new();
+                if count.kept > 0 {
+                    parts.push(format!("{} {kind} are kept as they are, for exports", count.kept));
+                }
+                if left_out > 0 {
+                    parts.push(format!("{left_out} {kind} were left out"));
+                }
+                Some(format!("{}: {why}", parts.join(", and ")))
             })
             .collect();
         counts.into_iter().for_each(|message| self.say(message));
         for (name, count) in std::mem::take(&mut self.unknown) {
             let name: String = name.chars().take(100).collect();
             self.say(format!(
-                "{count} items of type '{name}' were left out: the type is unknown or not supported"
+                "{count} items of type '{name}' are kept as they are, for exports: the type is unknown or not supported"
             ));
         }
     }
@@ -160,7 +170,10 @@ impl Counts {
         let written = KINDS.iter().zip(&self.kinds).chain([(&"Attachments", &self.attachments)]);
         let written = written.filter(|(_, count)| count.written > 0);
         let written = Object::from_iter(written.map(|(kind, count)| (*kind, Json::from(count.written))));
-        body.insert("Magpie", Object::from_iter([("Written", Json::from(written))]));
+        let kept = KINDS.iter().zip(&self.kinds).filter(|(_, count)| count.kept > 0);
+        let kept = Object::from_iter(kept.map(|(kind, count)| (*kind, Json::from(count.kept))));
+        let own = [("Written", Json::from(written)), ("Kept", kept.into())];
+        body.insert("Magpie", Object::from_iter(own));
         body
     }
 }

@@ -84,6 +84,21 @@ pub enum DumpError {
         /// The option.
         name: &'static str,
     },
+    /// A script that is to change documents is none.
+    #[error("Incorrect transform script: {cause}")]
+    Script {
+        /// What is wrong with it.
+        cause: Box<ServerError>,
+    },
+    /// A script that is to change documents does something else.
+    #[error(
+        "the TransformScript asked for other documents when it was given '{id}': it may only change that one, so take out \
+         load(), put() and del()"
+    )]
+    ScriptEffects {
+        /// The document.
+        id: String,
+    },
     /// As many imports and exports as may run at a time are running.
     #[error(
         "{DUMPS_RUNNING_MAX} imports or exports are running (dumps_running_max); ask again when one has ended"

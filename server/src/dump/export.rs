@@ -2,11 +2,14 @@
 //!
 //! Documents go out in the order of their etags, each behind the bytes of its attachments that no document before it
 //! had. Documents that an index made are left out, as the index makes them again; so are indexes in Rust, which are
-//! part of a program.
+//! part of a program. What an import has only kept goes out as it came in ([`super::keep`]).
 
 use super::counts::Counts;
 use super::error::DumpError;
+use super::import::kind_of;
+use super::keep::PLACED;
 use super::options::DumpOptions;
+use super::transform::Transform;
 use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::document_text::{write_document, write_string};
@@ -25,7 +28,7 @@ use std::io::{self, Write};
 
 /// What Magpie says it is: a version whose dumps look like these.
 const BUILD_VERSION: u32 = 71_000;
-/// Documents between two looks at whether the export was killed.
+/// Items between two looks at whether the export was killed.
 const LOOK_EVERY: u64 = 1000;
 
 /// Writes a dump of the database to `out`.
@@ -38,6 +41,8 @@ pub(crate) fn export(
     running: &Running<'_>,
     out: &mut dyn Write,
 ) -> Result<Counts, ServerError> {
+    let patches = database.patcher().patches();
+    let transform = Transform::new(patches, options.transform_script.as_deref())?;
     let view = database.documents().view();
     let export = Export {
         view: &view,
@@ -45,6 +50,8 @@ pub(crate) fn export(
         running,
         out,
         counts: Counts::new(),
+        transform,
+        looked: 0,
         written: HashSet::new(),
         now: clock::now(),
         is_first: true,
@@ -52,12 +59,15 @@ pub(crate) fn export(
     export.run(database)
 }
 
-struct Export<'e> {
-    view: &'e DatabaseView<'e>,
-    options: &'e DumpOptions,
+pub(super) struct Export<'e> {
+    pub(super) view: &'e DatabaseView<'e>,
+    pub(super) options: &'e DumpOptions,
     running: &'e Running<'e>,
     out: &'e mut dyn Write,
-    counts: Counts,
+    pub(super) counts: Counts,
+    transform: Option<Transform<'e>>,
+    /// Items since the last look at whether the export was killed.
+    looked: u64,
     /// The beginnings of the hashes of attachments whose bytes are in the dump.
     written: HashSet<[u8; 16]>,
     now: Timestamp,
@@ -67,19 +77,39 @@ struct Export<'e> {
 
 impl Export<'_> {
     fn run(mut self, database: &OpenDatabase) -> Result<Counts, ServerError> {
-        let record =
-            Object::from_iter([("DatabaseName", Json::from(database.name())), ("Encrypted", false.into())]);
-        let head = format!("{{\"BuildVersion\":{BUILD_VERSION},\"DatabaseRecord\":{}", Json::from(record));
+        let record = match self.kept_record(database.name())? {
+            Some(record) => record,
+            None => Object::from_iter([
+                ("DatabaseName", Json::from(database.name())),
+                ("Encrypted", false.into()),
+            ])
+            .into(),
+        };
+        let head = format!("{{\"BuildVersion\":{BUILD_VERSION},\"DatabaseRecord\":{record}");
         self.write(head.as_bytes())?;
         self.array("Docs", Self::documents)?;
-        for empty in ["RevisionDocuments", "Conflicts"] {
-            self.array(empty, |_| Ok(()))?;
+        for kept in ["RevisionDocuments", "Conflicts"] {
+            self.array(kept, |export| export.kept(kept, kept))?;
         }
-        self.array("Indexes", |export| export.indexes(database))?;
+        self.array("Indexes", |export| {
+            export.indexes(database)?;
+            export.kept("Indexes", "Indexes")
+        })?;
         self.array("Identities", Self::identities)?;
         self.array("CompareExchange", Self::compare_exchanges)?;
-        for empty in ["CounterGroups", "Subscriptions", "TimeSeriesDeletedRanges", "TimeSeries"] {
-            self.array(empty, |_| Ok(()))?;
+        for kept in [
+            "CounterGroups",
+            "Subscriptions",
+            "TimeSeriesDeletedRanges",
+            "TimeSeries",
+            "ReplicationHubCertificates",
+        ] {
+            self.array(kept, |export| export.kept(kept, kind_of(kept)))?;
+        }
+        for kind in self.view.kept_kinds()? {
+            if !PLACED.contains(&kind.as_str()) {
+                self.array(&kind, |export| export.kept(&kind, kind_of(&kind)))?;
+            }
         }
         self.write(b"}")?;
         Ok(self.counts)
@@ -90,20 +120,37 @@ impl Export<'_> {
         name: &str,
         elements: impl FnOnce(&mut Self) -> Result<(), ServerError>,
     ) -> Result<(), ServerError> {
-        self.write(format!(",\"{name}\":[").as_bytes())?;
+        let mut head = b",".to_vec();
+        write_string(name, &mut head);
+        head.extend_from_slice(b":[");
+        self.write(&head)?;
         self.is_first = true;
         elements(self)?;
         self.write(b"]")
     }
 
-    fn element(&mut self, text: &[u8]) -> Result<(), ServerError> {
+    /// Now and then, whether the export was killed, and how far it is.
+    pub(super) fn look(&mut self) -> Result<(), ServerError> {
+        self.looked += 1;
+        if self.looked < LOOK_EVERY {
+            return Ok(());
+        }
+        self.looked = 0;
+        if self.running.is_killed() {
+            return Err(ServerError::OperationKilled);
+        }
+        self.running.progress(self.counts.to_json());
+        Ok(())
+    }
+
+    pub(super) fn element(&mut self, text: &[u8]) -> Result<(), ServerError> {
         if !std::mem::replace(&mut self.is_first, false) {
             self.write(b",")?;
         }
         self.write(text)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), ServerError> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), ServerError> {
         self.out.write_all(bytes).map_err(|error| broken(&error))
     }
 
@@ -115,14 +162,9 @@ impl Export<'_> {
         let wanted = |collection: &Collection| self.options.takes_collection(collection.as_str());
         let collections = view.collections()?.into_iter().map(|stats| stats.collection).filter(wanted);
         let filter = CollectionFilter::Named(collections.collect());
-        for (document, number) in view.documents_in_etag_order(&filter, Etag(0))?.zip(1_u64..) {
+        for document in view.documents_in_etag_order(&filter, Etag(0))? {
             let document = document?;
-            if number % LOOK_EVERY == 0 {
-                if self.running.is_killed() {
-                    return Err(ServerError::OperationKilled);
-                }
-                self.running.progress(self.counts.to_json());
-            }
+            self.look()?;
             self.counts.add("Documents", |count| count.read += 1);
             if self.is_left_out(&document) {
                 self.counts.add("Documents", |count| count.skipped += 1);
@@ -138,7 +180,18 @@ impl Export<'_> {
                 document.without_attachments()
             };
             text.clear();
-            write_document(&document, view.database_id(), false, &mut text);
+            match &mut self.transform {
+                None => write_document(&document, view.database_id(), false, &mut text),
+                Some(transform) => {
+                    match transform.run(document.id.as_str(), document.wire_json(view.database_id()))? {
+                        Some(changed) => changed.write_to(&mut text),
+                        None => {
+                            self.counts.add("Documents", |count| count.skipped += 1);
+                            continue;
+                        }
+                    }
+                }
+            }
             self.element(&text)?;
             self.counts.add("Documents", |count| count.written += 1);
         }

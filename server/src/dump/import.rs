@@ -1,15 +1,17 @@
 //! Writing what a dump holds: documents in sub-batches, identities, compare-exchange values, index definitions.
 //!
-//! What Magpie has nothing for is counted by kind and told. What is refused (an id that is too long, a document of
+//! What Magpie has nothing for is kept as it is ([`super::keep`]), counted by kind and told. What is refused (an id that is too long, a document of
 //! another collection under the same id) is counted and told one by one; the rest goes on. A dump that is damaged
 //! ends the import; what was written before stays, and the error says what that is.
 
 use super::counts::Counts;
 use super::error::DumpError;
+use super::keep::{OLD_DOCUMENTS, RECORD};
 use super::options::DumpOptions;
 use super::reader::{Event, Reader, parse};
+use super::transform::Transform;
 use super::unpack::Unpacker;
-use super::{import_indexes, legacy};
+use super::{import_indexes, keep, legacy};
 use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
@@ -43,8 +45,12 @@ pub(crate) struct Import<'d> {
 }
 
 impl<'d> Import<'d> {
-    pub(crate) fn new(target: Target<'d>, options: DumpOptions) -> Self {
+    /// # Errors
+    /// [`DumpError::Script`] when the options have a script that is none.
+    pub(crate) fn new(target: Target<'d>, options: DumpOptions) -> Result<Self, ServerError> {
+        let patches = target.database.patcher().patches();
         let writer = Writer {
+            transform: Transform::new(patches, options.transform_script.as_deref())?,
             target,
             options,
             counts: Counts::new(),
@@ -54,7 +60,7 @@ impl<'d> Import<'d> {
             bytes: 0,
             exchanges: Vec::new(),
         };
-        Self { unpacker: Unpacker::new(), reader: Reader::new(), writer }
+        Ok(Self { unpacker: Unpacker::new(), reader: Reader::new(), writer })
     }
 
     /// Takes the next piece of the packed dump.
@@ -105,6 +111,7 @@ impl<'d> Import<'d> {
 struct Writer<'d> {
     target: Target<'d>,
     options: DumpOptions,
+    transform: Option<Transform<'d>>,
     counts: Counts,
     /// Until a `BuildVersion` is seen: dumps of 3.5 have none.
     is_legacy: bool,
@@ -121,13 +128,16 @@ struct Blob {
     /// As the dump says.
     hash: Option<ContentHash>,
     bytes: Vec<u8>,
+    /// The kind and the text of the item that they belong to, if that is only kept.
+    kept: Option<(String, Vec<u8>)>,
 }
 
 impl Writer<'_> {
     fn take(&mut self, event: Event<'_>) -> Result<(), ServerError> {
         match event {
-            Event::Value { key: "BuildVersion" } => self.is_legacy = false,
-            Event::Value { key } => self.leave_out(key),
+            Event::Value { key: "BuildVersion", .. } => self.is_legacy = false,
+            Event::Value { key: RECORD, text } => self.keep(RECORD, RECORD, text, Vec::new()),
+            Event::Value { key, .. } => self.leave_out(key),
             Event::Element { key: "Docs", text, at } => self.document(&text, at)?,
             Event::Element { key: "Indexes", text, at } => self.index(&text, at)?,
             Event::Element { key: "Identities", text, at } => self.identity(&text, at)?,
@@ -135,22 +145,23 @@ impl Writer<'_> {
                 self.compare_exchange(key, &text, at)?;
             }
             Event::Element { key: "Attachments", text, at } => self.legacy_attachment(&text, at)?,
-            Event::Element { key, .. } => self.leave_out(key),
+            Event::Element { key, text, .. } => self.keep(key, kind_of(key), text, Vec::new()),
             Event::TooLong { key, at } => self.too_long(key, at),
             Event::Blob { key: "Docs", header, size, at } => self.blob(&header, size, at),
-            // The attachments of revisions go with them.
-            Event::Blob { key: "RevisionDocuments", .. } => {}
-            Event::Blob { key, .. } => self.leave_out(key),
+            Event::Blob { key, header, size, at } => self.kept_blob(key, &header, size, at),
             Event::Bytes(bytes) => {
                 if let Some(blob) = &mut self.blob {
                     blob.bytes.extend_from_slice(bytes);
                 }
             }
-            Event::BlobEnd => {
-                if let Some(blob) = self.blob.take() {
-                    self.stage(blob)?;
+            Event::BlobEnd => match self.blob.take() {
+                Some(Blob { kept: Some((kind, text)), bytes, .. }) => {
+                    let counted = kind_of(&kind).to_owned();
+                    self.keep(&kind, &counted, text, bytes);
                 }
-            }
+                Some(blob) => self.stage(blob)?,
+                None => {}
+            },
         }
         if self.documents.len() >= UPLOAD_BATCH_DOCUMENTS_MAX || self.bytes >= UPLOAD_BATCH_BYTES_MAX {
             self.flush()?;
@@ -166,6 +177,54 @@ impl Writer<'_> {
                 count.skipped += 1;
             }
             None => self.counts.unknown(key),
+        }
+    }
+
+    /// Whether options want a kind, by either of its names.
+    fn takes(&self, key: &str) -> bool {
+        self.options.takes(key) || self.options.takes(kind_of(key))
+    }
+
+    /// Keeps an item that Magpie has nothing for, with the next sub-batch. It is counted as left out of what works here.
+    fn keep(&mut self, key: &str, counted: &str, text: Vec<u8>, bytes: Vec<u8>) {
+        let is_wanted = self.takes(key);
+        // What only brings bytes for an item behind it goes with that.
+        if key != "RevisionDocuments" || bytes.is_empty() {
+            match self.counts.of(counted) {
+                Some(count) => {
+                    count.read += 1;
+                    count.skipped += 1;
+                    count.kept += u64::from(is_wanted);
+                }
+                None => self.counts.unknown(key),
+            }
+        }
+        if is_wanted {
+            self.set_aside(key, text, bytes);
+        }
+    }
+
+    fn set_aside(&mut self, key: &str, text: Vec<u8>, bytes: Vec<u8>) {
+        self.bytes = self.bytes.saturating_add(text.len()).saturating_add(bytes.len());
+        let command = Command::Keep(keep::item(key, text, bytes));
+        self.documents.push(Pending { id: key.to_owned(), at: 0, command });
+    }
+
+    /// Bytes of an item that is only kept follow.
+    fn kept_blob(&mut self, key: &str, header: &Json, size: u64, at: u64) {
+        if !self.takes(key) {
+            self.leave_out(key);
+        } else if size > ATTACHMENT_BYTES_MAX as u64 {
+            self.refuse(
+                kind_of(key),
+                format!(
+                    "an item of {key} at byte {at} has {size} bytes; the limit (attachment_bytes_max) is \
+                     {ATTACHMENT_BYTES_MAX}"
+                ),
+            );
+        } else {
+            let kept = Some((key.to_owned(), header.to_string().into_bytes()));
+            self.blob = Some(Blob { at, hash: None, bytes: Vec::new(), kept });
         }
     }
 
@@ -206,11 +265,11 @@ impl Writer<'_> {
         let exported = metadata.get("@export-type").and_then(Json::as_str);
         if let Some(kind) = exported.filter(|_| metadata.get("@id").is_none()) {
             let kind = format!("{kind}s");
-            self.leave_out(&kind);
+            self.keep(OLD_DOCUMENTS, &kind, text.to_vec(), Vec::new());
             return Ok(());
         }
         if legacy::is_revision(metadata) {
-            self.leave_out("RevisionDocuments");
+            self.keep(OLD_DOCUMENTS, "RevisionDocuments", text.to_vec(), Vec::new());
             return Ok(());
         }
         if self.is_left_out(metadata) {
@@ -224,6 +283,20 @@ impl Writer<'_> {
             self.refuse("Documents", format!("the document at byte {at} has no @id in its @metadata"));
             return Ok(());
         };
+        if let Some(transform) = &mut self.transform {
+            match transform.run(&id, document)? {
+                Some(changed) => document = changed,
+                None => {
+                    self.counts.add("Documents", |count| {
+                        count.read += 1;
+                        count.skipped += 1;
+                    });
+                    return Ok(());
+                }
+            }
+        }
+        let empty = Object::new();
+        let metadata = document.get("@metadata").and_then(Json::as_object).unwrap_or(&empty);
         let listed = metadata.get("@attachments").and_then(Json::as_array).unwrap_or_default();
         let listed: Vec<Attachment> = listed.iter().filter_map(Attachment::from_json).collect();
         let modified = metadata.get("@last-modified").and_then(Json::as_str).and_then(Timestamp::parse);
@@ -282,12 +355,12 @@ impl Writer<'_> {
             return;
         }
         let hash = header.get("Hash").and_then(Json::as_str).and_then(ContentHash::parse);
-        self.blob = Some(Blob { at, hash, bytes: Vec::new() });
+        self.blob = Some(Blob { at, hash, bytes: Vec::new(), kept: None });
     }
 
     /// Keeps bytes for the documents behind them.
     fn stage(&mut self, blob: Blob) -> Result<(), ServerError> {
-        let Blob { at, hash, bytes } = blob;
+        let Blob { at, hash, bytes, .. } = blob;
         let content = Content::new(bytes)?;
         if hash.is_some_and(|hash| hash != *content.hash()) {
             self.counts.attachments.errored += 1;
@@ -346,7 +419,11 @@ impl Writer<'_> {
         // They map the documents from the first on.
         self.flush()?;
         let (registry, numbers) = (self.target.database.indexes(), self.target.numbers);
-        import_indexes::import(registry, numbers, &element, &mut self.counts)
+        if import_indexes::import(registry, numbers, &element, &mut self.counts)? {
+            self.counts.add("Indexes", |count| count.kept += 1);
+            self.set_aside("Indexes", text.to_vec(), Vec::new());
+        }
+        Ok(())
     }
 
     fn identity(&mut self, text: &[u8], at: u64) -> Result<(), ServerError> {
@@ -501,12 +578,13 @@ fn is_refusal(error: &StoreError) -> bool {
 }
 
 /// The result's name of what a dump calls otherwise.
-fn kind_of(key: &str) -> &str {
+pub(super) fn kind_of(key: &str) -> &str {
     match key {
         "Docs" => "Documents",
         "CmpXchg" => "CompareExchange",
         "CounterGroups" => "Counters",
         "DocsDeletions" | "AttachmentsDeletions" => "Tombstones",
+        OLD_DOCUMENTS => "RevisionDocuments",
         other => other,
     }
 }

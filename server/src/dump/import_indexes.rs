@@ -16,11 +16,13 @@ enum Fate {
     Kept(String),
     /// Left out; why.
     LeftOut(String),
+    /// Nothing that runs here, but to be kept as it is; why.
+    Aside(String),
     /// Refused; why.
     Refused(String),
 }
 
-/// Puts the definition of an element of `Indexes`.
+/// Puts the definition of an element of `Indexes`; gives whether the element is to be kept as it is instead.
 ///
 /// # Errors
 /// When the store fails.
@@ -29,20 +31,22 @@ pub(crate) fn import(
     numbers: Numbers,
     element: &Json,
     counts: &mut Counts,
-) -> Result<(), ServerError> {
+) -> Result<bool, ServerError> {
     let fate = fate(registry, numbers, element)?;
     counts.add("Indexes", |count| {
         count.read += 1;
         match fate {
             Fate::Written | Fate::Kept(_) => count.written += 1,
-            Fate::LeftOut(_) => count.skipped += 1,
+            Fate::LeftOut(_) | Fate::Aside(_) => count.skipped += 1,
             Fate::Refused(_) => count.errored += 1,
         }
     });
-    if let Fate::Kept(message) | Fate::LeftOut(message) | Fate::Refused(message) = fate {
+    let is_aside = matches!(fate, Fate::Aside(_));
+    if let Fate::Kept(message) | Fate::LeftOut(message) | Fate::Aside(message) | Fate::Refused(message) = fate
+    {
         counts.say(message);
     }
-    Ok(())
+    Ok(is_aside)
 }
 
 fn fate(registry: &Registry, numbers: Numbers, element: &Json) -> Result<Fate, ServerError> {
@@ -53,7 +57,9 @@ fn fate(registry: &Registry, numbers: Numbers, element: &Json) -> Result<Fate, S
     };
     let name = definition.get("Name").and_then(Json::as_str).unwrap_or_default().to_owned();
     if kind.starts_with("Auto") {
-        return Ok(Fate::LeftOut(format!("the auto index '{name}' was left out: queries need none here")));
+        return Ok(Fate::Aside(format!(
+            "the auto index '{name}' is kept for exports: queries need none here"
+        )));
     }
     if name.starts_with("Raven/") {
         return Ok(Fate::LeftOut(format!("the index '{name}' was left out: it is one of RavenDB's own")));

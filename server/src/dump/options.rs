@@ -19,6 +19,8 @@ pub(crate) struct DumpOptions {
     pub(crate) include_artificial: bool,
     /// Whether an element that is no JSON is counted and left out, instead of ending the import.
     pub(crate) skip_corrupted: bool,
+    /// The script that changes documents on their way.
+    pub(crate) transform_script: Option<String>,
     /// Whether a dump is packed with zstd instead of gzip.
     pub(crate) zstd: bool,
 }
@@ -27,13 +29,11 @@ impl DumpOptions {
     /// Reads the options; those that name nothing this server does are refused, not ignored.
     ///
     /// # Errors
-    /// [`DumpError::Option`] for scripts and encryption; [`ServerError::ValueNotAllowed`] for another compression.
+    /// [`DumpError::Option`] for encryption; [`ServerError::ValueNotAllowed`] for another compression.
     pub(crate) fn read(options: &Object) -> Result<Self, ServerError> {
         let text = |key: &str| options.get(key).and_then(Json::as_str).filter(|text| !text.is_empty());
-        for name in ["TransformScript", "EncryptionKey"] {
-            if text(name).is_some() {
-                return Err(DumpError::Option { name }.into());
-            }
+        if text("EncryptionKey").is_some() {
+            return Err(DumpError::Option { name: "EncryptionKey" }.into());
         }
         let flag = |key: &str| options.get(key).and_then(Json::as_bool);
         let types = text("OperateOnTypes").map(|types| names(types.split(',')));
@@ -55,6 +55,7 @@ impl DumpOptions {
             leave_out_expired: flag("IncludeExpired") == Some(false),
             leave_out_archived: flag("IncludeArchived") == Some(false),
             include_artificial: flag("IncludeArtificial") == Some(true),
+            transform_script: text("TransformScript").map(str::to_owned),
             skip_corrupted: flag("SkipCorruptedData") == Some(true),
             zstd,
         })

@@ -10,8 +10,8 @@ use magpie_store::json::{self, Json};
 
 /// What a dump is made of.
 pub(crate) enum Event<'e> {
-    /// A value on the top level that is no array.
-    Value { key: &'e str },
+    /// A value on the top level that is no array: its text as strict JSON.
+    Value { key: &'e str, text: Vec<u8> },
     /// An element of an array: its text as strict JSON, and where it begins.
     Element { key: &'e str, text: Vec<u8>, at: u64 },
     /// An element that is too long to be held.
@@ -171,7 +171,7 @@ impl Reader {
             (_, Some(text)) => {
                 parse(&text, self.value_at, &self.key)?;
                 self.state = State::BehindValue;
-                sink(Event::Value { key: &self.key })?;
+                sink(Event::Value { key: &self.key, text })?;
             }
             (_, None) => {
                 return Err(DumpError::LongValue { at: self.value_at, key: self.key.clone() }.into());
@@ -305,11 +305,12 @@ impl Reader {
 
     fn key_read(&mut self) -> Result<(), DumpError> {
         let begin = std::mem::take(&mut self.begin);
-        let text = begin.get(1..).unwrap_or_default().to_vec();
-        self.key = String::from_utf8(text).map_err(|_| DumpError::Malformed {
-            at: self.at,
-            message: "a name on the top level is not UTF-8".to_owned(),
-        })?;
+        let quoted = [begin.as_slice(), b"\""].concat();
+        let Ok(Json::String(key)) = json::parse(&quoted) else {
+            let message = "a name on the top level is not a JSON string".to_owned();
+            return Err(DumpError::Malformed { at: self.at, message });
+        };
+        self.key = key;
         self.keys += 1;
         if self.keys == 1 && !FIRST_KEYS.contains(&self.key.as_str()) {
             return Err(DumpError::NotADump {
@@ -357,7 +358,7 @@ mod tests {
         for piece in bytes.chunks(step) {
             reader.feed(piece, &mut |event| {
                 match event {
-                    Event::Value { key } => said.push(format!("value {key}")),
+                    Event::Value { key, .. } => said.push(format!("value {key}")),
                     Event::Element { key, text, at } => {
                         said.push(format!("{key} at {at}: {}", String::from_utf8_lossy(&text)));
                     }

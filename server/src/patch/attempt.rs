@@ -195,6 +195,7 @@ impl<'a> Attempt<'a> {
             | Command::CopyAttachment { .. }
             | Command::Import { .. }
             | Command::StageContent { .. }
+            | Command::Keep(_)
             | Command::Check { .. }
             | Command::PutCompareExchange { .. }
             | Command::DeleteCompareExchange { .. } => {}
@@ -266,7 +267,8 @@ impl<'a> Attempt<'a> {
     /// Why the document is not the expected one, if so.
     fn conflict(&self, id: &str, expected: Option<&str>, found: Option<&Document>) -> Option<PatchFailure> {
         let actual = change_vector(found, self.view.database_id());
-        let expected = expected.filter(|expected| **expected != *actual)?;
+        // What is not there is no document to patch, also where nothing is expected.
+        let expected = expected.filter(|expected| found.is_none() || **expected != *actual)?;
         Some(PatchFailure::Conflict {
             id: id.to_owned(),
             expected: expected.to_owned(),
@@ -327,6 +329,13 @@ impl<'a> Attempt<'a> {
         }
         let run = outcome.map_err(|error| PatchFailure::Failed { id: id.clone(), error })?;
         for effect in &run.effects {
+            if let Effect::Put { id, .. } = effect
+                && id.ends_with('|')
+            {
+                return Err(ServerError::NotSupported {
+                    what: format!("an identity ('{id}') in put() of a patch"),
+                });
+            }
             self.write(match effect {
                 Effect::Put { id, document, expected } => Command::Put {
                     document: NewDocument::from_json(id, document.clone())?,

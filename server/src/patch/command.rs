@@ -1,6 +1,7 @@
 //! Patches as the wire has them.
 
 use super::failure::PatchFailure;
+use crate::body;
 use crate::error::ServerError;
 use magpie_indexes::FunctionError;
 use magpie_indexes::function::FunctionErrorKind;
@@ -77,11 +78,8 @@ fn read_script_of(patches: &Patches, mut patch: Object, name: &'static str) -> R
         None | Some(Json::Null) => Json::Null,
         Some(Json::Object(values)) => Json::Object(values),
         Some(other) => {
-            return Err(ServerError::ValueNotAllowed {
-                name: "Values",
-                value: other.to_string().chars().take(100).collect(),
-                expected: "an object with the arguments of the script",
-            });
+            let expected = "an object with the arguments of the script";
+            return Err(body::unconvertible("Values", &other, expected));
         }
     };
     Ok(Script { script: compile(patches, &text, "")?, arguments })
@@ -99,12 +97,38 @@ pub(crate) fn read_script(
     match body.remove(name) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::Object(patch)) => read_script_of(patches, patch, name).map(Some),
-        Some(other) => Err(ServerError::ValueNotAllowed {
-            name,
-            value: other.to_string().chars().take(100).collect(),
-            expected: "an object with a Script",
-        }),
+        Some(other) => Err(body::unconvertible(name, &other, "an object with a Script")),
     }
+}
+
+/// Functions that the original has for scripts besides JavaScript's own.
+const LIBRARY: [(&str, &str); 3] = [
+    (
+        "startsWith",
+        "function startsWith(text, part) { return typeof text === 'string' && typeof part === 'string' \
+         && text.toLowerCase().startsWith(part.toLowerCase()); }",
+    ),
+    (
+        "endsWith",
+        "function endsWith(text, part) { return typeof text === 'string' && typeof part === 'string' \
+         && text.toLowerCase().endsWith(part.toLowerCase()); }",
+    ),
+    (
+        "regex",
+        "function regex(text, pattern) { return typeof text === 'string' && new RegExp(pattern).test(text); }",
+    ),
+];
+
+/// The declarations, with those of the library that the script may mean. What a script declares itself goes before them.
+fn with_library(text: &str, declarations: &str) -> String {
+    let mut all = declarations.to_owned();
+    for (name, code) in LIBRARY {
+        if text.contains(name) && !declarations.contains(name) {
+            all.push('\n');
+            all.push_str(code);
+        }
+    }
+    all
 }
 
 /// Checks a script.
@@ -122,5 +146,5 @@ pub(crate) fn compile(
         }
         _ => PatchFailure::Refused(error),
     };
-    Ok(patches.script(text, declarations).map_err(failure)?)
+    Ok(patches.script(text, &with_library(text, declarations)).map_err(failure)?)
 }

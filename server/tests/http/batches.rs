@@ -40,11 +40,15 @@ fn one_refused_command_leaves_nothing_written() {
             "Raven.Client.Exceptions.ConcurrencyException",
         ),
         (r#"{"Id":"x","Type":"NOPE"}"#, 400, "Raven.Server.Exceptions.InvalidCommandTypeException"),
-        (r#"{"Id":"x","Type":"PATCH"}"#, 400, "System.ArgumentException"),
+        (r#"{"Id":"x","Type":"PATCH"}"#, 400, "System.InvalidOperationException"),
         (r#"{"Id":"x","Type":"Counters"}"#, 400, "System.NotSupportedException"),
         (r#"{"Id":"x"}"#, 400, "System.InvalidOperationException"),
         (r#"{"Id":"x","Type":"PUT"}"#, 400, "System.InvalidOperationException"),
-        (r#"{"Id":"x","Document":[1],"Type":"PUT"}"#, 400, "System.IO.InvalidDataException"),
+        (
+            r#"{"Id":"x","Document":[1],"Type":"PUT"}"#,
+            400,
+            "Sparrow.Exceptions.InvalidStartOfObjectException",
+        ),
         (
             r#"{"Id":"old","Document":{"@metadata":{"@collection":"Other"}},"Type":"PUT"}"#,
             400,

@@ -5,6 +5,8 @@ mod batches;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod corners;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod edge;

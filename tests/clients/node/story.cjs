@@ -393,7 +393,93 @@ describe("changes", () => {
     });
 });
 
+describe("cluster-wide sessions", () => {
+    const options = { transactionMode: "ClusterWide" };
+
+    it("write documents and values together, and guard the documents", async () => {
+        await inSession(async session => {
+            session.advanced.clusterTransaction.createCompareExchangeValue("names/guard", { held: 1 });
+            await session.store(new Employee({ name: "Guarded" }), "employees/guard");
+            await session.saveChanges();
+        }, options);
+        await inSession(async session => {
+            const value = await session.advanced.clusterTransaction.getCompareExchangeValue("names/guard");
+            assert.equal(value.value.held, 1);
+            const employee = await session.load("employees/guard");
+            await inSession(async other => {
+                (await other.load("employees/guard")).name = "Faster";
+                await other.saveChanges();
+            }, options);
+            employee.name = "Slower";
+            await assert.rejects(session.saveChanges(), { name: "ClusterTransactionConcurrencyException" });
+        }, options);
+        await assert.rejects(
+            inSession(async session => {
+                await session.store(new Employee({ name: "New" }), "employees/guard");
+                await session.saveChanges();
+            }, options),
+            { name: "ClusterTransactionConcurrencyException" }
+        );
+        await inSession(async session => {
+            await session.delete(await session.load("employees/guard"));
+            await session.saveChanges();
+        }, options);
+    });
+});
+
+describe("maintenance", () => {
+    it("has an answer to what clients ask", async () => {
+        const send = operation => store.maintenance.send(operation);
+        const identities = await send(new raven.GetIdentitiesOperation());
+        const next = await send(new raven.NextIdentityForOperation("invoices|"));
+        assert.equal(await send(new raven.SeedIdentityForOperation("invoices|", next + 10)), next + 10);
+        const detailed = await send(new raven.GetDetailedStatisticsOperation());
+        assert.equal(detailed.countOfIdentities, Object.keys(identities).length + 1);
+        assert.ok(detailed.countOfCompareExchange >= 1);
+        const collections = (await send(new raven.GetDetailedCollectionStatisticsOperation())).collections;
+        assert.ok(collections.Employees.countOfDocuments >= 1);
+        const [index] = await send(new raven.GetIndexNamesOperation(0, 1));
+        const timings = await send(new raven.GetIndexPerformanceStatisticsOperation([index]));
+        assert.deepEqual(timings.map(found => found.name), [index]);
+        assert.equal((await send(new raven.GetIndexStatisticsOperation(index))).name, index);
+        assert.equal((await send(new raven.GetIndexErrorsOperation([index])))[0].name, index);
+        await send(new raven.DisableIndexOperation(index));
+        assert.equal((await send(new raven.GetIndexStatisticsOperation(index))).state, "Disabled");
+        await send(new raven.EnableIndexOperation(index));
+        assert.equal(await inSession(session => session.load("employees/nobody")), null);
+    });
+
+    it("switches a database off and on, and nothing is lost", async () => {
+        const toggle = disable => store.maintenance.server.send(new raven.ToggleDatabasesStateOperation(name, disable));
+        assert.equal((await toggle(true)).success, true);
+        await assert.rejects(inSession(session => session.load("employees/cleo")), {
+            name: "DatabaseDisabledException",
+        });
+        assert.equal((await toggle(false)).success, true);
+        assert.equal((await inSession(session => session.load("employees/cleo"))).name, "Cleopatra");
+    });
+});
+
 describe("dumps", () => {
+    it("are changed by a script on their way", async () => {
+        const copy = `${name}-script`;
+        await newDatabase(copy);
+        const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "magpie-")), "some.ravendbdump");
+        const out = await store.smuggler.export(new raven.DatabaseSmugglerExportOptions(), file);
+        await out.waitForCompletion();
+        const options = new raven.DatabaseSmugglerImportOptions();
+        options.transformScript = "if (this['@metadata']['@collection'] !== 'Employees') throw 'skip'; this.seen = true;";
+        const into = await store.smuggler.forDatabase(copy).import(options, file);
+        await into.waitForCompletion();
+        const session = store.openSession(copy);
+        assert.equal((await session.load("employees/cleo")).seen, true);
+        assert.equal(await session.query({ collection: "Orders" }).count(), 0);
+        await store.maintenance.server.send(
+            new raven.DeleteDatabasesOperation({ databaseNames: [copy], hardDelete: true })
+        );
+        fs.rmSync(path.dirname(file), { recursive: true });
+    });
+
     it("leave one database and enter another", async () => {
         const copy = `${name}-copy`;
         await newDatabase(copy);

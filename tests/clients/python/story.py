@@ -13,14 +13,24 @@ from ravendb import (
     DocumentStore,
     GetCompareExchangeValueOperation,
     GetDatabaseNamesOperation,
+    GetDatabaseSettingsOperation,
+    GetDetailedCollectionStatisticsOperation,
+    GetDetailedStatisticsOperation,
+    GetIndexesProgressOperation,
+    GetIndexPerformanceStatisticsOperation,
+    GetIndexStatisticsOperation,
     GetStatisticsOperation,
+    NextIdentityForOperation,
     PatchByQueryOperation,
     PatchRequest,
     PutCompareExchangeValueOperation,
+    ResetIndexOperation,
+    StartIndexOperation,
+    StopIndexOperation,
 )
 from ravendb.documents.operations.patch import PatchOperation
 from ravendb.documents.indexes.abstract_index_creation_tasks import AbstractJavaScriptIndexCreationTask
-from ravendb.documents.session.misc import OrderingType
+from ravendb.documents.session.misc import OrderingType, SessionOptions, TransactionMode
 from ravendb.exceptions.documents.indexes import IndexDoesNotExistException
 from ravendb.exceptions.raven_exceptions import ConcurrencyException
 from ravendb.serverwide.database_record import DatabaseRecord
@@ -191,7 +201,40 @@ class Story(unittest.TestCase):
         self.assertTrue(put("employees/2", found.index).successful)
 
     def test_statistics_count(self):
-        self.assertGreaterEqual(self.store.maintenance.send(GetStatisticsOperation()).count_of_documents, 20)
+        send = self.store.maintenance.send
+        self.assertGreaterEqual(send(GetStatisticsOperation()).count_of_documents, 20)
+        send(NextIdentityForOperation("invoices|"))
+        self.assertGreaterEqual(send(GetDetailedStatisticsOperation()).count_of_identities, 1)
+        orders = send(GetDetailedCollectionStatisticsOperation()).collections["Orders"]
+        self.assertGreaterEqual(orders.count_of_documents, 20)
+        self.assertEqual(send(GetDatabaseSettingsOperation(NAME)).settings, {})
+
+    def test_indexes_tell_how_they_are(self):
+        OrdersByCompany().execute(self.store)
+        send = self.store.maintenance.send
+        self.assertEqual(send(GetIndexStatisticsOperation("OrdersByCompany")).name, "OrdersByCompany")
+        self.assertEqual(send(GetIndexPerformanceStatisticsOperation("OrdersByCompany"))[0].name, "OrdersByCompany")
+        send(StopIndexOperation("OrdersByCompany"))
+        send(StartIndexOperation("OrdersByCompany"))
+        send(GetIndexesProgressOperation())
+        send(ResetIndexOperation("OrdersByCompany"))
+
+    def test_cluster_wide_sessions_write_documents_and_values_together(self):
+        options = SessionOptions(transaction_mode=TransactionMode.CLUSTER_WIDE)
+        with self.store.open_session(session_options=options) as session:
+            session.advanced.cluster_transaction.create_compare_exchange_value("names/guard", "held")
+            session.store(Employee("Guarded"), "employees/guard")
+            session.save_changes()
+        with self.store.open_session(session_options=options) as session:
+            value = session.advanced.cluster_transaction.get_compare_exchange_value("names/guard", str)
+            self.assertEqual(value.value, "held")
+            session.load("employees/guard", Employee).name = "Changed"
+            session.advanced.cluster_transaction.delete_compare_exchange_value(value)
+            session.save_changes()
+        with self.store.open_session(session_options=options) as session:
+            self.assertEqual(session.load("employees/guard", Employee).name, "Changed")
+            session.delete("employees/guard")
+            session.save_changes()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ use super::{Plan, budget, failure, from_js};
 use crate::function::FunctionError;
 use crate::script::errors::{limit_error, run_error};
 use boa_engine::builtins::date::Date;
+use boa_engine::builtins::regexp::RegExp;
 use boa_engine::object::builtins::{JsArray, JsDate};
 use boa_engine::property::PropertyKey;
 use boa_engine::value::JsVariant;
-use boa_engine::{Context, JsError, JsObject, JsString, JsValue};
+use boa_engine::{Context, JsError, JsObject, JsString, JsValue, js_string};
 use magpie_store::json::{Json, Number, Object};
 use magpie_store::limits::{DOCUMENT_BYTES_MAX, JSON_DEPTH_MAX};
 use std::cell::RefCell;
@@ -106,6 +107,9 @@ pub(super) fn read(value: &JsValue, context: &mut Context) -> Result<Json, Probl
     Reader { bytes: 0, path: Vec::new() }.value(value, context)
 }
 
+/// Metadata that the store makes.
+const OWN_METADATA: [&str; 3] = ["@id", "@change-vector", "@last-modified"];
+
 struct Reader {
     /// Roughly the size so far as JSON.
     bytes: usize,
@@ -172,6 +176,11 @@ impl Reader {
         if object.is_callable() {
             return Ok(Json::Null);
         }
+        // What the original keeps of one.
+        if object.is::<RegExp>() {
+            let at = object.get(js_string!("lastIndex"), context)?;
+            return Ok(Object::from_iter([("lastIndex", self.value(&at, context)?)]).into());
+        }
         if !object.is_ordinary() {
             return self.refuse("an object that is no plain data (a regular expression, Map, Set, error ..)");
         }
@@ -190,7 +199,11 @@ impl Reader {
                 continue;
             }
             let value = object.get(key.clone(), context)?;
-            if value.is_undefined() {
+            // A document within a document is one no more: what the store says of it stays behind.
+            let is_stores = OWN_METADATA.contains(&name.as_str())
+                && self.path.len() > 1
+                && self.path.last().is_some_and(|last| last == "@metadata");
+            if value.is_undefined() || is_stores {
                 continue;
             }
             self.grow(name.len() + 4)?;

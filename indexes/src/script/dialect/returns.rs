@@ -1,8 +1,7 @@
 //! The output fields of a function, and the rule that all its returns have one shape.
 
 use super::{function_text, text_of};
-use crate::function::FunctionError;
-use crate::script::errors::definition_error;
+use crate::function::{FunctionError, FunctionErrorKind};
 use boa_ast::expression::literal::{ObjectLiteral, PropertyDefinition};
 use boa_ast::expression::operator::binary::{BinaryOp, LogicalOp};
 use boa_ast::property::PropertyName;
@@ -35,7 +34,11 @@ pub(super) fn fields(
                         expected.join(", "),
                         keys.join(", ")
                     );
-                    return Err(definition_error(message, None));
+                    return Err(FunctionError {
+                        kind: FunctionErrorKind::ReturnShapes,
+                        message,
+                        position: None,
+                    });
                 }
                 Some(_) => {}
                 None => shape = Some(keys),
