@@ -10,6 +10,7 @@ mod reduce_by;
 mod refuse;
 mod select;
 mod tally;
+pub(crate) mod terms;
 
 use crate::ast::{Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query};
 use crate::error::{QueryError, parameters_text};
@@ -26,6 +27,7 @@ use crate::tally::Tally;
 use crate::term::{FieldRef, Step};
 use condition::Compiler;
 pub(crate) use condition::literal;
+use magpie_indexes::terms::Need;
 use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
 pub(crate) use paging::Page;
@@ -53,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) collection: String,
     /// What candidates must fit. With `reduce`, these are its rows, which all do.
     pub(crate) filter: Filter,
+    /// What results of an index must have among their terms to fit.
+    pub(crate) need: Option<Need>,
     pub(crate) reduce: Option<ReduceBy>,
     pub(crate) order: Vec<OrderKey>,
     /// Which of the rows that fit are given.
@@ -178,6 +182,7 @@ pub(crate) fn plan(
         total_unknown: by_collection && matches!(access, Access::Prefix(_)),
         access,
         collection,
+        need: index.and_then(|_| terms::need(&filter)),
         filter,
         reduce,
         order,

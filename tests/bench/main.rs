@@ -1,10 +1,11 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server`, all of them without an argument.
+//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server|terms`, all of them without an argument.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
 
 mod log;
 mod server;
+mod terms;
 mod tiers;
 mod tree;
 
@@ -25,6 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs("server") {
         server::run()?;
+    }
+    if runs("terms") {
+        terms::run()?;
     }
     Ok(())
 }

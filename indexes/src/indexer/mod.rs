@@ -22,6 +22,7 @@ use crate::output::{OutputCollection, ReferenceChanges};
 use crate::progress::{OutputPhase, Progress};
 use crate::reduce_tree::{ItemChange, TreeWork};
 use crate::references::{self, BatchLoads, PendingLoad};
+use crate::terms::TermChanges;
 use magpie_store::kv::Batch;
 use magpie_store::{Change, CollectionFilter, Command, DatabaseView, DocumentId, Etag, Timestamp};
 use std::collections::{BTreeMap, HashSet};
@@ -63,6 +64,7 @@ struct Gathered<'v> {
     trees: BTreeMap<Vec<u8>, Vec<ItemChange>>,
     emitted_bytes: usize,
     losses: LossChanges,
+    terms: TermChanges,
     references: ReferenceChanges,
     loads: BatchLoads<'v>,
     /// The documents that were mapped in this batch, by lower-cased id.
@@ -293,12 +295,25 @@ impl<'v> Gathered<'v> {
             trees: BTreeMap::new(),
             emitted_bytes: 0,
             losses: LossChanges::default(),
+            terms: TermChanges::default(),
             references: ReferenceChanges::default(),
             loads: BatchLoads::new(view),
             seen: HashSet::new(),
             read_bytes: 0,
             now,
         }
+    }
+
+    /// Has the terms follow a changed result or map output, given by its stored texts.
+    fn change_terms(
+        &mut self,
+        slot: Slot,
+        subject: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+    ) -> Result<(), IndexError> {
+        let place = (self.view.kv(), slot, &self.progress);
+        self.terms.change(place, subject, (before, after), &mut self.batch)
     }
 
     fn is_full(&self, documents_max: usize) -> bool {

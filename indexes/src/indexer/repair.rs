@@ -36,6 +36,7 @@ impl Indexer {
                 gathered.trees.insert(reduce_key.clone(), vec![gone]);
             }
             Repair::Key(reduce_key) => self.rebuild(reduce_key, &mut work, &mut gathered)?,
+            Repair::Terms => {}
         }
         let reduced = self.reduce(&mut gathered)?;
         work.reduce_calls += reduced.reduce_calls;
@@ -44,6 +45,8 @@ impl Indexer {
             results: progress.results,
             failing_documents: progress.failing_documents,
             failing_keys: progress.failing_keys,
+            // What the rows were before is not known, so all terms are made anew.
+            terms: 0,
             ..gathered.progress
         };
         self.finish(gathered, work)
