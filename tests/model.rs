@@ -184,7 +184,7 @@ fn compare_terms(database: &Database, slot: Slot, rebuilt: Slot) -> Result<(), T
     let wanted: Vec<TermField> = wanted.into_iter().map(|(field, _)| field).collect();
     make_terms(database, rebuilt, &wanted, 100, true);
     let view = database.view();
-    for kind in [Kind::TermField, Kind::Term] {
+    for kind in [Kind::TermField, Kind::Term, Kind::TermCount] {
         prop_assert_eq!(rows_of(&view, slot, kind), rows_of(&view, rebuilt, kind));
     }
     Ok(())

@@ -135,7 +135,7 @@ impl Server {
         let view = self.database.view();
         let slot = self.registry.get(name).unwrap().slot();
         let mut rows = Vec::new();
-        for kind in [Kind::TermField, Kind::Term] {
+        for kind in [Kind::TermField, Kind::Term, Kind::TermCount] {
             let (from, to) = slot.range_of(kind);
             for row in view.kv().scan(Space::Index, &from, &to, Direction::Forward) {
                 let (key, value) = row.unwrap();
@@ -504,9 +504,14 @@ fn a_query_on_any_field_reads_about_the_rows_that_it_gives() {
     reads(&server, " order by name limit 10", all, few);
     reads(&server, " order by status limit 5", all, few);
     reads(&server, " order by status desc limit 5", all, few + 100);
-    reads(&server, " order by tags desc, total limit 5", all, few + 420);
-    // Too much fits to list it: the postings of both are merged, and only what is in both is read.
-    reads(&server, " where status = 's1' and region = 'r2' limit 1", 11_111, few + 4 * 33_334 + 22_222);
+    reads(&server, " order by tags desc, total limit 5", all, few + 700);
+    // A third fits. Their number is kept, and the first of them are read.
+    reads(&server, " where status = 'S1' limit 10", 33_333, few + 256);
+    reads(&server, " where status = 'S1' order by total as long desc limit 10", 33_333, 2 * few);
+    reads(&server, " where status = 's2' order by name limit 5, 5", 33_333, 2 * few);
+    reads(&server, " where status = 'none' order by name limit 5", 0, few);
+    // Too much fits to list it: the postings of both are merged, and rows between those that fit are stepped over.
+    reads(&server, " where status = 's1' and region = 'r2' limit 1", 11_111, 2 * MANY as u64);
 }
 
 #[test]

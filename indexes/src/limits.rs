@@ -88,8 +88,8 @@ pub const TERM_BYTES_MAX: usize = 256;
 pub const TERM_STEP_ROWS_MAX: usize = 2_000;
 /// Bytes of results read and terms written after which such a step ends.
 pub const TERM_STEP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Most postings that one query lists before it reads results; fewer when that is over a quarter of them, but never
-/// fewer than [`TERM_SUBJECTS_MIN`].
+/// Most postings that one query lists before it reads results; fewer when that is a large share of all results, but
+/// never fewer than [`TERM_SUBJECTS_MIN`].
 pub const TERM_SUBJECTS_MAX: usize = 65_536;
 /// So many postings are listed whatever the number of results.
 pub const TERM_SUBJECTS_MIN: usize = 1_024;

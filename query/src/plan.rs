@@ -27,12 +27,12 @@ use crate::tally::Tally;
 use crate::term::{FieldRef, Step};
 use condition::Compiler;
 pub(crate) use condition::literal;
-use magpie_indexes::terms::Need;
 use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
 pub(crate) use paging::Page;
 pub(crate) use refuse::call as refused_call;
 use select::selection;
+use terms::FilterTerms;
 
 /// What is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +55,7 @@ pub(crate) struct Plan {
     pub(crate) collection: String,
     /// What candidates must fit. With `reduce`, these are its rows, which all do.
     pub(crate) filter: Filter,
-    /// What results of an index must have among their terms to fit.
-    pub(crate) need: Option<Need>,
+    pub(crate) terms: FilterTerms,
     pub(crate) reduce: Option<ReduceBy>,
     pub(crate) order: Vec<OrderKey>,
     /// Which of the rows that fit are given.
@@ -182,7 +181,7 @@ pub(crate) fn plan(
         total_unknown: by_collection && matches!(access, Access::Prefix(_)),
         access,
         collection,
-        need: index.and_then(|_| terms::need(&filter)),
+        terms: index.map(|_| FilterTerms::new(&filter)).unwrap_or_default(),
         filter,
         reduce,
         order,

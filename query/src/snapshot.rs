@@ -11,7 +11,7 @@ use crate::source::{
 use magpie_indexes::faults::describe_key;
 use magpie_indexes::key_filter::KeyFilter;
 use magpie_indexes::progress::Progress;
-use magpie_indexes::terms::{Need, TermField};
+use magpie_indexes::terms::{Need, TermField, TermSpan};
 use magpie_indexes::{CallError, Index, IndexStatus, Registry};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Document, DocumentId, Etag};
@@ -266,6 +266,13 @@ impl SourceIndex for SnapshotIndex<'_> {
         }
         let Some(rows) = self.index.rows_by_terms(self.view, need)? else { return Ok(None) };
         Ok(Some(Box::new(rows.map(|found| row(found?)))))
+    }
+
+    fn count_of_term(&self, field: &TermField, term: &TermSpan) -> Result<Option<u64>, QueryError> {
+        if self.creates_fields() {
+            return Ok(None);
+        }
+        Ok(self.index.count_of_term(self.view, field, term)?)
     }
 
     fn rows_in_order(

@@ -5,7 +5,7 @@ use crate::error::QueryError;
 use crate::fold::Fold;
 use crate::limits;
 use magpie_indexes::key_filter::KeyFilter;
-use magpie_indexes::terms::{Need, TermField};
+use magpie_indexes::terms::{Need, TermField, TermSpan};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Document, DocumentId, Etag, ordered};
 use std::cmp::Ordering;
@@ -253,6 +253,15 @@ pub trait SourceIndex {
     /// # Errors
     /// When the index cannot be read.
     fn rows_by_terms(&self, _need: &Need, _keys: &KeyFilter) -> Result<Option<IndexRows<'_>>, QueryError> {
+        Ok(None)
+    }
+
+    /// How many results or entries have this single term in a field; `None` when the index does not know without
+    /// counting.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn count_of_term(&self, _field: &TermField, _term: &TermSpan) -> Result<Option<u64>, QueryError> {
         Ok(None)
     }
 

@@ -42,7 +42,10 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
     put_index(&client)?;
     while ask(&client, "where job = 'jobs/7'", true)?.0 != Some(false) {}
-    println!("| index with {RESULTS} results: built in {:.0} s | without terms | p50 | p99 | max |", begun.elapsed().as_secs_f64());
+    println!(
+        "| index with {RESULTS} results: built in {:.0} s | without terms | p50 | p99 | max |",
+        begun.elapsed().as_secs_f64()
+    );
     println!("|---|---|---|---|---|");
     for (what, query) in ASKED {
         let begun = Instant::now();
@@ -61,7 +64,13 @@ pub fn run() -> Result<(), Box<dyn Error>> {
         }
         times.sort_unstable();
         let at = |share: usize| times.get(QUERIES * share / 100).or(times.last()).map_or(0.0, milliseconds);
-        println!("| {what} | {:.0} ms | {:.2} ms | {:.2} ms | {:.2} ms |", milliseconds(&scan), at(50), at(99), at(100));
+        println!(
+            "| {what} | {:.0} ms | {:.2} ms | {:.2} ms | {:.2} ms |",
+            milliseconds(&scan),
+            at(50),
+            at(99),
+            at(100)
+        );
     }
     Ok(())
 }
@@ -85,7 +94,10 @@ fn wait_for_terms(client: &Client, query: &str, scan: Duration) -> Result<(), Bo
 
 /// The query with a number in it, and numbers near it.
 fn numbered(query: &str, n: usize) -> String {
-    query.replace("#+99", &(n + 99).to_string()).replace("#+7", &(n + 7).to_string()).replace('#', &n.to_string())
+    query
+        .replace("#+99", &(n + 99).to_string())
+        .replace("#+7", &(n + 7).to_string())
+        .replace('#', &n.to_string())
 }
 
 /// Whether the answer is stale, and how many rows it has.

@@ -214,8 +214,10 @@ impl Indexer {
     /// Adds to the rows of a batch what depends on all of them.
     fn finish(&self, gathered: Gathered<'_>, work: TreeWork) -> Result<IndexedBatch, IndexError> {
         let writes = self.writes_documents(&gathered.progress);
-        let Gathered { view, mut batch, mut documents, progress, losses, references, seen, .. } = gathered;
+        let Gathered { view, mut batch, mut documents, progress, losses, terms, references, seen, .. } =
+            gathered;
         losses.finish(view.kv(), self.slot, &mut batch)?;
+        terms.finish(view.kv(), self.slot, &mut batch)?;
         if let Some(output) = &self.output {
             documents.extend(output.finish(view, writes, references, &mut batch)?);
         }

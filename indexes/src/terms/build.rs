@@ -1,6 +1,7 @@
 //! Making the terms of wanted fields from the results that are there, a bounded step at a time.
 
 use super::changes::{put, value};
+use super::counts::CountChanges;
 use super::field::{FieldState, Phase, TermField, TermFields};
 use super::posting::terms;
 use crate::error::IndexError;
@@ -38,7 +39,7 @@ pub fn step(
     let mut batch = Batch::new();
     let mut progress = *progress;
     if !fields.valid {
-        for kind in [Kind::Term, Kind::TermField] {
+        for kind in [Kind::Term, Kind::TermCount, Kind::TermField] {
             let (from, to) = slot.range_of(kind);
             batch.delete_range(Space::Index, from, to);
         }
@@ -102,23 +103,26 @@ fn build(
     }
     let mut bytes = 0;
     let rows = view.scan(Space::Index, &from, &slot.range_of(kind).1, Direction::Forward);
+    let mut counts = CountChanges::default();
     for (count, row) in rows.enumerate() {
         let (key, row) = row?;
         if count >= rows_max || bytes + batch.bytes() >= limits::TERM_STEP_BYTES_MAX {
             fields.iter_mut().for_each(|state| state.phase = Phase::Building(cursor.clone()));
-            return Ok(());
+            return counts.write(view, slot, batch);
         }
         let subject = keys::rest(&key)?;
         if let Some(result) = visible(kind, &row)? {
             for state in fields.iter() {
-                put(slot, state, terms(&state.field, &result), subject, batch);
+                let terms = terms(&state.field, &result);
+                terms.keys().for_each(|term| counts.add(state, term, 1));
+                put(slot, state, terms, subject, batch);
             }
         }
         cursor = subject.to_vec();
         bytes += key.len() + row.len();
     }
     fields.iter_mut().for_each(|state| state.phase = Phase::Complete);
-    Ok(())
+    counts.write(view, slot, batch)
 }
 
 /// The result or map output of a row; `None` when its key has none.

@@ -19,6 +19,9 @@ const NUMBER_BYTES: usize = 2;
 /// The first bound of how many postings are listed, and how it grows.
 const FIRST_BOUND: usize = 256;
 const BOUND_GROWTH: usize = 4;
+/// Which share of the results is listed at most; less where merging is another way.
+const LISTED_SHARE: u64 = 4;
+const LISTED_SHARE_OF_MERGED: u64 = 16;
 
 /// Keys of results in ascending order, each once.
 pub(crate) enum Subjects<'v> {
@@ -43,8 +46,12 @@ impl<'v> Finder<'v, '_> {
     /// When the store fails or a row is damaged.
     pub fn subjects(&self, need: &Need, results: u64) -> Result<Option<Subjects<'v>>, IndexError> {
         let Some(need) = self.answerable(need) else { return Ok(None) };
-        let quarter = usize::try_from(results / 4).unwrap_or(usize::MAX);
-        let most = quarter.clamp(limits::TERM_SUBJECTS_MIN, limits::TERM_SUBJECTS_MAX);
+        let can_merge = self.merged(&need)?.is_some();
+        // What can be merged as a whole need not be listed: it is read only as far as somebody asks.
+        let is_whole = can_merge && !has_and(&need);
+        let share = if can_merge { LISTED_SHARE_OF_MERGED } else { LISTED_SHARE };
+        let most = usize::try_from(results / share).unwrap_or(usize::MAX);
+        let most = most.clamp(limits::TERM_SUBJECTS_MIN, limits::TERM_SUBJECTS_MAX);
         let mut bound = FIRST_BOUND.min(most);
         loop {
             let mut left = bound;
@@ -53,7 +60,7 @@ impl<'v> Finder<'v, '_> {
                 subjects.dedup();
                 return Ok(Some(Subjects::Listed(subjects)));
             }
-            if bound == most {
+            if bound == most || is_whole {
                 break;
             }
             bound = bound.saturating_mul(BOUND_GROWTH).min(most);
@@ -153,6 +160,14 @@ impl<'v> Finder<'v, '_> {
                 (!merged.is_empty()).then_some(Merged::And(merged))
             }
         })
+    }
+}
+
+fn has_and(need: &Need) -> bool {
+    match need {
+        Need::Spans(..) => false,
+        Need::And(_) => true,
+        Need::Or(needs) => needs.iter().any(has_and),
     }
 }
 

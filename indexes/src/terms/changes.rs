@@ -1,5 +1,6 @@
 //! Terms change with the results, in the same batch.
 
+use super::counts::CountChanges;
 use super::field::{FieldState, Phase, TermFields, posting_key};
 use super::posting::{FOUND, ORDERS, Terms, terms};
 use crate::error::IndexError;
@@ -8,9 +9,13 @@ use crate::progress::Progress;
 use magpie_store::json::{Json, parse_stored};
 use magpie_store::kv::{Batch, Space, View};
 
-/// The fields of the index that a batch is about, read when the first result changes.
+/// What a batch changes.
 #[derive(Debug, Default)]
-pub(crate) struct TermChanges(Option<TermFields>);
+pub(crate) struct TermChanges {
+    /// The fields of the index, read when the first result changes.
+    fields: Option<TermFields>,
+    counts: CountChanges,
+}
 
 impl TermChanges {
     /// Changes the terms of one result or map output. `before` and `after` are its stored texts, `None` when it is not
@@ -28,7 +33,7 @@ impl TermChanges {
         if progress.terms == 0 || before == after {
             return Ok(());
         }
-        let fields = match &mut self.0 {
+        let fields = match &mut self.fields {
             Some(fields) => fields,
             none => none.insert(TermFields::read(view, slot, progress)?),
         };
@@ -44,11 +49,23 @@ impl TermChanges {
             let (old, new) = (of(&before).unwrap_or_default(), of(&after).unwrap_or_default());
             for term in old.keys().filter(|term| !new.contains_key(*term)) {
                 batch.delete(Space::Index, key(slot, state, term, subject));
+                self.counts.add(state, term, -1);
+            }
+            for term in new.keys().filter(|term| !old.contains_key(*term)) {
+                self.counts.add(state, term, 1);
             }
             let changed = new.into_iter().filter(|(term, orders)| old.get(term) != Some(orders));
             put(slot, state, changed.collect(), subject, batch);
         }
         Ok(())
+    }
+
+    /// Adds the rows that depend on all changes.
+    ///
+    /// # Errors
+    /// When the store fails or a row is damaged.
+    pub fn finish(self, view: &dyn View, slot: Slot, batch: &mut Batch) -> Result<(), IndexError> {
+        self.counts.write(view, slot, batch)
     }
 }
 

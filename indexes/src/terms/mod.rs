@@ -17,6 +17,7 @@ mod alphanumeric;
 mod build;
 mod candidates;
 mod changes;
+mod counts;
 mod field;
 pub mod instant;
 mod posting;

@@ -291,8 +291,11 @@ impl Collector<'_> {
         Ok(before.saturating_sub(held.saturating_sub(1)))
     }
 
-    /// The total, when nothing is filtered and the source knows it.
-    fn known_total(&self) -> Result<Option<u64>, QueryError> {
+    /// The total, when the source knows it: of everything, or of what has a term.
+    pub(super) fn known_total(&self) -> Result<Option<u64>, QueryError> {
+        if let (Some((field, term)), Some(index)) = (&self.plan.terms.exact, self.index) {
+            return index.count_of_term(field, term);
+        }
         if !self.plan.filter.is_all() || self.plan.reduce.is_some() {
             return Ok(None);
         }
@@ -335,9 +338,9 @@ impl Collector<'_> {
                         break;
                     }
                 }
-                if let Some(need) = self.plan.need.as_ref().filter(|_| !by_terms)
+                if let Some(need) = self.plan.terms.need.as_ref().filter(|_| !by_terms)
                     && number >= limits::TERMS_WORTH_ROWS
-                    && fitting.saturating_mul(4) < number
+                    && (fitting.saturating_mul(4) < number || self.is_counted_page(number))
                 {
                     index.want_terms(need.fields().into_iter().cloned().collect());
                 }
@@ -358,6 +361,11 @@ impl Collector<'_> {
         Ok(())
     }
 
+    /// Whether the query is about a few of the rows that have a term, so that knowing their number is enough.
+    fn is_counted_page(&self, number: u64) -> bool {
+        self.plan.terms.exact.is_some() && self.page_end().is_some_and(|end| end.saturating_mul(4) < number)
+    }
+
     /// The rows of an index that may fit, and whether terms told them.
     fn rows<'i>(
         &'i self,
@@ -369,7 +377,7 @@ impl Collector<'_> {
             return Ok((Box::new(candidates.map(|result| Ok(Row::Result(result?)))), false));
         }
         let keys = narrow::keys(&self.plan.filter, &index.group_by());
-        if let Some(need) = &self.plan.need
+        if let Some(need) = &self.plan.terms.need
             && let Some(rows) = index.rows_by_terms(need, &keys)?
         {
             return Ok((Box::new(rows.map(|row| Ok(Row::from(row?)))), true));

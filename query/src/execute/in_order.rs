@@ -15,8 +15,9 @@ pub(super) struct InOrder<'c, 'a> {
     index: &'c dyn SourceIndex,
     field: TermField,
     descending: bool,
-    /// How many rows are asked for, and how many there are.
+    /// How many rows are asked for, how many fit, and how many there are.
     end: u64,
+    fitting: u64,
     count: u64,
 }
 
@@ -37,13 +38,22 @@ impl<'c, 'a> InOrder<'c, 'a> {
         else {
             return Ok(None);
         };
-        if !plan.filter.is_all() || plan.reduce.is_some() || plan.row_filter.is_some() {
+        if plan.reduce.is_some() || plan.row_filter.is_some() {
             return Ok(None);
         }
-        let (Some(field), Some(count)) = (terms::order(key), index.count()?) else { return Ok(None) };
+        let (Some(field), Some(fitting), Some(count)) =
+            (terms::order(key), collector.known_total()?, index.count()?)
+        else {
+            return Ok(None);
+        };
+        // About so many rows are read in order until enough of them fit, against all that fit.
+        let is_few = if plan.filter.is_all() {
+            end.saturating_mul(4) < count
+        } else {
+            end.saturating_mul(count) < fitting.saturating_mul(fitting)
+        };
         let descending = key.descending;
-        let is_few = end.saturating_mul(4) < count;
-        Ok(is_few.then_some(Self { collector, index, field, descending, end, count }))
+        Ok(is_few.then_some(Self { collector, index, field, descending, end, fitting, count }))
     }
 
     /// Has the index make the terms, if that is worth it.
@@ -74,7 +84,11 @@ impl<'c, 'a> InOrder<'c, 'a> {
         })?;
         failure?;
         let Some(left_out) = left_out else { return Ok(None) };
-        let mut counts = Counts { total: self.count.saturating_sub(left_out), ..Counts::default() };
+        // Which of those that are left out fit is not known.
+        if left_out > 0 && !plan.filter.is_all() {
+            return Ok(None);
+        }
+        let mut counts = Counts { total: self.fitting.saturating_sub(left_out), ..Counts::default() };
         if best.has_identities {
             let held = best.rows.len() as u64;
             let before = match best.rows.last_key_value() {
@@ -110,7 +124,7 @@ impl<'c, 'a> InOrder<'c, 'a> {
     /// not have it, or too many were visited.
     fn visit(&self, visit: &mut dyn FnMut(Visited) -> bool) -> Result<Option<u64>, QueryError> {
         let Some(in_order) = self.index.rows_in_order(&self.field, self.descending)? else { return Ok(None) };
-        let order = &self.collector.plan.order;
+        let (order, filter) = (&self.collector.plan.order, &self.collector.plan.filter);
         let visits_max = limits::TERMS_VISITED_MIN.max(self.count / 4);
         let mut group = None;
         for (number, placed) in (1..).zip(in_order.rows) {
@@ -119,7 +133,9 @@ impl<'c, 'a> InOrder<'c, 'a> {
                 return Ok(None);
             }
             let row = Row::from(row);
-            let rank = self.collector.with_subject(&row, |subject| Rank::new(order, subject, number));
+            let rank = self.collector.with_subject(&row, |subject| {
+                if filter.holds(subject) { Rank::new(order, subject, number) } else { None }
+            });
             let Some(rank) = rank else { continue };
             let is_first_of_group = group.replace(found) != Some(found);
             let is_in_order = exact && order.len() == 1;

@@ -13,8 +13,23 @@ use crate::term::{FieldRef, Step, fold};
 use magpie_indexes::terms::{Family, Need, TermField, TermSpan};
 use magpie_store::json::Number;
 
+/// What the terms of an index tell about a filter.
+#[derive(Debug, Default)]
+pub(crate) struct FilterTerms {
+    /// What results must have among their terms to fit.
+    pub(crate) need: Option<Need>,
+    /// The one term that exactly those have that fit, and its field.
+    pub(crate) exact: Option<(TermField, TermSpan)>,
+}
+
+impl FilterTerms {
+    pub(crate) fn new(filter: &Filter) -> Self {
+        Self { need: need(filter), exact: exact(filter) }
+    }
+}
+
 /// What results must have to fit; `None` when terms do not tell.
-pub(crate) fn need(filter: &Filter) -> Option<Need> {
+fn need(filter: &Filter) -> Option<Need> {
     match filter {
         Filter::All => None,
         Filter::Boost(inner, _) => need(inner),
@@ -36,6 +51,23 @@ pub(crate) fn need(filter: &Filter) -> Option<Need> {
         }
         Filter::Test { .. } => None,
     }
+}
+
+/// The one term that exactly those results have that fit, if there is one, and its field.
+fn exact(filter: &Filter) -> Option<(TermField, TermSpan)> {
+    let Filter::Test { field: FieldRef::Path(path), matching: Matching::Folded, test: Test::Equal(operand) } =
+        filter
+    else {
+        return None;
+    };
+    let term = match operand {
+        Operand::Null => TermSpan::null(),
+        Operand::Text { folded, instant: None, .. } => TermSpan::text(folded),
+        Operand::Bool(_) => TermSpan::text(operand.compared(Matching::Folded)),
+        // Points in time have several texts, and numbers are not counted.
+        Operand::Text { .. } | Operand::Number { .. } => return None,
+    };
+    Some((TermField { family: Family::Text, path: path.clone() }, term))
 }
 
 /// The field whose terms are in the order of a key.
