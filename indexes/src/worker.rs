@@ -248,6 +248,10 @@ impl<'w> Worker<'w> {
                 (other, _) => return Ok(other),
             }
         }
+        if indexed.progress.terms != self.progress.terms {
+            self.has_terms_to_make = true;
+            lock(&self.index.control).making = true;
+        }
         self.progress = indexed.progress;
         self.index.publish_pace(indexed.documents_seen, began, (self.clock)());
         self.index.publish(self.progress, newest);

@@ -134,7 +134,7 @@ fn events(start: usize, count: usize) -> String {
             n / 60 % 60,
             n % 60,
             n * 31 % RESULTS,
-            n % 3,
+            n / 7 % 3,
         );
     }
     text

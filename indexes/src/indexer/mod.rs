@@ -315,7 +315,10 @@ impl<'v> Gathered<'v> {
         after: Option<&[u8]>,
     ) -> Result<(), IndexError> {
         let place = (self.view.kv(), slot, &self.progress);
-        self.terms.change(place, subject, (before, after), &mut self.batch)
+        if !self.terms.change(place, subject, (before, after), &mut self.batch)? {
+            self.progress.terms = 0;
+        }
+        Ok(())
     }
 
     fn is_full(&self, documents_max: usize) -> bool {

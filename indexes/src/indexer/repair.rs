@@ -24,6 +24,8 @@ impl Indexer {
         repair: &Repair,
         now: Timestamp,
     ) -> Result<IndexedBatch, IndexError> {
+        // What the rows were before is not known, so all terms are made anew.
+        let progress = Progress { terms: 0, ..progress };
         let mut gathered = Gathered::new(view, progress, now);
         let mut work = TreeWork::default();
         match repair {
@@ -45,8 +47,6 @@ impl Indexer {
             results: progress.results,
             failing_documents: progress.failing_documents,
             failing_keys: progress.failing_keys,
-            // What the rows were before is not known, so all terms are made anew.
-            terms: 0,
             ..gathered.progress
         };
         self.finish(gathered, work)

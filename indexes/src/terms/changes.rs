@@ -19,7 +19,7 @@ pub(crate) struct TermChanges {
 
 impl TermChanges {
     /// Changes the terms of one result or map output. `before` and `after` are its stored texts, `None` when it is not
-    /// there.
+    /// there. Gives `false` when it cannot be told which terms it had: then all have to be made anew.
     ///
     /// # Errors
     /// When the store fails or a row is damaged.
@@ -29,18 +29,20 @@ impl TermChanges {
         subject: &[u8],
         (before, after): (Option<&[u8]>, Option<&[u8]>),
         batch: &mut Batch,
-    ) -> Result<(), IndexError> {
+    ) -> Result<bool, IndexError> {
         if progress.terms == 0 || before == after {
-            return Ok(());
+            return Ok(true);
         }
         let fields = match &mut self.fields {
             Some(fields) => fields,
             none => none.insert(TermFields::read(view, slot, progress)?),
         };
         if !fields.valid {
-            return Ok(());
+            return Ok(true);
         }
-        let (before, after) = (before.map(value).transpose()?, after.map(value).transpose()?);
+        let after = after.map(value).transpose()?;
+        // A damaged row is being replaced.
+        let Ok(before) = before.map(value).transpose() else { return Ok(false) };
         for state in &fields.list {
             if matches!(&state.phase, Phase::Building(cursor) if subject > cursor.as_slice()) {
                 continue;
@@ -57,7 +59,7 @@ impl TermChanges {
             let changed = new.into_iter().filter(|(term, orders)| old.get(term) != Some(orders));
             put(slot, state, changed.collect(), subject, batch);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Adds the rows that depend on all changes.
