@@ -89,7 +89,8 @@ impl Index {
         Ok(match finder.subjects(need, progress.results)? {
             None => None,
             Some(Subjects::Listed(subjects)) => {
-                Some(Box::new(subjects.into_iter().map(move |subject| Ok(table.row(&subject)?.0))))
+                let row = move |subject: Vec<u8>| table.shown(&subject, table.value(&subject)?);
+                Some(Box::new(subjects.into_iter().map(row)))
             }
             Some(Subjects::Merged(merged)) => {
                 Some(Box::new(MergedRows { table, merged, after: Some(Vec::new()), rows: None }))
@@ -144,12 +145,11 @@ struct Table<'v> {
 }
 
 impl Table<'_> {
-    /// The row of a subject, and its value.
-    fn row(&self, subject: &[u8]) -> Result<(IndexRow, Json), IndexError> {
+    /// The value of a subject's row.
+    fn value(&self, subject: &[u8]) -> Result<Json, IndexError> {
         let stored = self.view.get(Space::Index, &self.slot.key(self.kind, subject))?;
         let value = stored.map(|stored| visible(self.kind, &stored)).transpose()?.flatten();
-        let value = value.ok_or_else(stray)?;
-        Ok((self.shown(subject, value.clone())?, value))
+        value.ok_or_else(stray)
     }
 
     fn shown(&self, subject: &[u8], value: Json) -> Result<IndexRow, IndexError> {
@@ -167,9 +167,12 @@ impl Table<'_> {
         visit: Visit,
         descending: bool,
     ) -> Result<Option<Placed>, IndexError> {
-        let (row, value) = self.row(&visit.subject)?;
-        let is_best = best(&terms(field, &value), descending) == Some(visit.term.as_slice());
-        Ok(is_best.then_some(Placed { row, group: visit.group, exact: visit.exact }))
+        let value = self.value(&visit.subject)?;
+        if best(&terms(field, &value), descending) != Some(visit.term.as_slice()) {
+            return Ok(None);
+        }
+        let row = self.shown(&visit.subject, value)?;
+        Ok(Some(Placed { row, group: visit.group, exact: visit.exact }))
     }
 }
 
