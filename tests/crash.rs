@@ -89,12 +89,26 @@ fn put_index(server: &ServerProcess) {
         "Reduce":"groupBy(x => x.writer).aggregate(g => ({ writer: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))",
         "OutputReduceToCollection":"Writers"},
         {"Name":"Total","Maps":["map('Writers', w => ({ all: 'all', n: w.n }))"],
-        "Reduce":"groupBy(x => x.all).aggregate(g => ({ all: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))"}]}"#;
+        "Reduce":"groupBy(x => x.all).aggregate(g => ({ all: g.key, n: g.values.reduce((s, v) => s + v.n, 0) }))"},
+        {"Name":"Plain","Maps":["map('Events', e => ({ who: 'W' + e.writer, n: e.n }))"]}]}"#;
     server.client().put(&format!("{DATABASE}/indexes"), definition).unwrap().expect_status(201).unwrap();
+}
+
+/// So many events that a query on an index of them has terms made.
+fn put_many(server: &ServerProcess) {
+    let pairs = (0..600).map(|n| request(&format!("events/9/many-{n}"), false));
+    for pair in pairs {
+        server.client().post(&format!("{DATABASE}/bulk_docs"), &pair).unwrap().expect_status(201).unwrap();
+    }
 }
 
 /// The rows of a query whose index has caught up.
 fn query(server: &ServerProcess, text: &str) -> Vec<Json> {
+    answer(server, text).get("Results").and_then(Json::as_array).unwrap().to_vec()
+}
+
+/// The answer to a query whose index has caught up.
+fn answer(server: &ServerProcess, text: &str) -> Json {
     let body = format!(
         r#"{{"Query":"{text}","WaitForNonStaleResults":true,"WaitForNonStaleResultsTimeout":60000}}"#
     );
@@ -102,7 +116,7 @@ fn query(server: &ServerProcess, text: &str) -> Vec<Json> {
         server.client().post(&format!("{DATABASE}/queries"), &body).unwrap().expect_status(200).unwrap();
     let answer = answer.json().unwrap();
     assert_eq!(answer.get("IsStale"), Some(&Json::Bool(false)), "the index catches up");
-    answer.get("Results").and_then(Json::as_array).unwrap().to_vec()
+    answer
 }
 
 fn text(json: &Json, path: &[&str]) -> String {
@@ -141,6 +155,12 @@ fn judge(server: &ServerProcess, fates: &Fates, seed: u64) {
     let total: Vec<i64> = query(server, "from index 'Total'").iter().map(whole_n).collect();
     let all: i64 = expected.values().sum();
     assert_eq!(total, if expected.is_empty() { vec![] } else { vec![all] }, "the chain's end (SEED={seed})");
+    // The first of these has terms made; kills come while they are made, and while they follow.
+    for (writer, count) in &expected {
+        let found = answer(server, &format!("from index 'Plain' where who = 'w{writer}' order by n limit 1"));
+        let total = found.get("TotalResults").and_then(Json::as_i64);
+        assert_eq!(total, Some(*count), "what has a term (SEED={seed})");
+    }
     let verified =
         server.client().get(&format!("{DATABASE}/indexes/verify")).unwrap().expect_status(200).unwrap();
     for index in verified.json().unwrap().get("Results").and_then(Json::as_array).unwrap() {
@@ -163,6 +183,7 @@ fn killed_at_random_moments_nothing_acknowledged_is_lost() {
         let mut server = ServerProcess::start(folder.path(), &[]).unwrap();
         if round == 0 {
             put_index(&server);
+            put_many(&server);
         }
         judge(&server, &fates, seed);
         let acknowledged = AtomicU64::new(0);

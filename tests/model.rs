@@ -16,6 +16,8 @@ use magpie_indexes::keys::{Kind, Slot};
 use magpie_indexes::progress::Progress;
 use magpie_indexes::signature::Signature;
 use magpie_indexes::stored_result::{Presence, StoredResult};
+use magpie_indexes::terms::value::Step as PathStep;
+use magpie_indexes::terms::{self, Family, TermField};
 use magpie_indexes::{IndexError, LoadedCollections, MappedCollections};
 use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
@@ -148,13 +150,44 @@ fn rows(view: &DatabaseView<'_>, slot: Slot) -> Vec<(Vec<u8>, Vec<u8>)> {
         Kind::LoadedBy,
         Kind::PendingLoad,
     ] {
-        let (from, to) = slot.range_of(kind);
-        for row in view.kv().scan(Space::Index, &from, &to, Direction::Forward) {
-            let (key, value) = row.unwrap();
-            rows.push((key[4..].to_vec(), value));
-        }
+        rows.extend(rows_of(view, slot, kind));
     }
     rows
+}
+
+fn rows_of(view: &DatabaseView<'_>, slot: Slot, kind: Kind) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let (from, to) = slot.range_of(kind);
+    let rows = view.kv().scan(Space::Index, &from, &to, Direction::Forward);
+    rows.map(Result::unwrap).map(|(key, value)| (key[4..].to_vec(), value)).collect()
+}
+
+/// Makes terms as the worker does: one step, or all that is left.
+fn make_terms(database: &Database, slot: Slot, wanted: &[TermField], rows_max: usize, all: bool) {
+    loop {
+        let view = database.view();
+        let progress = Progress::read(view.kv(), slot).unwrap();
+        let step = terms::step(view.kv(), slot, true, &progress, wanted, rows_max).unwrap();
+        drop(view);
+        let Some(step) = step else { return };
+        database.commit_derived(step.batch).unwrap();
+        if !all {
+            return;
+        }
+    }
+}
+
+/// Makes for a fresh build the terms that another has, and compares them.
+fn compare_terms(database: &Database, slot: Slot, rebuilt: Slot) -> Result<(), TestCaseError> {
+    make_terms(database, slot, &[], 100, true);
+    let wanted = terms::fields(database.view().kv(), slot).unwrap();
+    prop_assert!(wanted.iter().all(|(_, complete)| *complete));
+    let wanted: Vec<TermField> = wanted.into_iter().map(|(field, _)| field).collect();
+    make_terms(database, rebuilt, &wanted, 100, true);
+    let view = database.view();
+    for kind in [Kind::TermField, Kind::Term, Kind::TermCount] {
+        prop_assert_eq!(rows_of(&view, slot, kind), rows_of(&view, rebuilt, kind));
+    }
+    Ok(())
 }
 
 /// The visible results: total and count by group.
@@ -233,6 +266,12 @@ enum Step {
     Index {
         documents_max: usize,
     },
+    /// Wants terms of a field, and makes the next of so many results.
+    Terms {
+        field: usize,
+        family: usize,
+        rows_max: usize,
+    },
     /// Loses what is not synced and opens the database again.
     Crash,
 }
@@ -248,6 +287,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => factor,
         4 => (0..60_u16).prop_map(|id| Step::Delete { id }),
         3 => (1..9_usize).prop_map(|documents_max| Step::Index { documents_max }),
+        2 => (0..5_usize, 0..4_usize, 1..3_usize)
+            .prop_map(|(field, family, rows_max)| Step::Terms { field, family, rows_max }),
         1 => Just(Step::Crash),
     ];
     prop::collection::vec(step, 1..150)
@@ -289,6 +330,12 @@ fn run(steps: &[Step], bits: u32) -> Result<(), TestCaseError> {
                 database.write(vec![delete], Timestamp(0)).unwrap();
             }
             Step::Index { documents_max } => catch_up(&database, slot, bits, *documents_max).unwrap(),
+            Step::Terms { field, family, rows_max } => {
+                let family = [Family::Text, Family::Double, Family::Long, Family::AlphaNumeric][*family];
+                let name = ["group", "total", "float", "mean", "missing"][*field];
+                let wanted = TermField { family, path: vec![PathStep::Member(name.to_owned())] };
+                make_terms(&database, slot, &[wanted], *rows_max, false);
+            }
             Step::Crash => {
                 drop(database);
                 kv.crash();
@@ -299,6 +346,7 @@ fn run(steps: &[Step], bits: u32) -> Result<(), TestCaseError> {
     catch_up(&database, slot, bits, 5).unwrap();
     let rebuilt = Slot(2);
     catch_up(&database, rebuilt, bits, 1000).unwrap();
+    compare_terms(&database, slot, rebuilt)?;
     let view = database.view();
     prop_assert_eq!(rows(&view, slot), rows(&view, rebuilt));
     let (results, folded) = (results(&view, slot), flat_fold(&view));

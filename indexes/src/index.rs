@@ -17,6 +17,7 @@ use crate::pace::Pace;
 use crate::progress::{OutputPhase, Progress};
 use crate::signature::{Signature, canonical_definition};
 use crate::starts::Start;
+use crate::terms::TermField;
 use crate::verify::Repair;
 use magpie_store::{Collection, CollectionFilter, Database, DatabaseView, Etag, Timestamp};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +62,10 @@ pub(crate) struct Control {
     pub repairs: Vec<Repair>,
     /// Whether it is mending.
     pub repairing: bool,
+    /// The fields that queries would have terms of.
+    pub wanted: Vec<TermField>,
+    /// Whether it is making terms.
+    pub making: bool,
 }
 
 /// One live build of one index. Shared by the registry, its worker and queries.
@@ -484,6 +489,34 @@ impl Index {
             }
             control = self.wake.wait_timeout(control, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Has the worker make terms of these fields and keep them from now on; see [`crate::terms`]. Whoever asks need not
+    /// know whether it has them. Beyond [`limits::TERM_FIELDS_MAX`] fields nothing happens.
+    pub fn want_terms(&self, fields: impl IntoIterator<Item = TermField>) {
+        let mut control = lock(&self.control);
+        for field in fields {
+            if control.wanted.len() < limits::TERM_FIELDS_MAX && !control.wanted.contains(&field) {
+                control.wanted.push(field);
+            }
+        }
+        self.wake.notify_all();
+    }
+
+    /// Waits until the terms that were wanted before are made; gives `false` when that takes longer than `timeout`, or
+    /// the worker ends.
+    #[must_use]
+    pub fn wait_until_terms_made_blocking(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut control = lock(&self.control);
+        while !control.wanted.is_empty() || control.making {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+            if !control.running {
+                return false;
+            }
+            control = self.wake.wait_timeout(control, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
     }
 
     pub(crate) fn set_paused(&self, paused: bool) {

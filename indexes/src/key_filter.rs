@@ -290,6 +290,8 @@ pub(crate) struct KeyWalk<'v> {
     filter: KeyFilter,
     rows: Rows<'v>,
     ended: bool,
+    /// How many rows may be read; whether it ended there shows in [`Self::gave_up`].
+    rows_max: u64,
     /// How often the walk jumped, and how many rows it has read.
     pub work: (u64, u64),
 }
@@ -298,10 +300,24 @@ impl<'v> KeyWalk<'v> {
     /// Walks over the results of a build.
     pub fn new(view: &'v dyn View, slot: Slot, filter: KeyFilter) -> Self {
         let rows = rows_from(view, slot, &[]);
-        Self { view, slot, filter, rows, ended: false, work: (0, 0) }
+        Self { view, slot, filter, rows, ended: false, rows_max: u64::MAX, work: (0, 0) }
+    }
+
+    /// Reads no more than so many rows.
+    pub fn with_rows_max(mut self, rows_max: u64) -> Self {
+        self.rows_max = rows_max;
+        self
+    }
+
+    /// Whether it ended because it had read too many rows.
+    pub fn gave_up(&self) -> bool {
+        self.work.1 >= self.rows_max
     }
 
     fn read(&mut self) -> Result<Option<Row>, IndexError> {
+        if self.gave_up() {
+            return Ok(None);
+        }
         let row = self.rows.next().transpose()?;
         self.work.1 += u64::from(row.is_some());
         Ok(row)

@@ -23,6 +23,9 @@
 //! | 16 loss | loss u8, source u8, field, 0, lower-cased id or reduce key | the subject as shown |
 //! | 17 loss count | loss u8, source u8, field | number of the rows of kind 16 |
 //! | 18 output error | lower-cased id of an output or reference document | why it cannot be made |
+//! | 19 term field | number u16 BE | a field with terms and how far they are made, see `terms/field.rs` |
+//! | 20 term | number u16 BE, class u8, term (00 as 00 ff) 00 01, rest of the key of kind 5 or 6 | see `terms/posting.rs` |
+//! | 21 term count | number u16 BE, class u8, term (00 as 00 ff) 00 01 | how many rows of kind 20 begin so, see `terms/counts.rs` |
 //!
 //! A reduce key is the ordered encoding of its fields' values one after the other; it is prefix-free. An entry key is
 //! `lower-cased id, 0, emit position u32 BE`; ids hold no control characters, so it is prefix-free and sorts by id.
@@ -80,6 +83,12 @@ pub enum Kind {
     LossCount = 17,
     /// A document that cannot be made of a result.
     OutputError = 18,
+    /// A field that has terms.
+    TermField = 19,
+    /// A term of a result.
+    Term = 20,
+    /// How many results have a term.
+    TermCount = 21,
 }
 
 impl Slot {

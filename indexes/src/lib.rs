@@ -72,6 +72,7 @@ pub mod signature;
 mod starts;
 pub mod stored_result;
 mod stored_tree;
+pub mod terms;
 pub mod trial;
 pub mod verify;
 mod worker;

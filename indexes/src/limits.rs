@@ -96,6 +96,23 @@ pub const BATCH_OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const OUTPUT_REFERENCES_MAX: usize = 10_000;
 /// Most rows that one step of following the results looks at.
 pub const OUTPUT_STEP_ROWS_MAX: usize = 2_000;
+/// Most fields of one index that have terms, a field counted once for each way of ordering it.
+pub const TERM_FIELDS_MAX: usize = 64;
+/// Most bytes of a term; of longer ones only so many are kept, and who finds them compares the whole again.
+pub const TERM_BYTES_MAX: usize = 256;
+/// Most results whose terms are made in one step.
+pub const TERM_STEP_ROWS_MAX: usize = 2_000;
+/// Bytes of results read and terms written after which such a step ends.
+pub const TERM_STEP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most postings that one query lists before it reads results; fewer when that is a large share of all results, but
+/// never fewer than [`TERM_SUBJECTS_MIN`].
+pub const TERM_SUBJECTS_MAX: usize = 65_536;
+/// So many postings are listed whatever the number of results.
+pub const TERM_SUBJECTS_MIN: usize = 1_024;
+/// Most single terms that are merged while they are read.
+pub const TERM_CURSORS_MAX: usize = 16;
+/// Most results of one term that are turned around in memory when terms are read backwards.
+pub const TERM_GROUP_HELD_MAX: usize = 64;
 /// Most keys, pages of a level, or entries in one explanation.
 pub const EXPLAIN_PAGE_SIZE_MAX: usize = 1024;
 /// Most results that are read in search of the keys that an explanation is asked of.

@@ -62,6 +62,8 @@ pub struct Progress {
     /// Whether a result ever had another value in a group-by field than its key, so that keys do not tell results; also
     /// when that is not known, as in builds of older versions.
     pub detached: bool,
+    /// How many fields have terms that follow the results, see [`crate::terms`]; 0 in builds that older versions wrote to.
+    pub terms: u64,
 }
 
 impl Progress {
@@ -87,6 +89,7 @@ impl Progress {
             lossy: next()?,
             output: OutputPhase::from_code(next()?)?,
             detached: reader.0.is_empty() || reader.length()? > 0,
+            terms: if reader.0.is_empty() { 0 } else { reader.length()? as u64 },
         })
     }
 
@@ -105,6 +108,7 @@ impl Progress {
             self.lossy,
             self.output.code(),
             u64::from(self.detached),
+            self.terms,
         ] {
             put_length(usize::try_from(value).unwrap_or(usize::MAX), &mut row);
         }

@@ -105,6 +105,24 @@ impl Index {
         Ok(walk.filter_map(|row| row.and_then(|(key, value)| reduced_result(&key, &value)).transpose()))
     }
 
+    /// [`Self::results_within`], if that is all done with reading fewer than so many rows.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn few_results_within(
+        &self,
+        view: &DatabaseView<'_>,
+        filter: &KeyFilter,
+        rows_max: u64,
+    ) -> Result<Option<Vec<Json>>, IndexError> {
+        let mut walk = self.walk(view, filter)?.with_rows_max(rows_max);
+        let mut found = Vec::new();
+        for row in walk.by_ref() {
+            found.extend(result_json(&row?.1)?);
+        }
+        Ok((!walk.gave_up()).then_some(found))
+    }
+
     fn walk<'v>(&self, view: &'v DatabaseView<'_>, filter: &KeyFilter) -> Result<KeyWalk<'v>, IndexError> {
         let detached = !filter.is_all() && Progress::read(view.kv(), self.slot())?.detached;
         let filter = if detached { KeyFilter::default() } else { filter.clone() };

@@ -11,6 +11,7 @@ use crate::indexer::{BulkBuild, Indexer, target_etag};
 use crate::limits;
 use crate::progress::{OutputPhase, Progress};
 use crate::starts::{FailedStarts, Starts, Turn, Watched};
+use crate::terms;
 use magpie_store::kv::Batch;
 use magpie_store::{Command, Database, DatabaseView, Etag, StoreError, Timestamp};
 use std::num::NonZeroUsize;
@@ -79,6 +80,8 @@ struct Worker<'w> {
     /// The newest etag when the worker began: what a build must reach before its documents are written.
     start: Etag,
     careful: Option<Careful>,
+    /// Whether there may be terms to make.
+    has_terms_to_make: bool,
 }
 
 /// A start after one that ended with the process: one document a batch.
@@ -116,7 +119,7 @@ impl<'w> Worker<'w> {
         let progress = Progress::read(view.kv(), index.slot)?;
         let start = view.last_etag();
         index.publish(progress, start);
-        Ok(Self { index, database, clock, indexer, progress, start, careful: None })
+        Ok(Self { index, database, clock, indexer, progress, start, careful: None, has_terms_to_make: true })
     }
 
     fn run(mut self, starts: &Arc<Starts>, caught_up: &CaughtUp) -> Result<(), IndexError> {
@@ -141,14 +144,14 @@ impl<'w> Worker<'w> {
             }
             drop(view);
             self.end_of_care(newest)?;
-            if self.follow_results()? == Commit::Forbidden {
+            if self.follow_results()? == Commit::Forbidden || self.make_terms()? == Commit::Forbidden {
                 return Ok(());
             }
             due = if self.progress.etag < newest {
                 Due::Now
             } else if caught_up(self.index) {
                 Due::Soon
-            } else if self.has_to_follow() {
+            } else if self.has_to_follow() || self.has_terms_to_make {
                 Due::Now
             } else {
                 Due::OnChange
@@ -187,8 +190,10 @@ impl<'w> Worker<'w> {
                 }
             }
         }
+        self.has_terms_to_make = true;
         let mut control = lock(&self.index.control);
         control.repairing = false;
+        control.making = true;
         drop(control);
         self.index.wake.notify_all();
         Ok(Some(Commit::Done))
@@ -298,6 +303,10 @@ impl<'w> Worker<'w> {
                 (other, _) => return Ok(other),
             }
         }
+        if indexed.progress.terms != self.progress.terms {
+            self.has_terms_to_make = true;
+            lock(&self.index.control).making = true;
+        }
         self.progress = indexed.progress;
         self.index.publish_pace(indexed.documents_seen, began, (self.clock)());
         self.index.publish(self.progress, newest);
@@ -370,6 +379,36 @@ impl<'w> Worker<'w> {
         }
         Ok(commit)
     }
+
+    /// One step of making the terms of wanted fields, if there is one to take.
+    fn make_terms(&mut self) -> Result<Commit, IndexError> {
+        let wanted = {
+            let mut control = lock(&self.index.control);
+            self.has_terms_to_make |= !control.wanted.is_empty();
+            control.making = self.has_terms_to_make;
+            std::mem::take(&mut control.wanted)
+        };
+        if !self.has_terms_to_make {
+            return Ok(Commit::Done);
+        }
+        let view = self.database.view();
+        let (slot, is_map_reduce) = (self.index.slot, self.index.is_map_reduce());
+        let step =
+            terms::step(view.kv(), slot, is_map_reduce, &self.progress, &wanted, limits::TERM_STEP_ROWS_MAX)?;
+        drop(view);
+        let mut left = false;
+        if let Some(step) = step {
+            match self.commit(step.batch, Vec::new())?.0 {
+                Commit::Done => (self.progress, left) = (step.progress, step.left),
+                other => return Ok(other),
+            }
+        }
+        self.has_terms_to_make = left;
+        lock(&self.index.control).making = left;
+        // Wakes those who wait for terms, too.
+        self.index.publish(self.progress, self.database.last_etag());
+        Ok(Commit::Done)
+    }
 }
 
 /// When the next batch is due.
@@ -391,7 +430,8 @@ fn wait_for_work(index: &Index, reached: Etag, due: Due) -> bool {
         if control.stop {
             return false;
         }
-        let has_news = control.newest > reached || due == Due::Now;
+        let has_terms_to_make = control.making || !control.wanted.is_empty();
+        let has_news = control.newest > reached || due == Due::Now || has_terms_to_make;
         if !control.repairs.is_empty() || (!control.paused && has_news) {
             return true;
         }

@@ -3,8 +3,8 @@
 //! Strings compare by lower-cased text, numbers by exact decimal value, dates by instant. A string also finds the number
 //! or boolean with that text, but a number never finds a string. `null` equals only `null` and is in no range.
 
-use crate::instant;
 use crate::term::{Term, fold, number_text};
+use magpie_indexes::terms::instant;
 use magpie_store::Timestamp;
 use magpie_store::json::{Json, Number};
 use std::borrow::Cow;
@@ -63,7 +63,7 @@ impl Operand {
     }
 
     /// Its text as it is compared with terms.
-    fn compared(&self, matching: Matching) -> &str {
+    pub(crate) fn compared(&self, matching: Matching) -> &str {
         match self {
             Self::Null => "",
             Self::Bool(true) => "true",
@@ -74,7 +74,8 @@ impl Operand {
         }
     }
 
-    fn instant(&self, matching: Matching) -> Option<Timestamp> {
+    /// The point in time that it is compared as.
+    pub(crate) fn instant(&self, matching: Matching) -> Option<Timestamp> {
         match self {
             Self::Text { instant, .. } if matching == Matching::Folded => *instant,
             _ => None,

@@ -4,6 +4,7 @@
 //! held is counted in bytes against [`limits`].
 
 mod collect;
+mod in_order;
 mod row;
 
 use crate::ast::{FromSource, Query};

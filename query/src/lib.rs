@@ -37,7 +37,6 @@ mod full_text;
 mod group_by;
 mod grouped;
 mod include;
-mod instant;
 mod lexer;
 pub mod limits;
 mod load;

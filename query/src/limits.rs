@@ -32,6 +32,14 @@ pub const REDUCE_GROUPS_MAX: usize = 100_000;
 pub const REDUCE_HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Most spans of values of one group-by field that narrow down what is read; with more, all of them are read.
 pub const KEY_SPANS_MAX: usize = 64;
+/// Most spans of terms of one field that narrow down what is read.
+pub const TERM_SPANS_MAX: usize = 1024;
+/// Rows of an index that a query reads before terms are made for it, if it gives less than a quarter of them.
+pub const TERMS_WORTH_ROWS: u64 = 1_000;
+/// Rows that are read by their keys before terms are tried.
+pub const KEY_ROWS_TRIED: u64 = 512;
+/// So many rows are read in the order of terms whatever the number of rows; beyond that, up to a quarter of them.
+pub const TERMS_VISITED_MIN: u64 = 1_024;
 /// Longest time that the calls of an index's functions for one query take together, in milliseconds.
 pub const REDUCE_MS_MAX: u64 = 60_000;
 /// Most bits of a number in arithmetic of `select`.

@@ -6,8 +6,8 @@
 //! missing.
 
 use crate::filter::Filter;
-use crate::instant;
 use crate::term::{FieldRef, Subject, Term};
+use magpie_indexes::terms::{Chunks, instant, truncated};
 use magpie_store::json::Number;
 use std::cmp::Ordering;
 
@@ -38,7 +38,7 @@ enum SortKey {
     Long(i64),
     Exact(ByValue),
     Text(String),
-    AlphaNumeric(Vec<Chunk>),
+    AlphaNumeric(Chunks),
     /// Objects do not compare with each other.
     Object,
 }
@@ -63,35 +63,6 @@ impl PartialEq for ByValue {
     }
 }
 impl Eq for ByValue {}
-
-/// A run of digits or of anything else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Chunk {
-    /// The digits without leading zeros, and how many those were.
-    Digits(String, usize),
-    Other(String),
-}
-
-impl Ord for Chunk {
-    fn cmp(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Self::Digits(left, left_zeros), Self::Digits(right, right_zeros)) => left
-                .len()
-                .cmp(&right.len())
-                .then_with(|| left.cmp(right))
-                .then_with(|| right_zeros.cmp(left_zeros)),
-            (Self::Other(left), Self::Other(right)) => left.cmp(right),
-            // A text run never starts with a digit, so its first character decides alone.
-            (Self::Digits(..), Self::Other(text)) => "0".cmp(text),
-            (Self::Other(text), Self::Digits(..)) => text.as_str().cmp("0"),
-        }
-    }
-}
-impl PartialOrd for Chunk {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
 
 /// A key in the direction that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,19 +119,12 @@ impl Rank {
             let (Directed::Up(key) | Directed::Down(key)) = directed;
             64 + match key {
                 SortKey::Text(text) => text.len(),
-                SortKey::AlphaNumeric(chunks) => chunks.iter().map(|chunk| 32 + chunk.len()).sum(),
+                SortKey::AlphaNumeric(chunks) => chunks.bytes(),
                 SortKey::Exact(number) => number.0.to_string().len(),
                 _ => 0,
             }
         };
         64 + self.keys.iter().map(size).sum::<usize>()
-    }
-}
-
-impl Chunk {
-    fn len(&self) -> usize {
-        let (Self::Digits(text, _) | Self::Other(text)) = self;
-        text.len()
     }
 }
 
@@ -249,44 +213,8 @@ fn alphanumeric_key(term: &Term<'_>) -> SortKey {
     match term {
         Term::Null => SortKey::Absent,
         Term::Object(_) => SortKey::Object,
-        other => SortKey::AlphaNumeric(chunks(&other.folded())),
+        other => SortKey::AlphaNumeric(Chunks::of(&other.folded())),
     }
-}
-
-fn chunks(text: &str) -> Vec<Chunk> {
-    let mut chunks = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let digits = first.is_ascii_digit();
-        let end = rest.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(rest.len());
-        let (run, behind) = rest.split_at(end);
-        chunks.push(if digits {
-            let value = run.trim_start_matches('0');
-            Chunk::Digits(value.to_owned(), run.len() - value.len())
-        } else {
-            Chunk::Other(run.to_owned())
-        });
-        rest = behind;
-    }
-    chunks
-}
-
-/// The whole part of a number; beyond the range of 64 bits the nearest end of it.
-fn truncated(number: &Number) -> i64 {
-    if let Some(whole) = number.as_i64() {
-        return whole;
-    }
-    let decimal = number.decimal();
-    let end = if decimal.negative { i64::MIN } else { i64::MAX };
-    let Ok(places) = usize::try_from(decimal.exponent) else { return 0 };
-    if places > 19 {
-        return end;
-    }
-    let mut whole: i128 = 0;
-    for place in 0..places {
-        whole = whole * 10 + i128::from(decimal.digits.get(place).copied().unwrap_or(0));
-    }
-    i64::try_from(if decimal.negative { -whole } else { whole }).unwrap_or(end)
 }
 
 /// A well mixed number. Source: the finalizer of SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom
@@ -296,34 +224,4 @@ fn mixed(seed: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{chunks, truncated};
-    use magpie_store::json::Number;
-
-    #[test]
-    fn digit_runs_order_by_value() {
-        let mut names = ["a10", "a9", "a1", "b", "a01", "9", "10", "", "a-1", "aa"];
-        names.sort_by_key(|name| chunks(name));
-        assert_eq!(names, ["", "9", "10", "a01", "a1", "a9", "a10", "a-1", "aa", "b"]);
-    }
-
-    #[test]
-    fn truncation_goes_towards_zero_and_clamps() {
-        for (text, expected) in [
-            ("1.9", 1),
-            ("-1.9", -1),
-            ("0.5", 0),
-            ("-0.5", 0),
-            ("1e3", 1000),
-            ("9223372036854775807.5", i64::MAX),
-            ("1e300", i64::MAX),
-            ("-1e300", i64::MIN),
-            ("1e-300", 0),
-        ] {
-            assert_eq!(truncated(&Number::from_valid_text(text)), expected, "{text}");
-        }
-    }
 }

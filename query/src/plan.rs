@@ -10,6 +10,7 @@ mod reduce_by;
 mod refuse;
 mod select;
 mod tally;
+pub(crate) mod terms;
 
 use crate::ast::{Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query};
 use crate::error::{QueryError, parameters_text};
@@ -31,6 +32,7 @@ use magpie_store::json::{Json, Object};
 pub(crate) use paging::Page;
 pub(crate) use refuse::call as refused_call;
 use select::selection;
+use terms::FilterTerms;
 
 /// What is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +55,7 @@ pub(crate) struct Plan {
     pub(crate) collection: String,
     /// What candidates must fit. With `reduce`, these are its rows, which all do.
     pub(crate) filter: Filter,
+    pub(crate) terms: FilterTerms,
     pub(crate) reduce: Option<ReduceBy>,
     pub(crate) order: Vec<OrderKey>,
     /// Which of the rows that fit are given.
@@ -178,6 +181,7 @@ pub(crate) fn plan(
         total_unknown: by_collection && matches!(access, Access::Prefix(_)),
         access,
         collection,
+        terms: index.map(|_| FilterTerms::new(&filter)).unwrap_or_default(),
         filter,
         reduce,
         order,

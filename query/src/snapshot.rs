@@ -5,11 +5,13 @@ use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::limits;
 use crate::source::{
-    Documents, Entries, FieldIndexing, KeyRange, ReducedResult, ReducedResults, Results, Source,
-    SourceCollection, SourceIndex,
+    Documents, Entries, FieldIndexing, IndexRow, IndexRows, KeyRange, PlacedRow, ReducedResult,
+    ReducedResults, Results, RowsInOrder, Source, SourceCollection, SourceIndex,
 };
 use magpie_indexes::faults::describe_key;
 use magpie_indexes::key_filter::KeyFilter;
+use magpie_indexes::progress::Progress;
+use magpie_indexes::terms::{Need, TermField, TermSpan};
 use magpie_indexes::{CallError, Index, IndexStatus, Registry};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Document, DocumentId, Etag};
@@ -252,6 +254,49 @@ impl SourceIndex for SnapshotIndex<'_> {
         Ok(Box::new(self.index.results_within(self.view, keys)?.map(|result| Ok(object(result?)))))
     }
 
+    fn rows_by_terms(&self, need: &Need, keys: &KeyFilter) -> Result<Option<IndexRows<'_>>, QueryError> {
+        if self.creates_fields() || Progress::read(self.view.kv(), self.index.slot())?.terms == 0 {
+            return Ok(None);
+        }
+        if self.index.is_map_reduce()
+            && !keys.is_all()
+            && let Some(few) = self.index.few_results_within(self.view, keys, limits::KEY_ROWS_TRIED)?
+        {
+            return Ok(Some(Box::new(few.into_iter().map(|result| Ok(IndexRow::Result(object(result)))))));
+        }
+        let Some(rows) = self.index.rows_by_terms(self.view, need)? else { return Ok(None) };
+        Ok(Some(Box::new(rows.map(|found| row(found?)))))
+    }
+
+    fn count_of_term(&self, field: &TermField, term: &TermSpan) -> Result<Option<u64>, QueryError> {
+        if self.creates_fields() {
+            return Ok(None);
+        }
+        Ok(self.index.count_of_term(self.view, field, term)?)
+    }
+
+    fn rows_in_order(
+        &self,
+        field: &TermField,
+        descending: bool,
+    ) -> Result<Option<RowsInOrder<'_>>, QueryError> {
+        if self.creates_fields() {
+            return Ok(None);
+        }
+        let Some(found) = self.index.rows_in_order(self.view, field, descending)? else { return Ok(None) };
+        let rows = found.rows.map(|placed| {
+            let placed = placed?;
+            Ok(PlacedRow { row: row(placed.row)?, group: placed.group, exact: placed.exact })
+        });
+        Ok(Some(RowsInOrder { rows: Box::new(rows), left_out: found.left_out }))
+    }
+
+    fn want_terms(&self, fields: Vec<TermField>) {
+        if !self.creates_fields() {
+            self.index.want_terms(fields);
+        }
+    }
+
     fn group_by(&self) -> Vec<String> {
         self.index.shape().group_by.clone().unwrap_or_default()
     }
@@ -296,6 +341,15 @@ impl SourceIndex for SnapshotIndex<'_> {
             Ok((DocumentId::new(&id)?, if creates_fields { with_created_fields(output) } else { output }))
         })))
     }
+}
+
+fn row(found: magpie_indexes::terms::IndexRow) -> Result<IndexRow, QueryError> {
+    Ok(match found {
+        magpie_indexes::terms::IndexRow::Result(result) => IndexRow::Result(object(result)),
+        magpie_indexes::terms::IndexRow::Output(id, output) => {
+            IndexRow::Entry(DocumentId::new(&id)?, object(output))
+        }
+    })
 }
 
 fn reduced(result: magpie_indexes::ReducedResult) -> ReducedResult {

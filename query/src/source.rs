@@ -5,6 +5,7 @@ use crate::error::QueryError;
 use crate::fold::Fold;
 use crate::limits;
 use magpie_indexes::key_filter::KeyFilter;
+use magpie_indexes::terms::{Need, TermField, TermSpan};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Document, DocumentId, Etag, ordered};
 use std::cmp::Ordering;
@@ -26,6 +27,37 @@ pub type Results<'s> = Box<dyn Iterator<Item = Result<Object, QueryError>> + 's>
 pub type ReducedResults<'s> = Box<dyn Iterator<Item = Result<ReducedResult, QueryError>> + 's>;
 /// Entries of a map-only index one after the other.
 pub type Entries<'s> = Box<dyn Iterator<Item = Result<(DocumentId, Object), QueryError>> + 's>;
+
+/// A result of a map-reduce index, or an entry of a map-only one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IndexRow {
+    /// A result.
+    Result(Object),
+    /// The document, whose id may be lower-cased, and its map output.
+    Entry(DocumentId, Object),
+}
+
+/// Results or entries of an index one after the other.
+pub type IndexRows<'s> = Box<dyn Iterator<Item = Result<IndexRow, QueryError>> + 's>;
+
+/// A row at its place in the order of a field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedRow {
+    /// The row.
+    pub row: IndexRow,
+    /// The number of its group: rows of a lower one come before it, whatever else is ordered by.
+    pub group: u64,
+    /// Whether the rows of its group come in the order of a query that orders by this field alone.
+    pub exact: bool,
+}
+
+/// All rows of an index in the order of a field.
+pub struct RowsInOrder<'s> {
+    /// The rows.
+    pub rows: Box<dyn Iterator<Item = Result<PlacedRow, QueryError>> + 's>,
+    /// How many rows have only values that this order leaves out; they do not come.
+    pub left_out: u64,
+}
 
 /// One consistent state of a database.
 pub trait Source {
@@ -213,6 +245,40 @@ pub trait SourceIndex {
     fn results_within(&self, _keys: &KeyFilter) -> Result<Results<'_>, QueryError> {
         self.results()
     }
+
+    /// The results or entries that can have what is needed, in the order of [`Self::results`] or [`Self::entries`]: all
+    /// that have it and whose keys `keys` lets through, and perhaps others. `None` when the index cannot tell faster
+    /// than by reading all.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn rows_by_terms(&self, _need: &Need, _keys: &KeyFilter) -> Result<Option<IndexRows<'_>>, QueryError> {
+        Ok(None)
+    }
+
+    /// How many results or entries have this single term in a field; `None` when the index does not know without
+    /// counting.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn count_of_term(&self, _field: &TermField, _term: &TermSpan) -> Result<Option<u64>, QueryError> {
+        Ok(None)
+    }
+
+    /// All results or entries in the order of a field; `None` when the index does not have them so.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn rows_in_order(
+        &self,
+        _field: &TermField,
+        _descending: bool,
+    ) -> Result<Option<RowsInOrder<'_>>, QueryError> {
+        Ok(None)
+    }
+
+    /// Tells that terms of these fields would have made a query faster.
+    fn want_terms(&self, _fields: Vec<TermField>) {}
 
     /// The names of the group-by fields of a map-reduce index in the order of its keys; none for a map-only index.
     fn group_by(&self) -> Vec<String>;

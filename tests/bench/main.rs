@@ -1,4 +1,4 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server|stages|workload`, all of them without an argument;
+//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server|stages|terms|workload`, all of them without an argument;
 //! `tiers Runtime` measures one index.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
@@ -6,6 +6,7 @@
 
 mod log;
 mod server;
+mod terms;
 mod tiers;
 mod tree;
 mod workload;
@@ -43,6 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs("workload") {
         workload::run()?;
+    }
+    if runs("terms") {
+        terms::run()?;
     }
     Ok(())
 }

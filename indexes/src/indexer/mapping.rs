@@ -4,7 +4,7 @@ use super::{Gathered, Indexer};
 use crate::error::IndexError;
 use crate::faults::FaultAction;
 use crate::function::{Emitted, FunctionError, FunctionErrorKind, StoredOutput};
-use crate::keys::{Kind, Reader, entry_key, put_bytes};
+use crate::keys::{Kind, Reader, entry_key, put_bytes, rest};
 use crate::limits;
 use crate::losses::{self, LossKind, LossSource, Lost};
 use crate::reduce_tree::ItemChange;
@@ -12,6 +12,7 @@ use crate::references;
 use magpie_store::json::parse_stored;
 use magpie_store::kv::{Direction, Space};
 use magpie_store::{CollectionFilter, Document, DocumentId, ordered};
+use std::collections::BTreeMap;
 
 /// A map output as it is stored: (reduce key in its ordered form, value in its stored text).
 pub(crate) type EncodedOutput = (Vec<u8>, Vec<u8>);
@@ -177,18 +178,20 @@ impl Indexer {
     ) -> Result<(), IndexError> {
         let key_at = |position| self.slot.key(Kind::MapOutput, &entry_key(id.key(), position));
         let new_count = emitted.len() as u64;
-        let mut old_count: u64 = 0;
         let mut behind = key_at(u32::MAX);
         behind.push(0);
-        for row in gathered.view.kv().scan(Space::Index, &key_at(0), &behind, Direction::Forward) {
-            let (key, _) = row?;
-            if old_count >= new_count {
-                gathered.batch.delete(Space::Index, key);
-            }
-            old_count += 1;
-        }
+        let old = gathered.view.kv().scan(Space::Index, &key_at(0), &behind, Direction::Forward);
+        let mut old = old.collect::<Result<BTreeMap<_, _>, _>>()?;
+        let old_count = old.len() as u64;
         for (position, (_, value)) in (0..).zip(emitted) {
-            gathered.batch.put(Space::Index, key_at(position), value);
+            let key = key_at(position);
+            let before = old.remove(&key);
+            gathered.change_terms(self.slot, rest(&key)?, before.as_deref(), Some(&value))?;
+            gathered.batch.put(Space::Index, key, value);
+        }
+        for (key, before) in old {
+            gathered.change_terms(self.slot, rest(&key)?, Some(&before), None)?;
+            gathered.batch.delete(Space::Index, key);
         }
         gathered.progress.results = (gathered.progress.results + new_count).saturating_sub(old_count);
         Ok(())

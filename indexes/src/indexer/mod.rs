@@ -24,6 +24,7 @@ use crate::output::{OutputCollection, ReferenceChanges};
 use crate::progress::{OutputPhase, Progress};
 use crate::reduce_tree::{ItemChange, TreeWork};
 use crate::references::{self, BatchLoads, PendingLoad};
+use crate::terms::TermChanges;
 use magpie_store::kv::Batch;
 use magpie_store::{
     Change, CollectionFilter, Command, DatabaseView, DocumentId, DocumentReader, Etag, Timestamp,
@@ -68,6 +69,7 @@ struct Gathered<'v> {
     trees: BTreeMap<Vec<u8>, Vec<ItemChange>>,
     emitted_bytes: usize,
     losses: LossChanges,
+    terms: TermChanges,
     references: ReferenceChanges,
     loads: BatchLoads<'v>,
     /// The documents that were mapped in this batch, by lower-cased id.
@@ -217,8 +219,10 @@ impl Indexer {
     /// Adds to the rows of a batch what depends on all of them.
     fn finish(&self, gathered: Gathered<'_>, work: TreeWork) -> Result<IndexedBatch, IndexError> {
         let writes = self.writes_documents(&gathered.progress);
-        let Gathered { view, mut batch, mut documents, progress, losses, references, seen, .. } = gathered;
+        let Gathered { view, mut batch, mut documents, progress, losses, terms, references, seen, .. } =
+            gathered;
         losses.finish(view.kv(), self.slot, &mut batch)?;
+        terms.finish(view.kv(), self.slot, &mut batch)?;
         if let Some(output) = &self.output {
             documents.extend(output.finish(view, writes, references, &mut batch)?);
         }
@@ -299,12 +303,28 @@ impl<'v> Gathered<'v> {
             trees: BTreeMap::new(),
             emitted_bytes: 0,
             losses: LossChanges::default(),
+            terms: TermChanges::default(),
             references: ReferenceChanges::default(),
             loads: BatchLoads::new(view),
             seen: HashSet::new(),
             read_bytes: 0,
             now,
         }
+    }
+
+    /// Has the terms follow a changed result or map output, given by its stored texts.
+    fn change_terms(
+        &mut self,
+        slot: Slot,
+        subject: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+    ) -> Result<(), IndexError> {
+        let place = (self.view.kv(), slot, &self.progress);
+        if !self.terms.change(place, subject, (before, after), &mut self.batch)? {
+            self.progress.terms = 0;
+        }
+        Ok(())
     }
 
     fn is_full(&self, documents_max: usize) -> bool {

@@ -75,6 +75,9 @@ impl Indexer {
             let lost = lost_by(applied.after.as_ref())?;
             self.note_losses((LossSource::Reduce, reduce_key, &shown()), &lost, gathered)?;
         }
+        let before = applied.before.as_ref().and_then(StoredResult::visible);
+        let after = applied.after.as_ref().and_then(StoredResult::visible);
+        gathered.change_terms(self.slot, reduce_key, before, after)?;
         self.follow(reduce_key, applied, gathered)
     }
 

@@ -24,6 +24,8 @@ impl Indexer {
         repair: &Repair,
         now: Timestamp,
     ) -> Result<IndexedBatch, IndexError> {
+        // What the rows were before is not known, so all terms are made anew.
+        let progress = Progress { terms: 0, ..progress };
         let mut gathered = Gathered::new(view, progress, now);
         let mut work = TreeWork::default();
         match repair {
@@ -36,6 +38,7 @@ impl Indexer {
                 gathered.trees.insert(reduce_key.clone(), vec![gone]);
             }
             Repair::Key(reduce_key) => self.rebuild(reduce_key, &mut work, &mut gathered)?,
+            Repair::Terms => {}
         }
         let reduced = self.reduce(&mut gathered)?;
         work.reduce_calls += reduced.reduce_calls;

@@ -323,12 +323,14 @@ impl Registry {
             build.slot = slot;
         }
         record.write(&mut batch);
+        let with_terms = old.term_fields(&self.database.view())?;
         old.stop();
         old.start.abandon();
         remove_rows(old.slot, &mut batch);
         self.database.commit_definition(batch)?;
         let index = Arc::new(Index::new(old.name(), definition, Arc::clone(&old.source), slot)?);
         index.set_paused(was_paused);
+        index.want_terms(with_terms);
         self.indexes.insert(old.name().to_lowercase(), Arc::clone(&index));
         self.launch(&index)?;
         drop(guard);
@@ -369,6 +371,8 @@ impl Registry {
         Record::live(&new).write(&mut batch);
         let old = self.get(&name);
         if let Some(old) = &old {
+            // What queries asked for once, they will ask for again.
+            new.want_terms(old.term_fields(&self.database.view())?);
             old.stop();
             old.start.abandon();
             remove_rows(old.slot, &mut batch);

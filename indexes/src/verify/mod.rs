@@ -22,6 +22,7 @@ use crate::keys::Kind;
 use crate::limits;
 use crate::progress::Progress;
 use crate::results::CONTENTS;
+use crate::terms::wrong_fields;
 use magpie_store::json::Json;
 use magpie_store::kv::{Direction, Space};
 use magpie_store::{DatabaseView, Etag};
@@ -88,6 +89,8 @@ pub(crate) enum Repair {
     Entry { reduce_key: Vec<u8>, entry_key: Vec<u8> },
     /// Build the tree of a reduce key, its result and its output document anew from its entries.
     Key(Vec<u8>),
+    /// Make all terms anew; every other repair does so, too.
+    Terms,
 }
 
 /// A verification at work.
@@ -132,7 +135,7 @@ impl Index {
             },
             go_on,
         };
-        if !verifier.documents()? || !verifier.strays()? || !verifier.keys()? {
+        if !verifier.documents()? || !verifier.strays()? || !verifier.keys()? || !verifier.terms()? {
             return Ok(None);
         }
         verifier.check_calls()?;
@@ -179,6 +182,20 @@ impl Verifier<'_> {
         if self.found.listed.len() < limits::VERIFY_DAMAGES_LISTED_MAX {
             self.found.listed.push(damage);
         }
+    }
+
+    /// Verifies the terms of the results; gives `false` when told to stop.
+    fn terms(&mut self) -> Result<bool, IndexError> {
+        let (slot, is_map_reduce) = (self.index.slot(), self.index.is_map_reduce());
+        let Some(wrong) = wrong_fields(self.view.kv(), slot, is_map_reduce, self.go_on)? else {
+            return Ok(false);
+        };
+        for field in wrong {
+            let what = format!("the terms of its field {field} are not those of its results");
+            let repair = vec![Repair::Terms];
+            self.damage(Damage { document: None, key: None, what, expected: None, found: None, repair });
+        }
+        Ok(true)
     }
 
     /// A damage of a document's rows that mapping it again mends.

@@ -1,9 +1,11 @@
 //! Reading candidates, counting them, and giving those of the page in order.
 
 use super::Budget;
+use super::in_order::InOrder;
 use super::row::{Row, Shaped};
 use crate::error::QueryError;
 use crate::filter::Filter;
+use crate::limits;
 use crate::order::Rank;
 use crate::plan::{Access, Plan, narrow};
 use crate::row_filter::RowFilter;
@@ -11,7 +13,7 @@ use crate::source::{Documents, Source, SourceCollection, SourceIndex};
 use crate::tally::{Counting, Tally};
 use crate::term::{Subject, fold};
 use magpie_store::Document;
-use magpie_store::json::Object;
+use magpie_store::json::{Json, Object};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 
@@ -39,6 +41,7 @@ pub(super) struct Counts {
 }
 
 type Sink<'s> = dyn FnMut(Shaped) -> Result<(), QueryError> + 's;
+type Rows<'r> = Box<dyn Iterator<Item = Result<Row, QueryError>> + 'r>;
 type Visit<'v> = dyn FnMut(Row, Option<Rank>) -> Result<ControlFlow<()>, QueryError> + 'v;
 
 /// What is known before the first row is given.
@@ -156,7 +159,7 @@ impl Collector<'_> {
     }
 
     /// The number of rows up to the end of the page.
-    fn page_end(&self) -> Option<u64> {
+    pub(super) fn page_end(&self) -> Option<u64> {
         self.page.1.map(|take| self.page.0.saturating_add(take))
     }
 
@@ -246,6 +249,12 @@ impl Collector<'_> {
     }
 
     fn ordered(&self) -> Result<(Best, Counts), QueryError> {
+        if let Some(in_order) = InOrder::new(self)? {
+            if let Some(found) = in_order.first_rows()? {
+                return Ok(found);
+            }
+            in_order.want();
+        }
         let mut counts = Counts::default();
         // Which rows `filter` lets through shows only when they are in order.
         let capacity = if self.plan.row_filter.is_some() { self.plan.filter_limit } else { self.page_end() };
@@ -282,8 +291,11 @@ impl Collector<'_> {
         Ok(before.saturating_sub(held.saturating_sub(1)))
     }
 
-    /// The total, when nothing is filtered and the source knows it.
-    fn known_total(&self) -> Result<Option<u64>, QueryError> {
+    /// The total, when the source knows it: of everything, or of what has a term.
+    pub(super) fn known_total(&self) -> Result<Option<u64>, QueryError> {
+        if let (Some((field, term)), Some(index)) = (&self.plan.terms.exact, self.index) {
+            return index.count_of_term(field, term);
+        }
         if !self.plan.filter.is_all() || self.plan.reduce.is_some() {
             return Ok(None);
         }
@@ -304,39 +316,33 @@ impl Collector<'_> {
     /// Reads candidates and shows those that fit, numbered and ranked.
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), QueryError> {
         let mut number = 0_u64;
-        let mut show = |row: Row, subject: &dyn Fn(&Row) -> Option<Option<Rank>>| match subject(&row) {
-            Some(rank) => visit(row, rank),
-            None => Ok(ControlFlow::Continue(())),
+        let mut fitting = 0_u64;
+        let mut show = |row: Row| {
+            number += 1;
+            match self.rank(&row, number) {
+                Some(rank) => {
+                    fitting += 1;
+                    visit(row, rank)
+                }
+                None => Ok(ControlFlow::Continue(())),
+            }
         };
         if let (Some(reduce), Some(index)) = (&self.plan.reduce, self.index) {
-            return reduce.rows(index, &mut |row| {
-                number += 1;
-                let test = |row: &Row| self.rank(row, number);
-                show(Row::Result(row), &test)
-            });
+            return reduce.rows(index, &mut |row| show(Row::Result(row)));
         }
         match (&self.plan.access, self.index) {
-            (Access::Index(equals), Some(index)) if index.is_map_reduce() => {
-                let results = match index.candidates(equals)? {
-                    Some(candidates) => candidates,
-                    None => index.results_within(&narrow::keys(&self.plan.filter, &index.group_by()))?,
-                };
-                for result in results {
-                    number += 1;
-                    let test = |row: &Row| self.rank(row, number);
-                    if show(Row::Result(result?), &test)?.is_break() {
+            (Access::Index(equals), Some(index)) => {
+                let (rows, by_terms) = self.rows(index, equals)?;
+                for row in rows {
+                    if show(row?)?.is_break() {
                         break;
                     }
                 }
-            }
-            (Access::Index(_), Some(index)) => {
-                for entry in index.entries()? {
-                    number += 1;
-                    let (id, entry) = entry?;
-                    let test = |row: &Row| self.rank(row, number);
-                    if show(Row::Entry { id, entry }, &test)?.is_break() {
-                        break;
-                    }
+                if let Some(need) = self.plan.terms.need.as_ref().filter(|_| !by_terms)
+                    && number >= limits::TERMS_WORTH_ROWS
+                    && (fitting.saturating_mul(4) < number || self.is_counted_page(number))
+                {
+                    index.want_terms(need.fields().into_iter().cloned().collect());
                 }
             }
             _ => {
@@ -345,16 +351,46 @@ impl Collector<'_> {
                     if !self.is_of_collection(&document) {
                         continue;
                     }
-                    number += 1;
                     let fields = Some(document.body_json());
-                    let test = |row: &Row| self.rank(row, number);
-                    if show(Row::Document { document, fields }, &test)?.is_break() {
+                    if show(Row::Document { document, fields })?.is_break() {
                         break;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether the query is about a few of the rows that have a term, so that knowing their number is enough.
+    fn is_counted_page(&self, number: u64) -> bool {
+        self.plan.terms.exact.is_some() && self.page_end().is_some_and(|end| end.saturating_mul(4) < number)
+    }
+
+    /// The rows of an index that may fit, and whether terms told them.
+    fn rows<'i>(
+        &'i self,
+        index: &'i dyn SourceIndex,
+        equals: &[(String, Json)],
+    ) -> Result<(Rows<'i>, bool), QueryError> {
+        let is_map_reduce = index.is_map_reduce();
+        if is_map_reduce && let Some(candidates) = index.candidates(equals)? {
+            return Ok((Box::new(candidates.map(|result| Ok(Row::Result(result?)))), false));
+        }
+        let keys = narrow::keys(&self.plan.filter, &index.group_by());
+        if let Some(need) = &self.plan.terms.need
+            && let Some(rows) = index.rows_by_terms(need, &keys)?
+        {
+            return Ok((Box::new(rows.map(|row| Ok(Row::from(row?)))), true));
+        }
+        if is_map_reduce {
+            let results = index.results_within(&keys)?;
+            return Ok((Box::new(results.map(|result| Ok(Row::Result(result?)))), false));
+        }
+        let entries = index.entries()?.map(|entry| {
+            let (id, entry) = entry?;
+            Ok(Row::Entry { id, entry })
+        });
+        Ok((Box::new(entries), false))
     }
 
     fn documents(&self) -> Result<Documents<'_>, QueryError> {
@@ -391,7 +427,7 @@ impl Collector<'_> {
     }
 
     /// Shows what `where` and `order by` look at.
-    fn with_subject<T>(&self, row: &Row, show: impl FnOnce(&Subject<'_>) -> T) -> T {
+    pub(super) fn with_subject<T>(&self, row: &Row, show: impl FnOnce(&Subject<'_>) -> T) -> T {
         let empty = Object::new();
         let metadata;
         let subject = match row {
@@ -414,14 +450,14 @@ impl Collector<'_> {
 /// The first rows in order, equal ones once.
 pub(super) struct Best {
     capacity: Option<u64>,
-    rows: BTreeMap<Rank, (Row, Option<String>)>,
+    pub(super) rows: BTreeMap<Rank, (Row, Option<String>)>,
     ranks: HashMap<String, Rank>,
-    has_identities: bool,
+    pub(super) has_identities: bool,
     budget: Budget,
 }
 
 impl Best {
-    fn new(capacity: Option<u64>) -> Self {
+    pub(super) fn new(capacity: Option<u64>) -> Self {
         Self {
             capacity,
             rows: BTreeMap::new(),
@@ -431,16 +467,16 @@ impl Best {
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.capacity.is_some_and(|capacity| self.rows.len() as u64 >= capacity)
     }
 
     /// Whether a row of this rank can be among the first.
-    fn wants(&self, rank: &Rank) -> bool {
+    pub(super) fn wants(&self, rank: &Rank) -> bool {
         !self.is_full() || self.rows.last_key_value().is_some_and(|(last, _)| rank < last)
     }
 
-    fn offer(&mut self, rank: Rank, row: Row, identity: Option<String>) -> Result<(), QueryError> {
+    pub(super) fn offer(&mut self, rank: Rank, row: Row, identity: Option<String>) -> Result<(), QueryError> {
         if let Some(identity) = &identity {
             self.has_identities = true;
             if let Some(earlier) = self.ranks.get(identity) {

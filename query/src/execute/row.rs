@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::projection::{self, Origin, Projection};
 use crate::row_filter::RowFilter;
 use crate::script;
-use crate::source::Source;
+use crate::source::{IndexRow, Source};
 use crate::term::Subject;
 use magpie_store::json::{Json, Object};
 use magpie_store::{ChangeVector, Document, DocumentId};
@@ -47,6 +47,15 @@ impl Shaped {
     /// The id, when the row is the whole document.
     pub(super) fn whole_id(&self) -> Option<&str> {
         self.id.as_deref().filter(|_| self.is_whole)
+    }
+}
+
+impl From<IndexRow> for Row {
+    fn from(row: IndexRow) -> Self {
+        match row {
+            IndexRow::Result(result) => Self::Result(result),
+            IndexRow::Entry(id, entry) => Self::Entry { id, entry },
+        }
     }
 }
 

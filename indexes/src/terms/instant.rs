@@ -6,7 +6,8 @@ use magpie_store::Timestamp;
 const TICKS_PER_SECOND: i64 = 10_000_000;
 
 /// The instant that `text` spells, if it is a date.
-pub(crate) fn parse(text: &str) -> Option<Timestamp> {
+#[must_use]
+pub fn parse(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     // The shape is checked first, because almost all strings fail here.
     if !(10..=33).contains(&bytes.len()) || bytes.get(4) != Some(&b'-') || bytes.get(7) != Some(&b'-') {
