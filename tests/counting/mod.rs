@@ -1,8 +1,11 @@
 //! A store in memory that counts the rows of indexes that are read.
 
 use magpie_indexes::keys::Kind;
-use magpie_store::kv::{Batch, Direction, Durability, Kv, KvError, Rows, Space, View};
+use magpie_store::kv::{
+    Batch, Direction, Durability, FinishedFile, Kv, KvError, Rows, SortedFile, Space, View,
+};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::{Arc, Mutex};
 
 type Counts = Arc<Mutex<BTreeMap<u8, u64>>>;
@@ -52,6 +55,18 @@ impl Kv for CountingKv {
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), KvError> {
         self.inner.commit(batch, durability)
+    }
+
+    fn scratch_file(&self) -> Result<File, KvError> {
+        self.inner.scratch_file()
+    }
+
+    fn sorted_file(&self, space: Space) -> Result<Option<Box<dyn SortedFile + '_>>, KvError> {
+        self.inner.sorted_file(space)
+    }
+
+    fn ingest(&self, space: Space, files: Vec<FinishedFile>) -> Result<(), KvError> {
+        self.inner.ingest(space, files)
     }
 
     fn flush(&self) -> Result<(), KvError> {
