@@ -13,7 +13,7 @@ use magpie_indexes::faults::{Fault, FaultAction};
 use magpie_indexes::losses::{Loss, LossSource};
 use magpie_indexes::{
     Index, IndexError, IndexStatistics, IndexStatus, LoadedCollections, MappedCollections, Registry,
-    RunningScripts,
+    RunningScripts, Staleness,
 };
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Etag, StoreError, Timestamp};
@@ -148,11 +148,25 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
     ] {
         body.insert(key, value);
     }
+    let own = own_statistics(index, view, &staleness, statistics.status)?;
+    if !own.is_empty() {
+        body.insert("Magpie", own);
+    }
+    Ok(body)
+}
+
+/// What RavenDB's statistics do not have.
+fn own_statistics(
+    index: &Index,
+    view: &DatabaseView<'_>,
+    staleness: &Staleness,
+    status: IndexStatus,
+) -> Result<Object, ServerError> {
     let mut own = Object::new();
     if staleness.is_stale {
-        own.insert("Stale", index_staleness::to_json(&index.name(), &staleness));
+        own.insert("Stale", index_staleness::to_json(&index.name(), staleness));
     }
-    if let IndexStatus::Failed(cause) = statistics.status {
+    if let IndexStatus::Failed(cause) = status {
         own.insert("Failure", cause);
     }
     let losses = index.losses(view)?;
@@ -165,10 +179,7 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
     if let Some(scripts) = index.running_scripts() {
         own.insert("Scripts", scripts_json(&scripts));
     }
-    if !own.is_empty() {
-        body.insert("Magpie", own);
-    }
-    Ok(body)
+    Ok(own)
 }
 
 /// Which tier runs the scripts of an index, and what keeps them in the engine.

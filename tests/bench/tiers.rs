@@ -171,7 +171,7 @@ fn row(name: &str, documents: &[Document], sources: &[Box<dyn Functions>]) -> Re
             functions.reduce(&key, &values)?;
             Ok(())
         })?);
-        let texts: Vec<Vec<u8>> = values.iter().map(|value| stored_text(value)).collect();
+        let texts: Vec<Vec<u8>> = values.iter().map(stored_text).collect();
         let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
         if functions.reduce_stored(&key, &texts).is_some() {
             reduces.push(rate(|_| {
