@@ -11,10 +11,11 @@ use super::text::Text;
 use super::value::{Outcome, Value, hand_over};
 use crate::function::{StoredOutput, StoredReduced};
 use crate::script::dialect::GroupBy;
-use magpie_store::json::Json;
+use magpie_store::json::{Json, Number};
 use magpie_store::ordered;
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::io::Write as _;
 
 /// Bytes that an output is expected to have.
 const EXPECTED_BYTES: usize = 160;
@@ -36,8 +37,21 @@ impl StoredText {
         if number == 0.0 && number.is_sign_negative() && reader.missing == Missing::LeftOut {
             self.out.extend_from_slice(b"-0");
         } else {
-            numbers::print(number, &mut self.out);
+            print_stored(number, &mut self.out);
         }
+    }
+}
+
+/// Appends a number as the store writes it. Where two shortest texts are equally near to it, the language and the store choose
+/// different ones.
+fn print_stored(number: f64, out: &mut Vec<u8>) {
+    if !number.is_finite() || numbers::to_small(number).is_some() {
+        numbers::print(number, out);
+    } else if (1e-6..1e21).contains(&number.abs()) {
+        // Writing to memory does not fail.
+        let _ = write!(out, "{number}");
+    } else if let Some(number) = Number::from_f64(number) {
+        Json::Number(number).write_stored_to(out);
     }
 }
 
@@ -284,8 +298,7 @@ impl<'a> Sink<'a> for Vec<StoredOutput> {
 
 #[cfg(test)]
 mod tests {
-    use crate::script::compiled::numbers;
-    use magpie_store::json::Number;
+    use super::{Number, print_stored};
 
     #[test]
     fn numbers_print_as_the_store_writes_them() {
@@ -300,7 +313,7 @@ mod tests {
             };
             let Some(expected) = Number::from_f64(number) else { continue };
             let mut out = Vec::new();
-            numbers::print(number, &mut out);
+            print_stored(number, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected.to_string(), "{number:e}");
         }
     }
