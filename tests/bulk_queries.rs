@@ -142,7 +142,7 @@ fn what_is_refused_changes_nothing() {
     let fixture = Fixture::new();
     for (method, query, kind) in [
         ("PATCH", "from M", "ParseException"),
-        ("PATCH", "from M update { this. = 1 }", "JavaScriptParseException"),
+        ("PATCH", "from M update { this. = 1 }", "InvalidQueryException"),
         ("PATCH", "from M update { x = 1 }", "JavaScriptException"),
         ("PATCH", "from M update { incrementCounter('a') }", "JavaScriptException"),
         ("PATCH", "from M select n update { this.x = 1 }", "InvalidOperationException"),

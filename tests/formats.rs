@@ -82,12 +82,12 @@ fn a_store_of_format_1_opens_with_all_it_holds() {
     if let Some(folder) = std::env::var_os("MAGPIE_WRITE_FIXTURE") {
         write_fixture(Path::new(&folder));
     }
-    for (version, rows_are_current) in [("v1", false), ("v1-rows2", true)] {
-        opens_with_all_it_holds(version, rows_are_current);
+    for version in ["v1", "v1-rows2"] {
+        opens_with_all_it_holds(version);
     }
 }
 
-fn opens_with_all_it_holds(version: &str, rows_are_current: bool) {
+fn opens_with_all_it_holds(version: &str) {
     let (_keep, folder) = copy_of(version);
     let (database, registry) = open(&folder);
     assert_eq!(database.id(), "fixtureDatabaseId00000");
@@ -102,13 +102,13 @@ fn opens_with_all_it_holds(version: &str, rows_are_current: bool) {
     assert_eq!(changes.len() as u64, u64::from(EVENTS));
     assert!(changes.last().is_some_and(|change| change.tombstone && change.id.as_str() == "Events/7"));
     let index = registry.get("Sums").unwrap();
-    assert_eq!(index.slot() == magpie_indexes::keys::Slot(1), rows_are_current, "old rows are built anew");
+    assert_ne!(index.slot(), magpie_indexes::keys::Slot(1), "rows of older layouts and engines are built anew");
     assert!(index.wait_until_indexed_blocking(database.last_etag(), WAIT));
     let view = database.view();
     let results: Vec<String> = index.results(&view).map(|result| result.unwrap().to_string()).collect();
     assert_eq!(
         results,
-        [r#"{"kind":"hot","n":17993,"fraction":1799.3}"#, r#"{"kind":"rare","n":1900,"fraction":190}"#]
+        [r#"{"kind":"hot","n":17993,"fraction":1799.2999999999997}"#, r#"{"kind":"rare","n":1900,"fraction":190}"#]
     );
     let stored = index.rows(&view).unwrap();
     registry.reset("Sums").unwrap();

@@ -90,6 +90,8 @@ pub const OPERATIONS_REMEMBERED_MAX: usize = 1024;
 pub const REQUEST_IDS_REMEMBERED_MAX: usize = 256;
 /// Time between two removals of tombstones that every index has seen, in milliseconds.
 pub const PURGE_INTERVAL_MS: u64 = 60_000;
+/// Most documents, or other items, of a dump that are written at a time.
+pub const DUMP_BATCH_ITEMS_MAX: usize = 1000;
 /// Longest element of a dump, in bytes: a document and its wrapping.
 pub const DUMP_ITEM_BYTES_MAX: usize = UPLOAD_ITEM_BYTES_MAX;
 /// Deepest nesting of brackets in a dump.

@@ -136,7 +136,9 @@ fn expected_change_vectors_are_checked() {
     }
     assert_eq!(database.last_etag(), Etag(1), "refused requests use up no etag");
     write(&database, vec![put_expecting("a", &current), put_expecting("b", "")]).unwrap();
-    write(&database, vec![delete("a", Some(&format!("A:2-{ID}"))), delete("c", Some(""))]).unwrap();
+    write(&database, vec![delete("a", Some(&format!("A:2-{ID}")))]).unwrap();
+    let nothing_to_delete = write(&database, vec![delete("c", Some(""))]).unwrap_err();
+    assert!(matches!(nothing_to_delete, StoreError::Conflict { actual: None, .. }), "{nothing_to_delete}");
     assert_eq!((body(&database, "a"), body(&database, "b").as_deref()), (None, Some(r#"{"n":0}"#)));
 }
 

@@ -26,6 +26,7 @@ use crate::laws::LawChecks;
 use crate::limits;
 use crate::output::cleanup;
 use crate::progress::Progress;
+use crate::signature::{Signature, canonical_definition};
 use crate::starts::{self, FailedStarts, Starts};
 use crate::worker::{self, Clock};
 use dashmap::DashMap;
@@ -127,15 +128,22 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Gives new slots to the builds of a record whose rows have an older layout, and removes those rows.
+    /// Gives new slots to the builds of a record whose rows have an older layout, or were made by a program that read their
+    /// scripts in another way, and removes those rows: under another signature the pages end elsewhere.
     fn with_current_rows(&self, mut record: Record) -> Result<Record, IndexError> {
         let mut batch = Batch::new();
         let mut next_slot = None;
         for build in std::iter::once(&mut record.live).chain(record.replacement.as_mut()) {
-            if !build.is_current {
+            let source = self.source_or_broken(&build.definition);
+            let signature = Signature::of(&canonical_definition(&build.definition, source.as_ref())).to_string();
+            // What cannot run reads no rows, and may run again. A native index is put again by whoever opens the database.
+            let is_same = build.signature == signature
+                || source.defect().is_some()
+                || self.natives.contains_key(&build.definition.name.to_lowercase());
+            if !build.is_current || !is_same {
                 remove_rows(build.slot, &mut batch);
                 build.slot = self.take_slot(&mut batch, &mut next_slot)?;
-                build.is_current = true;
+                (build.is_current, build.signature) = (true, signature);
             }
         }
         if !batch.is_empty() {

@@ -176,18 +176,20 @@ impl Registry {
                     updated.push((index, definition));
                 }
                 Plan::UpdateAndCancel(live, next) => {
-                    let build = Build::new(definition.clone(), live.slot);
+                    let build = Build::new(definition.clone(), live.slot, &live.canonical);
                     Record { live: build, replacement: None }.write(&mut batch);
                     ended.push(next);
                     updated.push((live, definition));
                 }
                 Plan::Create(source) => {
-                    let build = Build::new(definition, slot(&mut batch, &mut next_slot)?);
+                    let canonical = canonical_definition(&definition, source.as_ref());
+                    let build = Build::new(definition, slot(&mut batch, &mut next_slot)?, &canonical);
                     Record { live: build.clone(), replacement: None }.write(&mut batch);
                     started.push((build.definition.name.clone(), build, source));
                 }
                 Plan::Replace(source, live, replacement) => {
-                    let build = Build::new(definition, slot(&mut batch, &mut next_slot)?);
+                    let canonical = canonical_definition(&definition, source.as_ref());
+                    let build = Build::new(definition, slot(&mut batch, &mut next_slot)?, &canonical);
                     let record = Record { live: Build::of(&live), replacement: Some(build.clone()) };
                     record.write(&mut batch);
                     ended.extend(replacement);

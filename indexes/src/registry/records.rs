@@ -4,6 +4,7 @@ use crate::definition::IndexDefinition;
 use crate::error::IndexError;
 use crate::index::Index;
 use crate::keys::{FORMAT_VERSION, Slot, meta};
+use crate::signature::Signature;
 use magpie_store::DatabaseView;
 use magpie_store::kv::{Batch, Direction, Space};
 use serde_json::{Value, json};
@@ -13,12 +14,15 @@ use serde_json::{Value, json};
 pub(super) struct Build {
     pub definition: IndexDefinition,
     pub slot: Slot,
+    /// Of what its rows were made with: a program that reads scripts in another way has others. Empty when that was not
+    /// written down.
+    pub signature: String,
     /// Whether its rows have today's layout.
     pub is_current: bool,
 }
 
-/// A definition row: `{"Live":{"Slot":1,"Format":2,"Definition":{..}},"Replacement":{..}|null}`. The format is that of
-/// the build's rows; rows of an older one are not read but built again.
+/// A definition row: `{"Live":{"Slot":1,"Format":2,"Signature":"..","Definition":{..}},"Replacement":{..}|null}`. Format and
+/// signature are those of the build's rows; rows of others are not read but built again.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub live: Build,
@@ -26,16 +30,22 @@ pub(super) struct Record {
 }
 
 impl Build {
-    pub fn new(definition: IndexDefinition, slot: Slot) -> Self {
-        Self { definition, slot, is_current: true }
+    /// A build of what `canonical` says.
+    pub fn new(definition: IndexDefinition, slot: Slot, canonical: &str) -> Self {
+        Self { definition, slot, signature: Signature::of(canonical).to_string(), is_current: true }
     }
 
     pub fn of(index: &Index) -> Self {
-        Self::new((*index.definition()).clone(), index.slot)
+        Self::new((*index.definition()).clone(), index.slot, &index.canonical)
     }
 
     fn to_json(&self) -> Value {
-        json!({ "Slot": self.slot.0, "Format": FORMAT_VERSION, "Definition": self.definition })
+        json!({
+            "Slot": self.slot.0,
+            "Format": FORMAT_VERSION,
+            "Signature": self.signature,
+            "Definition": self.definition,
+        })
     }
 
     fn from_json(value: &Value) -> Option<Self> {
@@ -43,7 +53,8 @@ impl Build {
         let definition = serde_json::from_value(value.get("Definition")?.clone()).ok()?;
         // The first layout had no such number.
         let format = value.get("Format").map_or(Some(1), Value::as_u64)?;
-        Some(Self { definition, slot, is_current: format == FORMAT_VERSION })
+        let signature = value.get("Signature").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Some(Self { definition, slot, signature, is_current: format == FORMAT_VERSION })
     }
 }
 

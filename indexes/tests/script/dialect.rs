@@ -1,7 +1,7 @@
 //! What may be registered: maps, collections, output shapes, reduce keys.
 
 use super::{assert_error, at, document, document_in, json, output, refused, source_of, with_index};
-use magpie_indexes::function::FunctionErrorKind::{Arguments, Compile, Definition, GroupKey, Run};
+use magpie_indexes::function::FunctionErrorKind::{Arguments, Compile, Definition, GroupKey, ReturnShapes, Run};
 use magpie_indexes::{FunctionSource, MappedCollections};
 use magpie_store::Collection;
 
@@ -106,7 +106,7 @@ fn scripts_that_are_no_javascript_or_throw_are_refused_with_their_position() {
 fn all_returns_of_a_map_have_one_shape() {
     let error =
         refused(&["map('A', d => { if (d.x) { return { a: 1, b: 2 }; } return { a: 1, c: 2 }; })"], None);
-    assert_eq!(error.kind, Definition);
+    assert_eq!(error.kind, ReturnShapes);
     assert_eq!(
         error.message,
         "Index Test contains different return structure from different code paths, expected properties: a, b but also got:a, c"

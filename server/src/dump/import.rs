@@ -15,7 +15,7 @@ use super::{import_indexes, keep, legacy};
 use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
-use crate::limits::{UPLOAD_BATCH_BYTES_MAX, UPLOAD_BATCH_DOCUMENTS_MAX};
+use crate::limits::{UPLOAD_BATCH_BYTES_MAX, DUMP_BATCH_ITEMS_MAX};
 use crate::operations::Running;
 use magpie_indexes::definition::Numbers;
 use magpie_store::json::{self, Json, Object};
@@ -163,7 +163,7 @@ impl Writer<'_> {
                 None => {}
             },
         }
-        if self.documents.len() >= UPLOAD_BATCH_DOCUMENTS_MAX || self.bytes >= UPLOAD_BATCH_BYTES_MAX {
+        if self.documents.len() >= DUMP_BATCH_ITEMS_MAX || self.bytes >= UPLOAD_BATCH_BYTES_MAX {
             self.flush()?;
         }
         Ok(())
@@ -480,7 +480,7 @@ impl Writer<'_> {
         self.counts.add(KIND, |count| count.read += 1);
         self.bytes += text.len();
         self.exchanges.push((name.to_owned(), value));
-        if self.exchanges.len() >= UPLOAD_BATCH_DOCUMENTS_MAX {
+        if self.exchanges.len() >= DUMP_BATCH_ITEMS_MAX {
             self.flush()?;
         }
         Ok(())
