@@ -228,10 +228,13 @@ fn natives() -> Vec<NativeIndex> {
     vec![NativeIndex { name: "Sums".to_owned(), source: Sums::source(true) }]
 }
 
-/// Writes so many plain documents that an index of them is built in bulk.
+/// So many documents that an index of them is built in bulk, and would take several batches otherwise.
+fn many() -> u64 {
+    limits::BULK_DOCUMENTS_MIN + 2 * limits::BATCH_DOCUMENTS_MAX as u64
+}
+
 fn fill_in_bulk(database: &Database) {
-    let commands = 0..limits::BULK_DOCUMENTS_MIN + 100;
-    let commands = commands.map(|n| put(&format!("e/{n}"), "Events", n, &[n % 700])).collect();
+    let commands = (0..many()).map(|n| put(&format!("e/{n}"), "Events", n, &[n % 700])).collect();
     database.write(commands, Timestamp(1)).unwrap();
 }
 
@@ -246,7 +249,7 @@ fn a_registry_builds_in_bulk_and_goes_on_with_changes() {
     assert!(index.wait_until_indexed_blocking(database.last_etag(), LONG));
     // Batch by batch, each batch would have reduced nearly every key.
     let built = index.progress();
-    assert_eq!((built.reduce_attempts, built.map_attempts), (700, limits::BULK_DOCUMENTS_MIN + 100));
+    assert_eq!((built.reduce_attempts, built.map_attempts), (700, many()));
     database
         .write(
             vec![
