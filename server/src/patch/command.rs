@@ -123,7 +123,8 @@ const LIBRARY: [(&str, &str); 3] = [
 fn with_library(text: &str, declarations: &str) -> String {
     let mut all = declarations.to_owned();
     for (name, code) in LIBRARY {
-        if text.contains(name) && !declarations.contains(name) {
+        let own = declarations.contains(name) || text.contains(&format!("function {name}"));
+        if text.contains(name) && !own {
             all.push('\n');
             all.push_str(code);
         }

@@ -437,15 +437,18 @@ describe("maintenance", () => {
         assert.equal(detailed.countOfIdentities, Object.keys(identities).length + 1);
         assert.ok(detailed.countOfCompareExchange >= 1);
         const collections = (await send(new raven.GetDetailedCollectionStatisticsOperation())).collections;
-        assert.ok(collections.Employees.countOfDocuments >= 1);
-        const [index] = await send(new raven.GetIndexNamesOperation(0, 1));
-        const timings = await send(new raven.GetIndexPerformanceStatisticsOperation([index]));
-        assert.deepEqual(timings.map(found => found.name), [index]);
+        assert.ok(collections.employees.countOfDocuments >= 1);
+        const definition = new raven.IndexDefinition();
+        const index = (definition.name = "Employees/ByName");
+        definition.maps = new Set(["map('Employees', e => ({ name: e.name }))"]);
+        await send(new raven.PutIndexesOperation(definition));
+        assert.deepEqual(await send(new raven.GetIndexNamesOperation(0, 1)), [index]);
         assert.equal((await send(new raven.GetIndexStatisticsOperation(index))).name, index);
         assert.equal((await send(new raven.GetIndexErrorsOperation([index])))[0].name, index);
         await send(new raven.DisableIndexOperation(index));
         assert.equal((await send(new raven.GetIndexStatisticsOperation(index))).state, "Disabled");
         await send(new raven.EnableIndexOperation(index));
+        await send(new raven.DeleteIndexOperation(index));
         assert.equal(await inSession(session => session.load("employees/nobody")), null);
     });
 
