@@ -279,12 +279,13 @@ fn many() -> Server {
     for chunk in (0..MANY).collect::<Vec<_>>().chunks(5_000) {
         let put = |n: &usize| {
             let body = format!(
-                r#"{{"k":{n},"name":"Name-{}","total":{},"status":"s{}","region":"r{}","tags":["t{}","all"],"@metadata":{{"@collection":"Docs"}}}}"#,
+                r#"{{"k":{n},"name":"Name-{}","total":{},"status":"s{}","region":"r{}","tags":["t{}","all"],"day":"{}","@metadata":{{"@collection":"Docs"}}}}"#,
                 n * 7919 % MANY,
                 n * 31 % MANY,
                 n % 3,
                 n / 3 % 3,
                 n % 1000,
+                Timestamp(17_723_232_000_000_000 + i64::try_from(n % 1000).unwrap() * 864_000_000_000),
             );
             let id = format!("docs/{n}");
             let document = NewDocument::parse(&id, body.as_bytes()).unwrap();
@@ -340,6 +341,7 @@ fn a_query_on_any_field_reads_about_the_rows_that_it_gives() {
         field(Family::Text, "status"),
         field(Family::Text, "region"),
         field(Family::Text, "tags"),
+        field(Family::Text, "day"),
     ];
     server.want(&["G1", "P1"], &more);
     server.wait();
@@ -348,6 +350,11 @@ fn a_query_on_any_field_reads_about_the_rows_that_it_gives() {
     reads(&server, " where name = 'NAME-77'", 1, few);
     reads(&server, " where name in ('name-1', 'name-2', 'none', 'name-99999')", 3, few);
     reads(&server, " where total between 500 and 599", 100, few + 200);
+    reads(&server, " where total >= 500 and total < 600.0", 100, few + 200);
+    // Bounds count in until the filter leaves them out.
+    reads(&server, " where day >= '2026-03-01' and day < '2026-03-02'", 100, few + 400);
+    // Of several terms, each may fit one of the conditions.
+    reads(&server, " where tags > 'b' and tags < 'b' limit 1", all, 300_000);
     reads(&server, " where total > 99989", 10, few + 20);
     reads(&server, " where status = 's1' and total < 300.5", 100, few + 600 + 2 * (256 + 1024));
     reads(&server, " where total = 7 or name = 'name-8' or total = 9", 3, few);
