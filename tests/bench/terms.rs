@@ -68,13 +68,8 @@ pub fn run() -> Result<(), Box<dyn Error>> {
         }
         times.sort_unstable();
         let at = |share: usize| times.get(QUERIES * share / 100).or(times.last()).map_or(0.0, milliseconds);
-        println!(
-            "| {what} | {:.0} ms | {:.2} ms | {:.2} ms | {:.2} ms |",
-            milliseconds(&scan),
-            at(50),
-            at(99),
-            at(100)
-        );
+        let scan = if scan < SCAN_MIN { "-".to_owned() } else { format!("{:.0} ms", milliseconds(&scan)) };
+        println!("| {what} | {scan} | {:.2} ms | {:.2} ms | {:.2} ms |", at(50), at(99), at(100));
     }
     Ok(())
 }
