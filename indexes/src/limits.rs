@@ -109,6 +109,8 @@ pub const TERM_STEP_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const TERM_SUBJECTS_MAX: usize = 65_536;
 /// So many postings are listed whatever the number of results.
 pub const TERM_SUBJECTS_MIN: usize = 1_024;
+/// Most pairs of spans of one field that are joined to one list.
+pub const TERM_SPANS_JOINED_MAX: usize = 1_024;
 /// Most single terms that are merged while they are read.
 pub const TERM_CURSORS_MAX: usize = 16;
 /// Most results of one term that are turned around in memory when terms are read backwards.

@@ -312,7 +312,8 @@ impl Registry {
         let _ = std::thread::Builder::new().name("index cleanup".to_owned()).spawn(work);
     }
 
-    /// Starts an index over: its rows are removed and it indexes all documents again.
+    /// Starts an index over: its rows are removed and it indexes all documents again. Terms are made again when a query
+    /// misses them.
     ///
     /// # Errors
     /// [`IndexError::NotFound`], or when the store fails.
@@ -331,14 +332,12 @@ impl Registry {
             build.slot = slot;
         }
         record.write(&mut batch);
-        let with_terms = old.term_fields(&self.database.view())?;
         old.stop();
         old.start.abandon();
         remove_rows(old.slot, &mut batch);
         self.database.commit_definition(batch)?;
         let index = Arc::new(Index::new(old.name(), definition, Arc::clone(&old.source), slot)?);
         index.set_paused(was_paused);
-        index.want_terms(with_terms);
         self.indexes.insert(old.name().to_lowercase(), Arc::clone(&index));
         self.launch(&index)?;
         drop(guard);

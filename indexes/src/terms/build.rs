@@ -115,6 +115,7 @@ fn build(
             for state in fields.iter() {
                 let terms = terms(&state.field, &result);
                 terms.keys().for_each(|term| counts.add(state, term, 1));
+                counts.add_several(state, &terms, 1);
                 put(slot, state, terms, subject, batch);
             }
         }

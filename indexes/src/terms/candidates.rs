@@ -4,8 +4,9 @@
 //! the part with the fewest postings is read and little else. Where all parts have many, single terms are merged while
 //! they are read, since each has its postings in the order of results. Everything else is left to a scan.
 
+use super::counts::count_key;
 use super::field::{TermField, TermFields, posting_key};
-use super::posting::split;
+use super::posting::{Class, closed, split};
 use super::span::{Need, TermSpan};
 use crate::error::IndexError;
 use crate::keys::{Slot, rest};
@@ -45,7 +46,8 @@ impl<'v> Finder<'v, '_> {
     /// # Errors
     /// When the store fails or a row is damaged.
     pub fn subjects(&self, need: &Need, results: u64) -> Result<Option<Subjects<'v>>, IndexError> {
-        let Some(need) = self.answerable(need) else { return Ok(None) };
+        let Some(mut need) = self.answerable(need) else { return Ok(None) };
+        self.join(&mut need)?;
         let can_merge = self.merged(&need)?.is_some();
         // What can be merged as a whole need not be listed: it is read only as far as somebody asks.
         let is_whole = can_merge && !has_and(&need);
@@ -80,6 +82,47 @@ impl<'v> Finder<'v, '_> {
                 needs.iter().map(|need| self.answerable(need)).collect::<Option<_>>().map(Need::Or)
             }
         }
+    }
+
+    /// Makes one condition of those that are joined by `and` on a field of which no result has several terms: one term has
+    /// to fit them all.
+    fn join(&self, need: &mut Need) -> Result<(), IndexError> {
+        let needs = match need {
+            Need::Spans(..) => return Ok(()),
+            Need::Or(needs) => return needs.iter_mut().try_for_each(|need| self.join(need)),
+            Need::And(needs) => needs,
+        };
+        let mut joined: Vec<Need> = Vec::with_capacity(needs.len());
+        for mut need in std::mem::take(needs) {
+            self.join(&mut need)?;
+            let mut is_joined = false;
+            if let Need::Spans(field, spans) = &need
+                && self.is_single(field)?
+            {
+                for earlier in &mut joined {
+                    if let Need::Spans(other, others) = earlier
+                        && other == field
+                        && others.len() * spans.len() <= limits::TERM_SPANS_JOINED_MAX
+                    {
+                        *others = TermSpan::in_both(others, spans);
+                        is_joined = true;
+                        break;
+                    }
+                }
+            }
+            if !is_joined {
+                joined.push(need);
+            }
+        }
+        *needs = joined;
+        Ok(())
+    }
+
+    /// Whether no result has several terms in a field.
+    fn is_single(&self, field: &TermField) -> Result<bool, IndexError> {
+        let Some(number) = self.fields.complete(field) else { return Ok(false) };
+        let several = count_key(self.slot, number, &closed(Class::Several, &[]));
+        Ok(self.view.get(Space::Index, &several)?.is_none())
     }
 
     /// All of them, unordered, when there are no more than `left`.
@@ -270,7 +313,7 @@ impl Cursor<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::field::{FieldState, Phase};
-    use super::super::posting::{Class, ORDERS, closed};
+    use super::super::posting::ORDERS;
     use super::super::value::Step;
     use super::super::{Family, Need, TermField, TermSpan};
     use super::*;
@@ -341,6 +384,8 @@ mod tests {
                 let key = [term.as_slice(), &subject.to_be_bytes()].concat();
                 batch.put(Space::Index, posting_key(SLOT, 0, &key), ORDERS);
             }
+            // Results have several terms here.
+            batch.put(Space::Index, count_key(SLOT, 0, &closed(Class::Several, &[])), vec![1]);
             kv.commit(batch, Durability::Buffered).unwrap();
             let state = FieldState { number: 0, field: field(), phase: Phase::Complete };
             let fields = TermFields { list: vec![state], valid: true };

@@ -56,6 +56,8 @@ impl TermChanges {
             for term in new.keys().filter(|term| !old.contains_key(*term)) {
                 self.counts.add(state, term, 1);
             }
+            self.counts.add_several(state, &old, -1);
+            self.counts.add_several(state, &new, 1);
             let changed = new.into_iter().filter(|(term, orders)| old.get(term) != Some(orders));
             put(slot, state, changed.collect(), subject, batch);
         }

@@ -1,8 +1,9 @@
 //! How many results have a term, for terms that a query can ask for exactly: whole texts, and null. So the total of such a
-//! query is known without reading what fits. A count is a row; its value is the number, and no row stands for none.
+//! query is known without reading what fits. And how many results have several terms in a field: where none has, two
+//! conditions on the field must hold for one term. A count is a row; its value is the number, and no row stands for none.
 
 use super::field::{Family, FieldState, TermFields};
-use super::posting::{Class, may_be_cut};
+use super::posting::{Class, Terms, are_several, closed, may_be_cut};
 use super::{TermField, TermSpan};
 use crate::error::IndexError;
 use crate::index::Index;
@@ -36,6 +37,13 @@ impl CountChanges {
     pub fn add(&mut self, state: &FieldState, term: &[u8], change: i64) {
         if is_counted(state.field.family, term) {
             *self.0.entry((state.number, term.to_vec())).or_default() += change;
+        }
+    }
+
+    /// Adds or takes away the terms of one result, as a whole.
+    pub fn add_several(&mut self, state: &FieldState, terms: &Terms, change: i64) {
+        if are_several(terms) {
+            *self.0.entry((state.number, closed(Class::Several, &[]))).or_default() += change;
         }
     }
 

@@ -96,9 +96,10 @@ impl TermFields {
         let (from, to) = slot.range_of(Kind::TermField);
         for row in view.scan(Space::Index, &from, &to, Direction::Forward) {
             let (key, value) = row?;
-            let (state, version) = decode(&key, &value)?;
-            fields.valid &= version == VERSION;
-            fields.list.push(state);
+            // What another version wrote cannot be read; it is made anew when a query misses it.
+            if value.first() == Some(&VERSION) {
+                fields.list.push(decode(&key, &value)?);
+            }
         }
         fields.valid &= fields.list.len() as u64 == progress.terms;
         Ok(fields)
@@ -141,11 +142,11 @@ impl FieldState {
     }
 }
 
-fn decode(key: &[u8], value: &[u8]) -> Result<(FieldState, u8), IndexError> {
+fn decode(key: &[u8], value: &[u8]) -> Result<FieldState, IndexError> {
     let corrupt = || IndexError::Corrupt("a row about a field with terms".to_owned());
     let number = crate::keys::rest(key)?.try_into().map(u16::from_be_bytes).map_err(|_| corrupt())?;
     let mut reader = Reader(value);
-    let version = reader.byte()?;
+    reader.byte()?;
     let family = Family::from_code(reader.byte()?)?;
     let complete = reader.byte()? == 1;
     let steps = reader.length()?;
@@ -159,7 +160,7 @@ fn decode(key: &[u8], value: &[u8]) -> Result<(FieldState, u8), IndexError> {
         });
     }
     let phase = if complete { Phase::Complete } else { Phase::Building(reader.0.to_vec()) };
-    Ok((FieldState { number, field: TermField { family, path }, phase }, version))
+    Ok(FieldState { number, field: TermField { family, path }, phase })
 }
 
 #[cfg(test)]
@@ -180,7 +181,7 @@ mod tests {
             state.write(slot, &mut batch);
             let key = slot.key(Kind::TermField, &number.to_be_bytes());
             let row = batch.last_put(Space::Index, &key).unwrap();
-            assert_eq!(decode(&key, row).unwrap(), (state, VERSION));
+            assert_eq!(decode(&key, row).unwrap(), state);
             for end in 0..4 {
                 assert!(decode(&key, &row[..end]).is_err());
             }

@@ -10,6 +10,8 @@
 //! and how that becomes bytes is said in `posting.rs`. Readers get the results that *can* fit (`candidates.rs`), which
 //! the query filters again, or all results in the order of a field (`walk.rs`), where equal ones are told apart again.
 //!
+//! Counts of terms (`counts.rs`) tell totals without reading.
+//!
 //! `Progress::terms` counts the fields. Who changes results without knowing terms, as older versions do, writes none,
 //! and then all terms are made anew before they are read again.
 

@@ -36,6 +36,8 @@ pub(crate) enum Class {
     Object = 5,
     /// The field has terms, but none that this family orders.
     Other = 6,
+    /// No term: under it stands how many results have several terms in the field, see `counts.rs`.
+    Several = 7,
 }
 
 /// The value of a posting that tells the place of its result in the order of the family.
@@ -125,6 +127,12 @@ pub(crate) fn terms(field: &TermField, value: &Json) -> Terms {
         add(&mut terms, closed(if is_there { Class::Other } else { Class::Missing }, &[]), true);
     }
     terms
+}
+
+/// Whether these may be the terms of several values. One value may have two: one that orders, and one to be found by.
+pub(crate) fn are_several(terms: &Terms) -> bool {
+    let ordering = terms.values().filter(|orders| **orders).count();
+    ordering > 1 || terms.len() - ordering > 1
 }
 
 fn add(terms: &mut Terms, term: Vec<u8>, orders: bool) {

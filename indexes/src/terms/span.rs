@@ -57,6 +57,22 @@ fn number_bytes(number: &Number) -> Vec<u8> {
 }
 
 impl TermSpan {
+    /// The terms that are in a span of both lists.
+    pub(crate) fn in_both(left: &[Self], right: &[Self]) -> Vec<Self> {
+        let mut both = Vec::new();
+        for a in left {
+            for b in right {
+                let (from, to) = (a.from.clone().max(b.from.clone()), a.to.clone().min(b.to.clone()));
+                if from < to {
+                    both.push(Self { from, to, single: a.single || b.single });
+                }
+            }
+        }
+        both.sort_unstable();
+        both.dedup();
+        both
+    }
+
     fn one(class: Class, bytes: &[u8]) -> Self {
         Self { from: closed(class, bytes), to: behind(class, bytes), single: true }
     }

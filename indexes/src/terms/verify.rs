@@ -5,7 +5,7 @@ use super::TermField;
 use super::build::visible;
 use super::counts::{count_key, decode, is_counted};
 use super::field::{Family, FieldState, Phase, TermFields, posting_key};
-use super::posting::{FOUND, ORDERS, split, terms};
+use super::posting::{Class, FOUND, ORDERS, are_several, closed, split, terms};
 use crate::error::IndexError;
 use crate::keys::{self, Kind, Slot};
 use crate::progress::Progress;
@@ -15,6 +15,8 @@ use magpie_store::kv::{Direction, Rows, Space, View};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
     count: u64,
+    /// How many results have several terms; only on the side of the results.
+    several: u64,
     hash: u128,
 }
 
@@ -59,7 +61,9 @@ pub(crate) fn wrong_fields(
         let Ok(Some(result)) = visible(kind, &row) else { continue };
         for (state, sum) in fields.list.iter().zip(&mut expected) {
             if is_made(state, subject) {
-                for (term, orders) in terms(&state.field, &result) {
+                let terms = terms(&state.field, &result);
+                sum.several += u64::from(are_several(&terms));
+                for (term, orders) in terms {
                     sum.add(&[&term, subject], if orders { ORDERS } else { FOUND });
                 }
             }
@@ -79,7 +83,8 @@ pub(crate) fn wrong_fields(
             found.add(&[posting], &mark);
             counted.take(posting)?;
         }
-        let counts_fit = counted.finish()?;
+        let counts_fit = counted.finish(expected.several)?;
+        found.several = expected.several;
         if !counts_fit || found != expected {
             wrong.push(state.field.clone());
         }
@@ -120,20 +125,29 @@ impl<'v> Counted<'v> {
     /// Compares the count of the last term.
     fn compare(&mut self) -> Result<(), IndexError> {
         if self.count > 0 && is_counted(self.family, &self.term) {
-            let kept = self.kept.next().transpose()?;
-            let is_kept = |(key, row): (Vec<u8>, Vec<u8>)| {
-                key.get(self.begin..) == Some(self.term.as_slice())
-                    && decode(&row).is_ok_and(|count| count == self.count)
-            };
-            self.fits &= kept.is_some_and(is_kept);
+            self.compare_kept()?;
         }
         self.count = 0;
         Ok(())
     }
 
+    fn compare_kept(&mut self) -> Result<(), IndexError> {
+        let kept = self.kept.next().transpose()?;
+        let is_kept = |(key, row): (Vec<u8>, Vec<u8>)| {
+            key.get(self.begin..) == Some(self.term.as_slice())
+                && decode(&row).is_ok_and(|count| count == self.count)
+        };
+        self.fits &= kept.is_some_and(is_kept);
+        Ok(())
+    }
+
     /// Whether all counts are right, and no others are kept.
-    fn finish(mut self) -> Result<bool, IndexError> {
+    fn finish(mut self, several: u64) -> Result<bool, IndexError> {
         self.compare()?;
+        if several > 0 {
+            (self.term, self.count) = (closed(Class::Several, &[]), several);
+            self.compare_kept()?;
+        }
         Ok(self.fits && self.kept.next().transpose()?.is_none())
     }
 }
