@@ -102,13 +102,20 @@ fn opens_with_all_it_holds(version: &str) {
     assert_eq!(changes.len() as u64, u64::from(EVENTS));
     assert!(changes.last().is_some_and(|change| change.tombstone && change.id.as_str() == "Events/7"));
     let index = registry.get("Sums").unwrap();
-    assert_ne!(index.slot(), magpie_indexes::keys::Slot(1), "rows of older layouts and engines are built anew");
+    assert_ne!(
+        index.slot(),
+        magpie_indexes::keys::Slot(1),
+        "rows of older layouts and engines are built anew"
+    );
     assert!(index.wait_until_indexed_blocking(database.last_etag(), WAIT));
     let view = database.view();
     let results: Vec<String> = index.results(&view).map(|result| result.unwrap().to_string()).collect();
     assert_eq!(
         results,
-        [r#"{"kind":"hot","n":17993,"fraction":1799.2999999999997}"#, r#"{"kind":"rare","n":1900,"fraction":190}"#]
+        [
+            r#"{"kind":"hot","n":17993,"fraction":1799.2999999999997}"#,
+            r#"{"kind":"rare","n":1900,"fraction":190}"#
+        ]
     );
     let stored = index.rows(&view).unwrap();
     registry.reset("Sums").unwrap();

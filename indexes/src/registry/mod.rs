@@ -135,7 +135,8 @@ impl Registry {
         let mut next_slot = None;
         for build in std::iter::once(&mut record.live).chain(record.replacement.as_mut()) {
             let source = self.source_or_broken(&build.definition);
-            let signature = Signature::of(&canonical_definition(&build.definition, source.as_ref())).to_string();
+            let signature =
+                Signature::of(&canonical_definition(&build.definition, source.as_ref())).to_string();
             // What cannot run reads no rows, and may run again. A native index is put again by whoever opens the database.
             let is_same = build.signature == signature
                 || source.defect().is_some()

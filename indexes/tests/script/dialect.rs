@@ -1,7 +1,9 @@
 //! What may be registered: maps, collections, output shapes, reduce keys.
 
 use super::{assert_error, at, document, document_in, json, output, refused, source_of, with_index};
-use magpie_indexes::function::FunctionErrorKind::{Arguments, Compile, Definition, GroupKey, ReturnShapes, Run};
+use magpie_indexes::function::FunctionErrorKind::{
+    Arguments, Compile, Definition, GroupKey, ReturnShapes, Run,
+};
 use magpie_indexes::{FunctionSource, MappedCollections};
 use magpie_store::Collection;
 

@@ -15,7 +15,7 @@ use super::{import_indexes, keep, legacy};
 use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
-use crate::limits::{UPLOAD_BATCH_BYTES_MAX, DUMP_BATCH_ITEMS_MAX};
+use crate::limits::{DUMP_BATCH_ITEMS_MAX, UPLOAD_BATCH_BYTES_MAX};
 use crate::operations::Running;
 use magpie_indexes::definition::Numbers;
 use magpie_store::json::{self, Json, Object};
