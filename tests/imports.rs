@@ -12,8 +12,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Documents of the large dump; each tenth has an attachment, and each a revision.
-const DOCUMENTS: usize = 12_000;
+/// Documents of the large dump, some sub-batches of them; each tenth has an attachment, and each a revision.
+const DOCUMENTS: usize = 24_000;
 const WAIT: Duration = Duration::from_secs(60);
 
 fn make(client: &Client, name: &str) {

@@ -107,17 +107,7 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
     let mut output_collections = index.output_collections().map(|written| Json::from(written.as_str()));
     let staleness = indexes.staleness(view, index)?;
     let mut body = short(index, &statistics, staleness.is_stale);
-    let collections = collections_of(index, view)?.into_iter().map(|(name, collection)| {
-        let waiting = waiting(view, collection.as_ref(), progress.etag)?;
-        let lags = Object::from_iter([
-            ("LastProcessedDocumentEtag", Json::from(waiting.processed.0)),
-            ("LastProcessedTombstoneEtag", waiting.processed.0.into()),
-            ("DocumentLag", waiting.documents.into()),
-            ("TombstoneLag", waiting.tombstones.into()),
-        ]);
-        Ok((name, Json::from(lags)))
-    });
-    body.insert("Collections", Object::from_iter(collections.collect::<Result<Vec<_>, StoreError>>()?));
+    body.insert("Collections", lags(index, view, progress.etag)?);
     for (key, value) in [
         ("MapAttempts", Json::from(progress.map_attempts)),
         ("MapSuccesses", progress.map_attempts.saturating_sub(progress.failing_documents).into()),
@@ -182,6 +172,21 @@ fn own(
         own.insert("Scripts", scripts_json(&scripts));
     }
     Ok(own)
+}
+
+/// How far the index is in each of its collections.
+fn lags(index: &Index, view: &DatabaseView<'_>, etag: Etag) -> Result<Object, StoreError> {
+    let collections = collections_of(index, view)?.into_iter().map(|(name, collection)| {
+        let waiting = waiting(view, collection.as_ref(), etag)?;
+        let lags = Object::from_iter([
+            ("LastProcessedDocumentEtag", Json::from(waiting.processed.0)),
+            ("LastProcessedTombstoneEtag", waiting.processed.0.into()),
+            ("DocumentLag", waiting.documents.into()),
+            ("TombstoneLag", waiting.tombstones.into()),
+        ]);
+        Ok((name, Json::from(lags)))
+    });
+    Ok(Object::from_iter(collections.collect::<Result<Vec<_>, StoreError>>()?))
 }
 
 /// Which tier runs the scripts of an index, and what keeps them in the engine.
