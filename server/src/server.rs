@@ -149,6 +149,13 @@ impl Server {
         if runtime.block_on(accepting).is_err() {
             tracing::error!("the accept loop failed");
         }
+        // The runtime would drop their tasks where they stand.
+        let told = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_millis(STOP_MS_MAX), app.changes_ended()).await
+        });
+        if told.is_err() {
+            tracing::warn!("connections that are told changes did not end within {STOP_MS_MAX} ms");
+        }
         // Work on blocking threads may still hold a database; it ends by itself or with the process.
         runtime.shutdown_timeout(Duration::from_millis(STOP_MS_MAX));
         app.databases().close();

@@ -116,6 +116,12 @@ impl AppState {
         Arc::clone(&self.0.changes_places).try_acquire_owned().map_err(|_| ServerError::ChangesConnections)
     }
 
+    /// Waits until no connection is told changes any more: each has to say why it ends.
+    pub(crate) async fn changes_ended(&self) {
+        let all = u32::try_from(CHANGES_CONNECTIONS_MAX).unwrap_or(u32::MAX);
+        let _ = self.0.changes_places.acquire_many(all).await;
+    }
+
     /// A place to verify indexes; refuses while all are taken, for it may take long.
     ///
     /// # Errors
