@@ -119,17 +119,18 @@ impl Server {
         self.app.databases()
     }
 
-    /// Waits for SIGTERM or SIGINT (Ctrl-C).
+    /// Waits for SIGTERM or SIGINT (Ctrl-C). Calls `ready` when one would be heard: before, it ends the process as it stands.
     ///
     /// # Errors
     /// When the system lets no signal be waited for.
-    pub fn wait_for_signal(&self) -> std::io::Result<()> {
+    pub fn wait_for_signal(&self, ready: impl FnOnce()) -> std::io::Result<()> {
         self.runtime.block_on(async {
             #[cfg(unix)]
             {
                 use tokio::signal::unix::{SignalKind, signal};
                 let mut terminate = signal(SignalKind::terminate())?;
                 let mut interrupt = signal(SignalKind::interrupt())?;
+                ready();
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
@@ -137,7 +138,10 @@ impl Server {
                 Ok(())
             }
             #[cfg(not(unix))]
-            tokio::signal::ctrl_c().await
+            {
+                ready();
+                tokio::signal::ctrl_c().await
+            }
         })
     }
 

@@ -101,8 +101,8 @@ impl Serve {
         };
         let server = Server::start(self.config(), Vec::new()).map_err(|error| error.to_string())?;
         // On standard output, for whoever started it: the log goes to standard error.
-        println!("Server available on: http://{}", server.address());
-        server.wait_for_signal().map_err(|error| format!("no signal can be waited for: {error}"))?;
+        let tell = || println!("Server available on: http://{}", server.address());
+        server.wait_for_signal(tell).map_err(|error| format!("no signal can be waited for: {error}"))?;
         tracing::info!("stopping");
         server.stop();
         drop(temporary);
