@@ -9,6 +9,7 @@ write-ahead log, synced at every commit) and, where it can be installed, DuckDB 
 columns before the clock starts, which Magpie has to do while it runs.
 """
 
+import atexit
 import http.client
 import json
 import os
@@ -173,6 +174,8 @@ class Magpie:
     def start(self, name):
         command = [os.environ["MAGPIE"], "serve", "--listen", "127.0.0.1:0", "--data", str(self.folder / name)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        # Also when a check ends this process.
+        atexit.register(self.process.kill)
         for line in self.process.stdout:
             if line.startswith("Server available on: "):
                 self.address = line.split("//")[1].strip().rstrip("/")
