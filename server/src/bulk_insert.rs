@@ -15,7 +15,7 @@ use crate::gzip::Inflater;
 use crate::limits::{DRAIN_DONE_MS_MAX, DRAIN_MS_MAX, UPLOAD_ITEM_BYTES_MAX};
 use crate::operations::Running;
 use crate::request::DatabaseRequest;
-use crate::upload::{Item, Uploader};
+use crate::upload::{Item, Uploader, pause};
 use crate::write_batch;
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -131,11 +131,6 @@ async fn read(
 
 /// How often a silent client's operation is looked at for a kill.
 const KILL_CHECK: Duration = Duration::from_millis(500);
-
-/// Long enough that a client that sends without a pause is not seen as pausing.
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(5)).await;
-}
 
 fn count(written: &mut Written, documents: Option<u64>) {
     if let Some(documents) = documents {

@@ -22,7 +22,7 @@ use crate::line_splitter::{Line, LineSplitter};
 use crate::ndjson_line::{LineOptions, read_line};
 use crate::request::DatabaseRequest;
 use crate::state::blocking;
-use crate::upload::{Item, Uploader};
+use crate::upload::{Item, Uploader, pause};
 use crate::write_batch;
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -211,7 +211,17 @@ async fn read_lines(
         Line::Text(text) => uploader.push(Item { number, text }),
         Line::TooLong => report.fail(number, too_long_text()),
     };
-    while let Some(chunk) = stream.chunk().await? {
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = stream.chunk() => chunk?,
+            // A client that makes a pause has its lines written meanwhile.
+            () = pause(), if uploader.could_start() => {
+                report.add(uploader.start().await?);
+                continue;
+            }
+        };
+        let Some(chunk) = chunk else { break };
         for step in inflater.steps(&chunk) {
             // A step of a hostile stream grows to megabytes: others get their turn between steps.
             tokio::task::yield_now().await;

@@ -9,6 +9,7 @@ use crate::limits::{UPLOAD_BATCH_BYTES_MAX, UPLOAD_BATCH_DOCUMENTS_MAX};
 use crate::state::blocking;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// One item of an upload: its place (element or line number, from 1) and its text.
@@ -17,6 +18,11 @@ pub(crate) struct Item {
     pub(crate) number: u64,
     /// Its text.
     pub(crate) text: Vec<u8>,
+}
+
+/// Long enough that a client that sends without a pause is not seen as pausing.
+pub(crate) async fn pause() {
+    tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 /// Reads one sub-batch; runs on a blocking thread.

@@ -94,6 +94,21 @@ fn a_client_that_pauses_has_its_documents_written_meanwhile() {
 }
 
 #[test]
+fn lines_that_trickle_in_are_written_meanwhile() {
+    let server = start();
+    let mut stream = server.open("POST", "/databases/db/docs/ndjson?collection=Es&onError=skip", &[]);
+    for n in 1..=3 {
+        write_chunk(&mut stream, format!("{{\"id\":\"e/{n}\"}}\n").as_bytes());
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while count(&server) < n {
+            assert!(std::time::Instant::now() < deadline, "line {n} was not written");
+        }
+    }
+    write_chunk(&mut stream, b"");
+    assert_eq!(read_answer(&mut stream, "POST").expect(201).int_at("Inserted"), 3);
+}
+
+#[test]
 fn a_bad_bulk_insert_fails_and_its_operation_says_why() {
     let server = start();
     let cases = [
