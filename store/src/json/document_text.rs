@@ -14,6 +14,10 @@ const METADATA: &str = "@metadata";
 /// Objects with at most this many keys look for duplicates by comparing, larger ones by hashing.
 const LINEAR_KEYS_MAX: usize = 16;
 
+/// How an array and an object end, and what is said where they do not.
+const ARRAY: (u8, &str) = (b']', "',' or ']' after an array element");
+const OBJECT: (u8, &str) = (b'}', "',' or '}' after an object member");
+
 /// A document as it will be stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DocumentText {
@@ -94,32 +98,23 @@ impl DocumentText {
         let mut read = Self { body: String::new(), metadata: None, members: Vec::with_capacity(16) };
         let mut keys = Keys::default();
         out.push(b'{');
-        parser.skip_space();
-        if parser.peek() == Some(b'}') {
-            parser.skip(1);
-        } else {
-            loop {
-                let begin = out.len();
-                if out.len() > 1 {
-                    out.push(b',');
-                }
-                let key = copy_key(parser, &mut out, &mut keys)?;
-                out.push(b':');
-                let value = out.len();
-                if out.get(key.clone()) == Some(b"\"@metadata\"") {
-                    out.truncate(begin);
-                    keys.others.push(METADATA.as_bytes().to_vec());
-                    read.metadata = Some(parser.value()?);
-                } else {
-                    copy_value(parser, &mut out)?;
-                    keys.places.push(key.clone());
-                    read.members.push((key, value..out.len()));
-                }
-                if parser.ends(b'}', "',' or '}' after an object member")? {
-                    break;
-                }
+        each(parser, OBJECT, |parser| {
+            let begin = out.len();
+            comma(0, &mut out);
+            let key = copy_key(parser, &mut out, &mut keys)?;
+            out.push(b':');
+            let value = out.len();
+            if out.get(key.clone()) == Some(b"\"@metadata\"") {
+                out.truncate(begin);
+                keys.others.push(METADATA.as_bytes().to_vec());
+                read.metadata = Some(parser.value()?);
+            } else {
+                copy_value(parser, &mut out)?;
+                keys.places.push(key.clone());
+                read.members.push((key, value..out.len()));
             }
-        }
+            Ok(())
+        })?;
         out.push(b'}');
         read.body = into_text(out);
         Ok(read)
@@ -132,12 +127,7 @@ fn read_around(
     wanted: &str,
 ) -> Result<(Object, Option<DocumentText>), Fault> {
     let (mut object, mut document) = (Object::new(), None);
-    parser.skip_space();
-    if parser.peek() == Some(b'}') {
-        parser.skip(1);
-        return Ok((object, document));
-    }
-    loop {
+    each(parser, OBJECT, |parser| {
         let at = parser.at_key()?;
         let key = parser.string()?;
         if object.get(&key).is_some() || (document.is_some() && key == wanted) {
@@ -151,10 +141,9 @@ fn read_around(
             let value = parser.value()?;
             object.insert(key, value);
         }
-        if parser.ends(b'}', "',' or '}' after an object member")? {
-            return Ok((object, document));
-        }
-    }
+        Ok(())
+    })?;
+    Ok((object, document))
 }
 
 /// The keys of an object so far, as they stand in the output.
@@ -226,42 +215,54 @@ fn copy_string(parser: &mut Parser<'_, false>, out: &mut Vec<u8>) -> Result<(), 
     Ok(())
 }
 
-fn copy_array(parser: &mut Parser<'_, false>, out: &mut Vec<u8>) -> Result<(), Fault> {
-    out.push(b'[');
+/// Reads what is behind an opening bracket up to the closing one, element by element.
+fn each(
+    parser: &mut Parser<'_, false>,
+    (close, expected): (u8, &str),
+    mut one: impl FnMut(&mut Parser<'_, false>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     parser.skip_space();
-    if parser.peek() == Some(b']') {
+    if parser.peek() == Some(close) {
         parser.skip(1);
-    } else {
-        loop {
-            copy_value(parser, out)?;
-            if parser.ends(b']', "',' or ']' after an array element")? {
-                break;
-            }
-            out.push(b',');
+        return Ok(());
+    }
+    loop {
+        one(parser)?;
+        if parser.ends(close, expected)? {
+            return Ok(());
         }
     }
+}
+
+/// A comma, unless it would be behind the opening bracket at `begin`.
+fn comma(begin: usize, out: &mut Vec<u8>) {
+    if out.len() > begin + 1 {
+        out.push(b',');
+    }
+}
+
+fn copy_array(parser: &mut Parser<'_, false>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let begin = out.len();
+    out.push(b'[');
+    each(parser, ARRAY, |parser| {
+        comma(begin, out);
+        copy_value(parser, out)
+    })?;
     out.push(b']');
     Ok(())
 }
 
 fn copy_object(parser: &mut Parser<'_, false>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let begin = out.len();
     let mut keys = Keys::default();
     out.push(b'{');
-    parser.skip_space();
-    if parser.peek() == Some(b'}') {
-        parser.skip(1);
-    } else {
-        loop {
-            let key = copy_key(parser, out, &mut keys)?;
-            keys.places.push(key);
-            out.push(b':');
-            copy_value(parser, out)?;
-            if parser.ends(b'}', "',' or '}' after an object member")? {
-                break;
-            }
-            out.push(b',');
-        }
-    }
+    each(parser, OBJECT, |parser| {
+        comma(begin, out);
+        let key = copy_key(parser, out, &mut keys)?;
+        keys.places.push(key);
+        out.push(b':');
+        copy_value(parser, out)
+    })?;
     out.push(b'}');
     Ok(())
 }
