@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use super::sorter::Sorter;
-use super::{Abort, BulkBuild, Gathered, Part, join_all, put_rows};
+use super::{Abort, BulkBuild, Gathered, Part, on_threads, put_rows};
 use crate::error::IndexError;
 use crate::index::lock;
 use crate::indexer::{EncodedOutput, Indexer, maps};
@@ -54,22 +54,7 @@ impl<'b> BulkBuild<'b> {
             rows: Mutex::new(InOrder { file: self.file()?, next: 0, waiting: BTreeMap::new() }),
             written: Condvar::new(),
         };
-        let done = std::thread::scope(|scope| {
-            let mut threads = Vec::new();
-            for _ in 0..self.threads {
-                let builder = std::thread::Builder::new().name("index build".to_owned());
-                let started = builder
-                    .stack_size(limits::SCRIPT_STACK_BYTES)
-                    .spawn_scoped(scope, || self.map_chunks(&shared));
-                match started {
-                    Ok(thread) => threads.push(thread),
-                    // Those that did start do the work.
-                    Err(_) if !threads.is_empty() => break,
-                    Err(error) => return Err(IndexError::BuildThread(error)),
-                }
-            }
-            join_all(threads)
-        })?;
+        let done = on_threads(self.threads, || self.map_chunks(&shared))?;
         let mut mapped = Mapped { parts: Vec::new(), runs: Vec::new(), by_document: None };
         for (part, entries) in done {
             mapped.parts.push(part);

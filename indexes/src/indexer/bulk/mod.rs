@@ -268,6 +268,26 @@ fn add(progress: &mut Progress, part: &Progress) {
     progress.detached |= part.detached;
 }
 
+/// Has `work` done on so many threads at a time, each with a stack for scripts; gives what each gave, or the first error. A
+/// panic goes on in the caller. Threads that cannot be started are done without, but for the first.
+fn on_threads<T: Send>(
+    count: usize,
+    work: impl Fn() -> Result<T, IndexError> + Sync,
+) -> Result<Vec<T>, IndexError> {
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for _ in 0..count.max(1) {
+            let builder = std::thread::Builder::new().name("index build".to_owned());
+            match builder.stack_size(limits::SCRIPT_STACK_BYTES).spawn_scoped(scope, &work) {
+                Ok(thread) => threads.push(thread),
+                Err(_) if !threads.is_empty() => break,
+                Err(error) => return Err(IndexError::BuildThread(error)),
+            }
+        }
+        join_all(threads)
+    })
+}
+
 /// The results of all threads, or the first error; a panic goes on in the caller.
 fn join_all<T>(threads: Vec<ScopedJoinHandle<'_, Result<T, IndexError>>>) -> Result<Vec<T>, IndexError> {
     let mut results = Vec::with_capacity(threads.len());

@@ -2,7 +2,7 @@
 
 use super::run::{Merge, Run};
 use super::tree::{TreeBuilder, TreeFiles};
-use super::{Abort, BulkBuild, Gathered, Part, join_all, put_rows};
+use super::{Abort, BulkBuild, Gathered, Part, on_threads, put_rows};
 use crate::error::IndexError;
 use crate::faults::decode_key;
 use crate::index::lock;
@@ -32,21 +32,8 @@ impl<'b> BulkBuild<'b> {
         let ranges = self.ranges(runs);
         let next = AtomicUsize::new(0);
         let files = Mutex::new(Vec::new());
-        let parts = std::thread::scope(|scope| {
-            let mut threads = Vec::new();
-            for _ in 0..self.threads.clamp(1, ranges.len()) {
-                let builder = std::thread::Builder::new().name("index build".to_owned());
-                let started = builder
-                    .stack_size(limits::SCRIPT_STACK_BYTES)
-                    .spawn_scoped(scope, || self.reduce_ranges(runs, &ranges, &next, &files));
-                match started {
-                    Ok(thread) => threads.push(thread),
-                    Err(_) if !threads.is_empty() => break,
-                    Err(error) => return Err(IndexError::BuildThread(error)),
-                }
-            }
-            join_all(threads)
-        })?;
+        let threads = self.threads.min(ranges.len());
+        let parts = on_threads(threads, || self.reduce_ranges(runs, &ranges, &next, &files))?;
         let files = std::mem::take(&mut *lock(&files));
         Ok(Reduced { parts, files })
     }
