@@ -1,11 +1,10 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|server|stages|terms|workload`, all of them without an argument;
+//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|stages|terms|workload`, all of them without an argument;
 //! `tiers Runtime` measures one index.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
 
 mod log;
-mod server;
 mod terms;
 mod tiers;
 mod tree;
@@ -35,9 +34,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs("log") {
         log::run()?;
-    }
-    if runs("server") {
-        server::run()?;
     }
     if runs("stages") {
         workload::stages::run()?;
