@@ -41,6 +41,7 @@
 //! registry.stop();
 //! ```
 
+mod batch_size;
 pub mod border;
 mod called_function;
 mod calls;
