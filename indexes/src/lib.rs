@@ -47,6 +47,7 @@ mod called_function;
 mod calls;
 pub mod definition;
 mod error;
+mod error_rate;
 mod events;
 pub mod explain;
 pub mod faults;

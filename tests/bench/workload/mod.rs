@@ -3,6 +3,7 @@
 
 mod events;
 mod indexes;
+mod points;
 pub mod stages;
 
 use events::Events;
@@ -29,6 +30,19 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     println!("|---|---|");
     built_after(&events)?;
     live(&events)
+}
+
+/// The part of [`run`] with queries by key.
+pub fn run_points() -> Result<(), Box<dyn Error>> {
+    let events = generate(count());
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path(), &[])?;
+    let client = server.client();
+    upload(&client, &events)?;
+    let [runtime, ..] = INDEXES;
+    indexes::put(&client, DATABASE, runtime)?;
+    indexes::wait(&client, DATABASE, runtime[0])?;
+    points::run(&client, &events.expected)
 }
 
 /// The part of [`run`] with the indexes first.
@@ -71,6 +85,7 @@ fn built_after(events: &Events) -> Result<(), Box<dyn Error>> {
     println!("| build of all four at once | {built} events/s |");
     println!("| results compared | {} |", indexes::check(&client, DATABASE, &events.expected)?);
     println!("| disk, all | {:.0} bytes an event |", disk(folder.path())? / count);
+    points::run(&client, &events.expected)?;
     changes(&client, events)?;
     println!("| peak memory of the server | {} MB |", peak_megabytes(&server)?);
     for (how, killed) in [("SIGTERM", false), ("SIGKILL", true)] {
