@@ -32,6 +32,30 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     live(&events)
 }
 
+/// The part of [`run`] that builds all four indexes at once.
+pub fn run_build() -> Result<(), Box<dyn Error>> {
+    let events = generate(count());
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path(), &[])?;
+    let client = server.client();
+    upload(&client, &events)?;
+    let before = processor_us(&server)?;
+    let count = events.lines.len() as f64;
+    println!("| processor time of the server to take in | {:.1} us an event |", before / count);
+    let built = rate(count, || build_all(&client))?;
+    println!("| build of all four at once | {built} events/s |");
+    println!(
+        "| processor time of the server for it | {:.1} us an event |",
+        (processor_us(&server)? - before) / count
+    );
+    Ok(())
+}
+
+fn build_all(client: &Client) -> Result<(), Box<dyn Error>> {
+    INDEXES.iter().try_for_each(|index| indexes::put(client, DATABASE, *index))?;
+    INDEXES.iter().try_for_each(|index| indexes::wait(client, DATABASE, index[0]))
+}
+
 /// The part of [`run`] with queries by key.
 pub fn run_points() -> Result<(), Box<dyn Error>> {
     let events = generate(count());
@@ -78,10 +102,7 @@ fn built_after(events: &Events) -> Result<(), Box<dyn Error>> {
             .send("DELETE", &format!("{DATABASE}/indexes?name={}", index[0]), &[], None)?
             .expect_status(204)?;
     }
-    let built = rate(count, || {
-        INDEXES.iter().try_for_each(|index| indexes::put(&client, DATABASE, *index))?;
-        INDEXES.iter().try_for_each(|index| indexes::wait(&client, DATABASE, index[0]))
-    })?;
+    let built = rate(count, || build_all(&client))?;
     println!("| build of all four at once | {built} events/s |");
     println!("| results compared | {} |", indexes::check(&client, DATABASE, &events.expected)?);
     println!("| disk, all | {:.0} bytes an event |", disk(folder.path())? / count);
