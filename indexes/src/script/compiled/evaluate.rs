@@ -46,6 +46,7 @@ impl<'a> Machine<'a> {
             Expr::Ascii(text) => Ok(Value::Ascii(text)),
             Expr::Field(field) => self.field(place(*field)),
             Expr::Member(member) => self.eval_member(frame, member),
+            Expr::Part(part) => self.element_part(frame, part),
             Expr::Index(sides) => self.eval_index(frame, sides),
             Expr::Undefined => Ok(Value::Undefined),
             Expr::Null => Ok(Value::Null),
@@ -88,6 +89,7 @@ impl<'a> Machine<'a> {
             Expr::Number(value) => Ok(Value::Number(*value)),
             Expr::Ascii(text) => Ok(Value::Ascii(text)),
             Expr::Member(member) => self.eval_member(frame, member),
+            Expr::Part(part) => self.element_part(frame, part),
             other => self.eval(frame, other),
         }
     }
@@ -103,7 +105,7 @@ impl<'a> Machine<'a> {
     }
 
     #[inline(never)]
-    fn eval_member(&mut self, frame: &Frame<'a>, member: &'a Member) -> Outcome<'a> {
+    pub(super) fn eval_member(&mut self, frame: &Frame<'a>, member: &'a Member) -> Outcome<'a> {
         let object = self.operand(frame, &member.object);
         match &object {
             Ok(Value::Record(record)) => match self.named_slot(record, &member.name, member.cache)? {

@@ -37,6 +37,7 @@ mod realm;
 mod record;
 mod regex;
 mod regex_match;
+mod rows;
 mod shapes;
 mod statements;
 mod stored;

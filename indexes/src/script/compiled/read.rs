@@ -41,7 +41,7 @@ const fn zero_bytes(word: u64) -> u64 {
 
 /// Whether two texts of one length are the same. Most names are short, and not worth a call.
 #[inline]
-fn same_bytes(one: &[u8], other: &[u8]) -> bool {
+pub(super) fn same_bytes(one: &[u8], other: &[u8]) -> bool {
     match (
         one.len(),
         one.first_chunk::<8>(),
@@ -197,9 +197,34 @@ impl<'a> Scanner<'a> {
         Some(if negative { -value } else { value })
     }
 
+    /// Takes a value without reading it.
+    pub fn skip(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'"' => {
+                self.at += 1;
+                self.string().map(|_| ())
+            }
+            b'{' | b'[' => self.skip_container(),
+            _ => {
+                let rest = self.text.as_bytes().get(self.at..)?;
+                self.at += rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']'))?;
+                Some(())
+            }
+        }
+    }
+
+    /// Whether this byte comes next.
+    pub fn next_is(&self, byte: u8) -> bool {
+        self.peek() == Some(byte)
+    }
+
     /// Takes an object or an array whole.
     fn skip_container(&mut self) -> Option<()> {
-        let mut depth = 0_usize;
+        self.end_of_container(0)
+    }
+
+    /// Takes all up to the end of the container that is so deep around.
+    pub fn end_of_container(&mut self, mut depth: usize) -> Option<()> {
         loop {
             let byte = self.peek()?;
             self.at += 1;

@@ -91,6 +91,70 @@ pub(super) struct ForEach {
     pub labels: Box<[Label]>,
     /// Steps that a turn costs.
     pub weight: u64,
+    /// How its turns run on elements that are only text; `None` when they need the elements as objects.
+    pub rows: Option<Rows>,
+}
+
+/// How the turns of a loop run on elements that nothing has made objects of. No statement of such a loop can make one of
+/// the element that its turn is at and change it, so its parts are the same whenever they are read.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// The variable of the element.
+    pub element: Slot,
+    /// Where the element itself can be made from in a turn that began without.
+    pub origin: Slot,
+    /// The members that are read.
+    pub fields: Box<[RowField]>,
+    /// Whether the element is used in another way than by its members.
+    pub whole: bool,
+    /// The number of what is remembered of elements' names.
+    pub layout: usize,
+    /// What the statements rely on.
+    pub guards: Box<[(Slot, Guard)]>,
+    /// What all of the body is, if it is something that has a loop of its own.
+    pub hot: Option<Hot>,
+}
+
+/// A member of an element that a loop reads.
+#[derive(Debug)]
+pub(super) struct RowField {
+    /// Its name.
+    pub name: Box<str>,
+    /// Where its value goes.
+    pub slot: Slot,
+    /// Whether it is only walked over, so that an array can stay text too.
+    pub walked: bool,
+}
+
+/// What kind of value a variable must have, so that calling its methods calls no function of the script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// An array.
+    List,
+    /// A Set.
+    Set,
+}
+
+/// Bodies of loops that have loops of their own.
+#[derive(Debug)]
+pub(super) enum Hot {
+    /// `object[element] = value`, a literal.
+    Mark(Slot, Expr),
+    /// `set.add(element)`
+    Add(Slot),
+    /// `object[element.key] = (object[element.key] || value) + element.by`, of this statement.
+    Sum {
+        /// The object.
+        object: Slot,
+        /// Where the key is.
+        key: Slot,
+        /// What is taken for nothing.
+        missing: f64,
+        /// Whether 0 and NaN are nothing too.
+        falsy: bool,
+        /// Where the number is.
+        by: Slot,
+    },
 }
 
 /// `while` and `do .. while`

@@ -10,6 +10,7 @@ mod functions;
 mod globals;
 mod links;
 mod patterns;
+mod rows;
 mod scopes;
 mod statements;
 
@@ -21,6 +22,7 @@ use crate::script::parse::ParsedScript;
 use boa_ast::Span;
 use boa_ast::expression::{Expression, Identifier};
 use boa_interner::{Interner, Sym};
+use rows::Element;
 use scopes::{Function, Local, Meaning};
 use std::collections::HashMap;
 use std::fmt;
@@ -89,12 +91,14 @@ pub(in crate::script::compiled) fn program(
             literals: Vec::new(),
             patterns: Vec::new(),
             caches: 0,
+            layouts: 0,
         },
         functions: Vec::new(),
         globals: HashMap::new(),
         readable_globals: None,
         fields: None,
         script: 0,
+        elements: Vec::new(),
     };
     match compiler.scripts(scripts, projections) {
         Ok(()) => Ok(compiler.program),
@@ -129,6 +133,8 @@ struct Compiler<'i> {
     fields: Option<Vec<Box<str>>>,
     /// The number of the script that is compiled.
     script: usize,
+    /// The elements of the loops around, outermost first.
+    elements: Vec<Element>,
 }
 
 impl Compiler<'_> {

@@ -1,0 +1,332 @@
+//! Loops whose elements can stay text: which loops those are, and what they read of an element.
+//!
+//! A loop is one of them when none of its statements can make an object of the element that its turn is at and change it:
+//! they assign variables and entries of objects that no turn chooses, read members of the element, calculate, and call
+//! nothing that could call a function of the script. Then the element's members are the same whenever they are read.
+
+use super::Compiler;
+use crate::script::compiled::methods::Method;
+use crate::script::compiled::natives::Native;
+use crate::script::compiled::program::{
+    Assign, Expr, ForEach, Guard, Hot, Item, Logical, Member, MethodCall, MethodName, Part, Place, RowField,
+    Rows, Slot, Statement, Target, TemplatePart, Variable,
+};
+
+/// Most members of an element that are read as parts of its text.
+const FIELDS_MAX: usize = 16;
+
+/// The element of a loop that is being compiled.
+pub(super) struct Element {
+    /// Its variable, if it is a plain one.
+    slot: Option<Slot>,
+    /// Where it can be made from.
+    origin: Slot,
+    /// How many functions are around.
+    depth: usize,
+    /// The members that were read, and where their values go.
+    fields: Vec<(Box<str>, Slot)>,
+}
+
+impl Compiler<'_> {
+    /// Begins the body of a loop.
+    pub(super) fn enter_element(&mut self, slot: Option<Slot>) {
+        let origin = if slot.is_some() { self.slot() } else { 0 };
+        self.elements.push(Element { slot, origin, depth: self.functions.len(), fields: Vec::new() });
+    }
+
+    /// Reads a member: of the element of a loop around where it is one's.
+    pub(super) fn part_of_element(&mut self, member: Member) -> Expr {
+        let Expr::Slot(object) = member.object else { return Expr::Member(Box::new(member)) };
+        let depth = self.functions.len();
+        let is_its = |element: &&Element| element.depth == depth && element.slot == Some(object);
+        let Some(element) = self.elements.iter().find(is_its) else {
+            return Expr::Member(Box::new(member));
+        };
+        let origin = element.origin;
+        let known = element.fields.iter().find(|(name, _)| *name == member.name.text);
+        let slot = match known {
+            Some((_, slot)) => *slot,
+            None if member.name.inherited || element.fields.len() >= FIELDS_MAX => {
+                return Expr::Member(Box::new(member));
+            }
+            None => {
+                let slot = self.slot();
+                let name = member.name.text.clone();
+                let element = self.elements.iter_mut().find(|element| is_its(&&**element));
+                element.into_iter().for_each(|element| element.fields.push((name.clone(), slot)));
+                slot
+            }
+        };
+        Expr::Part(Box::new(Part { element: object, slot, origin, member }))
+    }
+
+    /// Ends the body of a loop: says how it runs on text, if it can.
+    pub(super) fn leave_element(&mut self, body: &Statement) -> Option<Rows> {
+        let Element { slot, origin, fields, .. } = self.elements.pop()?;
+        let element = slot?;
+        let boxed = &self.function().code.boxed;
+        if usize::try_from(element).ok().and_then(|slot| boxed.get(slot)).is_some_and(|boxed| *boxed) {
+            return None;
+        }
+        let mut body_of = Body { element, assigned: vec![element], ..Body::default() };
+        if !body_of.statement(body) || !body_of.is_sound() {
+            return None;
+        }
+        let fields = fields.into_iter().map(|(name, slot)| {
+            let walked = !body_of.read.contains(&slot);
+            RowField { name, slot, walked }
+        });
+        self.program.layouts += 1;
+        Some(Rows {
+            element,
+            origin,
+            fields: fields.collect(),
+            whole: body_of.whole,
+            layout: self.program.layouts - 1,
+            guards: body_of.guards.into(),
+            hot: hot(element, body),
+        })
+    }
+}
+
+/// What the statements of a loop do.
+#[derive(Default)]
+struct Body {
+    /// The variable of the element.
+    element: Slot,
+    /// Whether the element is used as a whole.
+    whole: bool,
+    /// Where members of the element go that are read, not only walked over.
+    read: Vec<Slot>,
+    /// The variables that change, those of inner elements among them.
+    assigned: Vec<Slot>,
+    /// The variables whose objects change.
+    written: Vec<Slot>,
+    /// The variables whose methods are called.
+    guards: Vec<(Slot, Guard)>,
+}
+
+impl Body {
+    /// Whether the objects that change are the same in every turn.
+    fn is_sound(&self) -> bool {
+        let guarded = self.guards.iter().map(|(slot, _)| slot);
+        self.written.iter().chain(guarded).all(|slot| !self.assigned.contains(slot))
+    }
+
+    /// Whether a statement is one of those that such a loop may have.
+    fn statement(&mut self, statement: &Statement) -> bool {
+        match statement {
+            Statement::Expression(expr) => self.expression(expr),
+            Statement::Declare(slot, value) => {
+                self.assigned.push(*slot);
+                value.as_ref().is_none_or(|value| self.expression(value))
+            }
+            Statement::Block(block) => {
+                block.functions.is_empty() && block.statements.iter().all(|inner| self.statement(inner))
+            }
+            Statement::If(parts) => {
+                self.expression(&parts.0)
+                    && self.statement(&parts.1)
+                    && parts.2.as_ref().is_none_or(|other| self.statement(other))
+            }
+            Statement::ForOf(node) => self.inner_loop(node),
+            Statement::Break(_) | Statement::Continue(_) | Statement::Empty => true,
+            _ => false,
+        }
+    }
+
+    fn inner_loop(&mut self, node: &ForEach) -> bool {
+        let (Target::Declare(slot), Some(_)) = (&node.target, &node.rows) else { return false };
+        self.assigned.push(*slot);
+        let walks = match &node.over {
+            Expr::Part(part) if part.element == self.element => true,
+            over => self.expression(over),
+        };
+        walks && self.statement(&node.body)
+    }
+
+    fn all<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) -> bool {
+        exprs.into_iter().all(|expr| self.expression(expr))
+    }
+
+    fn items(&mut self, items: &[Item]) -> bool {
+        items.iter().all(|item| matches!(item, Item::One(expr) if self.expression(expr)))
+    }
+
+    fn expression(&mut self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Undefined | Expr::Null | Expr::Bool(_) | Expr::Number(_) => true,
+            Expr::Ascii(_) | Expr::Text(_) | Expr::Field(_) => true,
+            Expr::Slot(slot) => {
+                self.whole = self.whole || *slot == self.element;
+                true
+            }
+            Expr::Variable(_) => true,
+            Expr::Part(part) => {
+                if part.element == self.element {
+                    self.read.push(part.slot);
+                }
+                true
+            }
+            Expr::Index(sides) | Expr::Add(sides) | Expr::Arithmetic(_, sides) => {
+                self.all([&sides.0, &sides.1])
+            }
+            Expr::Compare(_, sides) | Expr::Logic(_, sides) => self.all([&sides.0, &sides.1]),
+            Expr::Not(inner) | Expr::Negate(inner) | Expr::ToNumber(inner) | Expr::TypeOf(inner) => {
+                self.expression(inner)
+            }
+            Expr::Conditional(parts) => self.all([&parts.0, &parts.1, &parts.2]),
+            Expr::Template(parts) => parts
+                .iter()
+                .all(|part| matches!(part, TemplatePart::Value(value) if self.expression(value)) || matches!(part, TemplatePart::Text(_))),
+            Expr::Record(_, values) => self.all(values),
+            Expr::List(items) => self.items(items),
+            Expr::Member(member) => self.expression(&member.object),
+            Expr::CallNative(native, items) => calls_nothing(*native) && self.items(items),
+            Expr::CallMethod(call) => self.method(call),
+            Expr::Assign(assign) => self.place(&assign.place) && self.expression(&assign.value),
+            Expr::Update(update) => self.place(&update.place) && self.expression(&update.value),
+            Expr::Count(count) => self.place(&count.place),
+            Expr::AssignWhen(parts) => self.place(&parts.1) && self.expression(&parts.2),
+            _ => false,
+        }
+    }
+
+    /// Whether such a loop may assign a place.
+    fn place(&mut self, place: &Place) -> bool {
+        match place {
+            Place::Variable(Variable::Slot(slot)) => {
+                self.assigned.push(*slot);
+                true
+            }
+            Place::Member(member) => self.object(&member.object),
+            Place::Index(sides) => self.object(&sides.0) && self.expression(&sides.1),
+            _ => false,
+        }
+    }
+
+    /// Whether such a loop may change an object.
+    fn object(&mut self, object: &Expr) -> bool {
+        match object {
+            Expr::Slot(slot) => {
+                self.written.push(*slot);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether such a loop may call a method: of an array or a Set that the loop begins with, or of a string or a number of
+    /// the element.
+    fn method(&mut self, call: &MethodCall) -> bool {
+        let MethodName::Named(_, Some(method)) = &call.method else { return false };
+        let guard = match method {
+            Method::Push => Some(Guard::List),
+            Method::Add => Some(Guard::Set),
+            _ => None,
+        };
+        let known = match (&call.object, guard) {
+            (Expr::Slot(slot), Some(guard)) => {
+                self.guards.push((*slot, guard));
+                *slot != self.element
+            }
+            (Expr::Part(part), None) if part.element == self.element => {
+                self.read.push(part.slot);
+                is_of_plain_values(*method)
+            }
+            _ => false,
+        };
+        known && self.items(&call.arguments)
+    }
+}
+
+/// Functions of the language that call no function of the script, whatever they are given.
+const fn calls_nothing(native: Native) -> bool {
+    matches!(
+        native,
+        Native::MathAbs
+            | Native::MathCeil
+            | Native::MathFloor
+            | Native::MathMax
+            | Native::MathMin
+            | Native::MathRound
+            | Native::MathSign
+            | Native::MathTrunc
+            | Native::Number
+            | Native::String
+    )
+}
+
+/// Methods of strings and numbers that call no function of the script, whatever they are given.
+const fn is_of_plain_values(method: Method) -> bool {
+    matches!(
+        method,
+        Method::Substring
+            | Method::Slice
+            | Method::StartsWith
+            | Method::EndsWith
+            | Method::Includes
+            | Method::IndexOf
+            | Method::ToLowerCase
+            | Method::ToUpperCase
+            | Method::Trim
+            | Method::ToFixed
+    )
+}
+
+/// The loop that a body is, if it is one of those.
+fn hot(element: Slot, body: &Statement) -> Option<Hot> {
+    let only = match body {
+        Statement::Block(block) => match &*block.statements {
+            [only] if block.declares.is_empty() => only,
+            _ => return None,
+        },
+        only => only,
+    };
+    let Statement::Expression(expr) = only else { return None };
+    match expr {
+        Expr::CallMethod(call) => match (&call.object, &call.method, &*call.arguments) {
+            (
+                Expr::Slot(set),
+                MethodName::Named(_, Some(Method::Add)),
+                [Item::One(Expr::Slot(argument))],
+            ) if *argument == element => Some(Hot::Add(*set)),
+            _ => None,
+        },
+        Expr::Assign(assign) => hot_assign(element, assign),
+        _ => None,
+    }
+}
+
+fn hot_assign(element: Slot, assign: &Assign) -> Option<Hot> {
+    let Place::Index(sides) = &assign.place else { return None };
+    let Expr::Slot(object) = sides.0 else { return None };
+    match (&sides.1, &assign.value) {
+        (Expr::Slot(key), Expr::Bool(_) | Expr::Number(_) | Expr::Null) if *key == element => {
+            Some(Hot::Mark(object, literal(&assign.value)?))
+        }
+        (Expr::Part(key), Expr::Add(sum)) if key.element == element => {
+            let (Expr::Logic(logical, sides), Expr::Part(by)) = (&sum.0, &sum.1) else { return None };
+            let (Expr::Index(old), Expr::Number(missing)) = (&sides.0, &sides.1) else { return None };
+            let (Expr::Slot(same_object), Expr::Part(same_key)) = (&old.0, &old.1) else { return None };
+            let falsy = match logical {
+                Logical::Or => true,
+                Logical::Coalesce => false,
+                Logical::And => return None,
+            };
+            let fits = *same_object == object && same_key.slot == key.slot && by.element == element;
+            fits.then_some(Hot::Sum { object, key: key.slot, missing: *missing, falsy, by: by.slot })
+        }
+        _ => None,
+    }
+}
+
+/// A literal that takes no room.
+const fn literal(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Bool(value) => Some(Expr::Bool(*value)),
+        Expr::Number(value) => Some(Expr::Number(*value)),
+        Expr::Null => Some(Expr::Null),
+        _ => None,
+    }
+}
