@@ -208,9 +208,13 @@ impl<'a> Machine<'a> {
             self.charge_length(list.len())?;
             let rows = node.rows.as_ref().filter(|rows| !rows.whole);
             let rows = rows.filter(|rows| Self::guards_hold(frame, rows, Some(list)));
+            let guesses = match rows {
+                Some(rows) => self.guesses(rows)?,
+                None => &[],
+            };
             while let Some(slot) = list.slots().get(index) {
                 let native = match rows {
-                    Some(rows) => self.row_turn(frame, node, rows, slot)?,
+                    Some(rows) => self.row_turn(frame, node, rows, slot, guesses)?,
                     None => None,
                 };
                 let end = match native {

@@ -5,7 +5,7 @@
 //! tried first.
 
 use super::machine::Machine;
-use super::read::Scanner;
+use super::scanner::Scanner;
 use super::shapes::json_name;
 use super::value::{Outcome, Value, hand_over};
 use crate::script::inexact;

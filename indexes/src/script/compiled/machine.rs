@@ -10,6 +10,7 @@ use super::loads::Loading;
 use super::program::{Code, Program};
 use super::realm::Realm;
 use super::record::Record;
+use super::rows::Guesses;
 use super::text::Text;
 use super::value::{Bound, Closure, Outcome, Rope, Stop, Value};
 use crate::limits::{
@@ -83,6 +84,8 @@ pub(super) struct Machine<'a> {
     pub loading: Option<Loading<'a>>,
     /// Whether large whole numbers in JSON text are BigInts.
     pub exact: bool,
+    /// For each loop whose elements can stay text what is known of them; empty before the first one.
+    pub guesses: &'a [Cell<Guesses<'a>>],
     steps_left: u64,
     bytes_left: usize,
     calls: usize,
@@ -110,6 +113,7 @@ impl<'a> Machine<'a> {
             mapped: None,
             loading: None,
             exact: false,
+            guesses: &[],
             steps_left: SCRIPT_STEPS_MAX,
             bytes_left: SCRIPT_MEMORY_BYTES_MAX,
             calls: 0,

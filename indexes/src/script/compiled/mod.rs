@@ -38,6 +38,7 @@ mod record;
 mod regex;
 mod regex_match;
 mod rows;
+mod scanner;
 mod shapes;
 mod statements;
 mod stored;

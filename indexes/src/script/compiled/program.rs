@@ -7,7 +7,8 @@ use super::convert::Arithmetic;
 use super::natives::Native;
 use super::regex::Pattern;
 pub(super) use super::statements::{
-    Block, Catch, ForEach, ForLoop, Guard, Hot, Label, RowField, Rows, Statement, Switch, Try, WhileLoop,
+    Block, Catch, ForEach, ForLoop, Guard, Hot, Label, RowField, Rows, Statement, Step, Switch, Try,
+    WhileLoop,
 };
 use super::value::ErrorKind;
 use crate::script::dialect::GroupBy;
@@ -39,7 +40,7 @@ pub(super) struct Program {
     /// How many places read a member by a name in the text.
     pub caches: usize,
     /// How many loops there are whose elements can stay text.
-    pub layouts: usize,
+    pub loops: usize,
 }
 
 impl Program {

@@ -4,7 +4,6 @@
 
 use super::fields::Remembered;
 use super::program::Program;
-use super::rows::RowName;
 use super::shapes::{ShapeId, Shapes};
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -37,10 +36,6 @@ pub(super) struct Realm {
     pub scratch: String,
     /// For each map: the names that most of its documents have, by their places.
     pub remembered: Vec<Vec<Remembered>>,
-    /// For each loop whose elements can stay text: the names that its elements had by their places.
-    rows: Vec<Vec<RowName>>,
-    /// For the one that is out of bounds, which there is none of.
-    no_row: Vec<RowName>,
     /// How many turns of loops ran on text.
     pub native_turns: u64,
     /// Names of the object that was read last.
@@ -61,8 +56,6 @@ impl Realm {
             seed: RandomState::new().hash_one(0),
             scratch: String::new(),
             remembered: program.maps.iter().map(|_| Vec::new()).collect(),
-            rows: (0..program.layouts).map(|_| Vec::new()).collect(),
-            no_row: Vec::new(),
             native_turns: 0,
             recent_names: 4,
             recent_elements: 4,
@@ -77,11 +70,6 @@ impl Realm {
             self.shapes = Shapes::new();
             self.begin(program);
         }
-    }
-
-    /// The names that are remembered of a loop's elements.
-    pub fn row_names(&mut self, layout: usize) -> &mut Vec<RowName> {
-        self.rows.get_mut(layout).unwrap_or(&mut self.no_row)
     }
 
     fn begin(&mut self, program: &Program) {

@@ -1,28 +1,25 @@
 //! Turns of loops over elements that are only text: the members that a loop reads are taken from the text, and no object
 //! is made. Whatever does not fit is made an object, and the turn, or the rest of the loop, runs as every other does.
 
-use super::evaluate::place;
+use super::evaluate::{number_in, place};
 use super::execute::{Flow, after_turn};
 use super::list::List;
-use super::machine::{Frame, Machine};
-use super::program::{Expr, ForEach, Guard, Hot, Part, Rows};
-use super::read::Scanner;
+use super::machine::{Frame, Machine, SLOT_BYTES};
+use super::program::{Expr, ForEach, Guard, Hot, Part, Rows, Slot, Statement, Step};
+use super::scanner::Scanner;
 use super::record::{Record, State};
-use super::shapes::json_name;
 use super::text::array_index;
-use super::value::{Outcome, Value, hand_over, same};
+use super::value::{Bound, Outcome, Stop, Value, hand_over, same};
+use bumpalo::Bump;
 use std::cell::Cell;
 
-/// Most places of an element whose names are remembered.
-const REMEMBERED_MAX: usize = 64;
+/// Most fields of an element that are taken from its text.
+pub(super) const FIELDS_MAX: usize = 16;
 
-/// The name that stood at a place of an element last.
-pub(super) struct RowName {
-    /// As it stands in JSON, with its quotes and the colon.
-    json: Box<[u8]>,
-    /// Which of the loop's fields it is.
-    field: Option<usize>,
-}
+/// What stood around the fields of the loop's element before: where the same text stands, it needs no reading. For each
+/// field, in the order of the text: what stands between the field before, or the beginning, and its value; and which
+/// field it is.
+pub(super) type Guesses<'a> = &'a [Cell<(&'a [u8], usize)>];
 
 /// How far a loop came on text alone.
 pub(super) enum Walked<'a> {
@@ -57,6 +54,23 @@ impl<'a> Machine<'a> {
         self.eval_member(frame, &part.member)
     }
 
+    /// What is known of the elements of a loop in this call.
+    pub(super) fn guesses(&mut self, rows: &Rows) -> Outcome<'a, Guesses<'a>> {
+        let fresh = |bump: &'a Bump, count| {
+            let made = bump.try_alloc_slice_fill_with(count, |_| Cell::new((&[][..], 0)));
+            made.map(|slice| &*slice).map_err(|_| Stop::Bound(Bound::Memory))
+        };
+        if self.guesses.is_empty() {
+            let made = self.bump.try_alloc_slice_fill_with(self.program.loops, |_| Cell::new(&[][..]));
+            self.guesses = made.map_err(|_| Stop::Bound(Bound::Memory))?;
+        }
+        let Some(cell) = self.guesses.get(rows.number) else { return fresh(self.bump, rows.fields.len()) };
+        if cell.get().is_empty() && !rows.fields.is_empty() {
+            cell.set(fresh(self.bump, rows.fields.len())?);
+        }
+        Ok(cell.get())
+    }
+
     /// Whether the loop's statements do what they were taken to do: methods are those of arrays and Sets, and no array that
     /// grows is the one that is walked over.
     pub(super) fn guards_hold(frame: &Frame<'a>, rows: &Rows, walked: Option<&List<'a>>) -> bool {
@@ -76,10 +90,11 @@ impl<'a> Machine<'a> {
         node: &'a ForEach,
         rows: &'a Rows,
         cell: &'a Cell<Value<'a>>,
+        guesses: Guesses<'a>,
     ) -> Outcome<'a, Option<Flow<'a>>> {
         let Value::RawRecord(text) = cell.get() else { return Ok(None) };
         let mut scanner = Scanner::new(text);
-        if self.scan(frame, rows, &mut scanner, false)? == Fit::Object {
+        if scan(frame, rows, &mut scanner, false, guesses)? == Fit::Object {
             return Ok(None);
         }
         self.realm.native_turns += 1;
@@ -88,41 +103,27 @@ impl<'a> Machine<'a> {
         if let Some(origin) = frame.slots.get(place(rows.origin)) {
             origin.set(Value::Boxed(cell));
         }
-        self.execute(frame, &node.body).map(Some)
+        self.row_body(frame, node, rows).map(Some)
     }
 
-    /// Takes the fields of an object's text; behind the whole text if it is `nested` in an array's.
-    fn scan(
-        &mut self,
-        frame: &Frame<'a>,
-        rows: &'a Rows,
-        scanner: &mut Scanner<'a>,
-        nested: bool,
-    ) -> Outcome<'a, Fit> {
-        for field in &rows.fields {
-            if let Some(slot) = frame.slots.get(place(field.slot)) {
-                slot.set(Value::Undefined);
+    /// Runs the body of a loop on an element whose fields were taken.
+    #[inline]
+    fn row_body(&mut self, frame: &Frame<'a>, node: &'a ForEach, rows: &'a Rows) -> Outcome<'a, Flow<'a>> {
+        let Statement::Block(block) = &node.body else { return self.execute(frame, &node.body) };
+        if rows.steps.is_empty() {
+            return self.execute(frame, &node.body);
+        }
+        self.undeclare(frame, &block.declares)?;
+        for (statement, step) in block.statements.iter().zip(&rows.steps) {
+            if step.is_some_and(|step| took_step(frame, step)) {
+                continue;
+            }
+            match self.execute(frame, statement)? {
+                Flow::Next => {}
+                other => return Ok(other),
             }
         }
-        if !scanner.take(b'{') {
-            return hand_over(&"damaged JSON text");
-        }
-        if rows.fields.is_empty() {
-            return match if nested { scanner.end_of_container(1) } else { Some(()) } {
-                Some(()) => Ok(Fit::Taken),
-                None => hand_over(&"damaged JSON text"),
-            };
-        }
-        if scanner.take(b'}') {
-            return Ok(Fit::Taken);
-        }
-        let mut names = std::mem::take(self.realm.row_names(rows.layout));
-        let fit = scan_names(frame, rows, scanner, nested, &mut names);
-        *self.realm.row_names(rows.layout) = names;
-        match fit {
-            Some(fit) => Ok(fit),
-            None => hand_over(&"damaged JSON text"),
-        }
+        Ok(Flow::Next)
     }
 
     /// The text of the array that a loop walks over, if it is that of a document or of a stored value and nothing was made
@@ -180,9 +181,13 @@ impl<'a> Machine<'a> {
             return Ok(Walked::All(Flow::Next));
         }
         let mut index = 0;
+        let guesses = self.guesses(rows)?;
         loop {
+            if let Some(Hot::Mark(object, literal)) = &rows.hot {
+                index += self.walk_marks(frame, node, (*object, literal), &mut scanner)?;
+            }
             let flow = if scanner.next_is(b'{') {
-                if rows.whole || self.scan(frame, rows, &mut scanner, true)? == Fit::Object {
+                if rows.whole || scan(frame, rows, &mut scanner, true, guesses)? == Fit::Object {
                     return Ok(Walked::Until(index));
                 }
                 self.walked_turn(frame, node, rows, None)?
@@ -225,11 +230,58 @@ impl<'a> Machine<'a> {
             return Ok(Flow::Next);
         }
         self.undeclare(frame, &node.declares)?;
-        if let Some(value) = value {
-            let value = self.cooked(value)?;
-            self.bind(frame, &node.target, value)?;
-        }
+        let Some(value) = value else { return self.row_body(frame, node, rows) };
+        let value = self.cooked(value)?;
+        self.bind(frame, &node.target, value)?;
         self.execute(frame, &node.body)
+    }
+
+    /// `object[element] = literal` for all but the last of the strings that come next, as long as nothing is unusual: how
+    /// many those were.
+    fn walk_marks(
+        &mut self,
+        frame: &Frame<'a>,
+        node: &'a ForEach,
+        (object, literal): (Slot, &'a Expr),
+        scanner: &mut Scanner<'a>,
+    ) -> Outcome<'a, usize> {
+        let Some(Value::Record(record)) = frame.slots.get(place(object)).map(Cell::get) else { return Ok(0) };
+        let (State::Keyed { table, mut indices }, false) = (record.state.get(), record.frozen.get()) else {
+            return Ok(0);
+        };
+        let value = literal_value(literal);
+        let mut count = 0;
+        loop {
+            let begin = scanner.place();
+            let text = match scanner.take(b'"').then(|| scanner.string()).flatten() {
+                // The caller looks at what ends the array.
+                Some((text, ascii, false)) if scanner.take(b',') => {
+                    if ascii { Value::Ascii(text) } else { Value::Text(text) }
+                }
+                _ => {
+                    scanner.go_back(begin);
+                    break;
+                }
+            };
+            let (Value::Ascii(name) | Value::Text(name)) = text else { break };
+            let found = self.table_place(table, name)?;
+            match found.entry {
+                Some(entry) => entry.value.set(value),
+                None => {
+                    self.table_add(table, text, value, found)?;
+                    self.count(SLOT_BYTES)?;
+                    if !indices && array_index(name).is_some() {
+                        indices = true;
+                        record.state.set(State::Keyed { table, indices });
+                    }
+                }
+            }
+            count += 1;
+        }
+        let turns = count as u64;
+        self.realm.native_turns += turns;
+        self.charge(node.weight.saturating_mul(turns))?;
+        Ok(count)
     }
 
     /// Does what the body of the loop does, if key and object are what they mostly are.
@@ -239,11 +291,7 @@ impl<'a> Machine<'a> {
         match (hot, value) {
             (Hot::Mark(object, literal), Some(key @ (Value::Ascii(_) | Value::Text(_)))) => {
                 let Some(Value::Record(record)) = get(*object) else { return Ok(false) };
-                let value = match literal {
-                    Expr::Bool(value) => Value::Bool(*value),
-                    Expr::Number(value) => Value::Number(*value),
-                    _ => Value::Null,
-                };
+                let value = literal_value(literal);
                 self.hot_set(record, key, |_| Some(value))
             }
             (Hot::Add(set), Some(key @ (Value::Ascii(_) | Value::Text(_)))) => {
@@ -292,7 +340,7 @@ impl<'a> Machine<'a> {
             Some(entry) => entry.value.set(value),
             None => {
                 self.table_add(table, key, value, found)?;
-                self.count(super::machine::SLOT_BYTES)?;
+                self.count(SLOT_BYTES)?;
                 if !indices && array_index(name).is_some() {
                     record.state.set(State::Keyed { table, indices: true });
                 }
@@ -302,77 +350,156 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Takes the fields of the text behind an object's brace; `None` when it is damaged.
-fn scan_names<'a>(
+/// What a literal stands for.
+const fn literal_value<'a>(literal: &Expr) -> Value<'a> {
+    match literal {
+        Expr::Bool(value) => Value::Bool(*value),
+        Expr::Number(value) => Value::Number(*value),
+        _ => Value::Null,
+    }
+}
+
+/// Does what a usual statement does, if both values are numbers; says whether it did.
+#[inline]
+fn took_step(frame: &Frame<'_>, step: Step) -> bool {
+    let slot_of = |slot: Slot| frame.slots.get(place(slot));
+    let number_of = |slot: Slot| slot_of(slot).and_then(number_in);
+    let (variable, result) = match step {
+        Step::Count(variable, by) => (variable, number_of(variable).map(|old| old + by)),
+        Step::Add(variable, part) => {
+            (variable, number_of(variable).and_then(|old| Some(old + number_of(part)?)))
+        }
+        Step::Greatest(variable, part, exact) | Step::Least(variable, part, exact) => {
+            let (Some(old), Some(new)) = (number_of(variable), number_of(part)) else { return false };
+            // Which of two equal zeros it is, and what comes of NaN, the functions know.
+            if exact && (old == new || old.is_nan() || new.is_nan()) {
+                return false;
+            }
+            let replaces = if matches!(step, Step::Greatest(..)) { new > old } else { new < old };
+            (variable, Some(if replaces { new } else { old }))
+        }
+    };
+    match (slot_of(variable), result) {
+        (Some(slot), Some(result)) => {
+            slot.set(Value::Number(result));
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Takes the fields of an object's text; behind the whole text if it is `nested` in an array's.
+#[inline]
+fn scan<'a>(
     frame: &Frame<'a>,
     rows: &'a Rows,
     scanner: &mut Scanner<'a>,
     nested: bool,
-    names: &mut Vec<RowName>,
+    guesses: Guesses<'a>,
+) -> Outcome<'a, Fit> {
+    let fit = scan_fields(frame, rows, scanner, nested, guesses);
+    fit.map_or_else(|| hand_over(&"damaged JSON text"), Ok)
+}
+
+fn scan_fields<'a>(
+    frame: &Frame<'a>,
+    rows: &'a Rows,
+    scanner: &mut Scanner<'a>,
+    nested: bool,
+    guesses: Guesses<'a>,
 ) -> Option<Fit> {
-    let mut missing = rows.fields.len();
-    let mut at = 0;
-    loop {
-        let field = match names.get(at) {
-            Some(known) if scanner.take_all(&known.json) => known.field,
-            _ => match next_name(rows, scanner, names, at)? {
-                Some(field) => field,
-                None => return Some(Fit::Object),
-            },
-        };
-        at += 1;
-        if let Some((field, slot)) =
-            field.and_then(|field| rows.fields.get(field)).and_then(|field| Some((field, frame.slots.get(place(field.slot))?)))
-        {
-            let value = scanner.value()?;
-            match value {
-                Value::RawRecord(_) => return Some(Fit::Object),
-                Value::RawList(_) if nested || !field.walked => return Some(Fit::Object),
-                _ => slot.set(value),
-            }
-            missing -= 1;
-            if missing == 0 {
-                if nested {
-                    scanner.end_of_container(1)?;
+    let mut count = 0;
+    while count < rows.fields.len() {
+        let guess = guesses.get(count)?;
+        let (between, guessed) = guess.get();
+        let known = (!between.is_empty() && scanner.take_all(between)).then_some(guessed);
+        let number = match known {
+            Some(number) => number,
+            None => {
+                let begin = scanner.place();
+                match next_field(rows, scanner)? {
+                    Next::Field(number) => {
+                        guess.set((scanner.since(begin), number));
+                        number
+                    }
+                    Next::End => {
+                        clear_others(frame, rows, guesses.get(..count).unwrap_or(&[]));
+                        return Some(Fit::Taken);
+                    }
+                    Next::Escapes => return Some(Fit::Object),
                 }
-                return Some(Fit::Taken);
             }
-        } else {
-            scanner.skip()?;
+        };
+        let field = rows.fields.get(number)?;
+        let value = scanner.short_value()?;
+        match value {
+            Value::RawRecord(_) => return Some(Fit::Object),
+            Value::RawList(_) if nested || !field.walked => return Some(Fit::Object),
+            _ => frame.slots.get(place(field.slot))?.set(value),
         }
+        count += 1;
+    }
+    if !nested {
+        return Some(Fit::Taken);
+    }
+    if count == 0 && !scanner.take(b'{') {
+        return None;
+    }
+    scanner.end_of_container(1).map(|()| Fit::Taken)
+}
+
+/// What is not there is undefined.
+fn clear_others(frame: &Frame<'_>, rows: &Rows, found: &[Cell<(&[u8], usize)>]) {
+    for (number, field) in rows.fields.iter().enumerate() {
+        if found.iter().all(|found| found.get().1 != number)
+            && let Some(slot) = frame.slots.get(place(field.slot))
+        {
+            slot.set(Value::Undefined);
+        }
+    }
+}
+
+/// What comes next of an object that is looked for.
+enum Next {
+    /// The value of this field.
+    Field(usize),
+    /// Its end, which was taken.
+    End,
+    /// A name with escapes.
+    Escapes,
+}
+
+/// Goes to the value of the next field, from the beginning of an object or from behind a value.
+fn next_field(rows: &Rows, scanner: &mut Scanner<'_>) -> Option<Next> {
+    if scanner.take(b'{') {
         if scanner.take(b'}') {
-            return Some(Fit::Taken);
+            return Some(Next::End);
+        }
+    } else if scanner.take(b'}') {
+        return Some(Next::End);
+    } else if !scanner.take(b',') {
+        return None;
+    }
+    loop {
+        if !scanner.take(b'"') {
+            return None;
+        }
+        let (name, _, escaped) = scanner.string()?;
+        if !scanner.take(b':') {
+            return None;
+        }
+        if escaped {
+            return Some(Next::Escapes);
+        }
+        if let Some(number) = rows.fields.iter().position(|field| *field.name == *name) {
+            return Some(Next::Field(number));
+        }
+        scanner.skip()?;
+        if scanner.take(b'}') {
+            return Some(Next::End);
         }
         if !scanner.take(b',') {
             return None;
         }
     }
-}
-
-/// Takes a name that is not the remembered one: which field it is. The inner `None` is for a name with escapes.
-fn next_name<'a>(
-    rows: &Rows,
-    scanner: &mut Scanner<'a>,
-    names: &mut Vec<RowName>,
-    at: usize,
-) -> Option<Option<Option<usize>>> {
-    if !scanner.take(b'"') {
-        return None;
-    }
-    let (name, _, escaped) = scanner.string()?;
-    if !scanner.take(b':') {
-        return None;
-    }
-    if escaped {
-        return Some(None);
-    }
-    let field = rows.fields.iter().position(|field| *field.name == *name);
-    let fresh = || RowName { json: json_name(name), field };
-    let count = names.len();
-    match names.get_mut(at) {
-        Some(known) => *known = fresh(),
-        None if at == count && at < REMEMBERED_MAX => names.push(fresh()),
-        None => {}
-    }
-    Some(Some(field))
 }

@@ -99,20 +99,34 @@ pub(super) struct ForEach {
 /// the element that its turn is at and change it, so its parts are the same whenever they are read.
 #[derive(Debug)]
 pub(super) struct Rows {
-    /// The variable of the element.
-    pub element: Slot,
+    /// Its number among all such loops.
+    pub number: usize,
     /// Where the element itself can be made from in a turn that began without.
     pub origin: Slot,
     /// The members that are read.
     pub fields: Box<[RowField]>,
     /// Whether the element is used in another way than by its members.
     pub whole: bool,
-    /// The number of what is remembered of elements' names.
-    pub layout: usize,
     /// What the statements rely on.
     pub guards: Box<[(Slot, Guard)]>,
     /// What all of the body is, if it is something that has a loop of its own.
     pub hot: Option<Hot>,
+    /// What each statement of the body's block does, if it is one of the usual things; empty for other bodies.
+    pub steps: Box<[Option<Step>]>,
+}
+
+/// The usual statements that fold a member of the element into a variable, both of them numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    /// `variable += element.member`
+    Add(Slot, Slot),
+    /// `variable++`, `variable += 2`
+    Count(Slot, f64),
+    /// `if (element.member > variable) variable = element.member`, `variable = Math.max(variable, element.member)`; the
+    /// flag says that it is the second form, which knows -0 and NaN.
+    Greatest(Slot, Slot, bool),
+    /// The same with `<` and `min`.
+    Least(Slot, Slot, bool),
 }
 
 /// A member of an element that a loop reads.

@@ -5,7 +5,7 @@
 
 use super::big::Big;
 use super::machine::Machine;
-use super::read::same_bytes;
+use super::scanner::same_bytes;
 use super::text::{Text, hash, mix};
 use super::value::{Bound, Outcome, Stop, Value, same};
 use crate::limits::SCRIPT_LENGTH_MAX;
@@ -35,6 +35,8 @@ pub(super) struct Table<'a> {
     /// Entries in use, removed ones among them.
     used: Cell<usize>,
     removed: Cell<usize>,
+    /// The place that was found last by a name.
+    recent: Cell<usize>,
     /// For each bucket the number of its entry plus one and the upper half of its hash, or 0. Empty while the table is
     /// small.
     buckets: Cell<&'a [Cell<u64>]>,
@@ -56,7 +58,7 @@ const NUMBER: u64 = 0xffff_ffff;
 impl<'a> Table<'a> {
     /// An empty one.
     pub const fn new() -> Self {
-        Self { entries: Cell::new(&[]), used: Cell::new(0), removed: Cell::new(0), buckets: Cell::new(&[]) }
+        Self { entries: Cell::new(&[]), used: Cell::new(0), removed: Cell::new(0), recent: Cell::new(0), buckets: Cell::new(&[]) }
     }
 
     /// How many entries it has.
@@ -107,8 +109,19 @@ impl<'a> Machine<'a> {
         self.find_hashed(table, key, hash)
     }
 
-    /// The entry with a name.
+    /// The entry with a name. Who walks over the keys asks for one after the other, often twice, and with the same text.
     pub fn table_find_name(&mut self, table: &Table<'a>, name: &str) -> Outcome<'a, Option<&'a Entry<'a>>> {
+        let recent = table.recent.get();
+        for place in [recent, recent + 1] {
+            let entry = table.entries.get().get(place).filter(|_| place < table.used.get());
+            if let Some(entry) = entry
+                && let Value::Ascii(key) | Value::Text(key) = entry.key.get()
+                && std::ptr::eq(key, name)
+            {
+                table.recent.set(place);
+                return Ok(Some(entry));
+            }
+        }
         self.table_place(table, name).map(|found| found.entry)
     }
 

@@ -91,7 +91,7 @@ pub(in crate::script::compiled) fn program(
             literals: Vec::new(),
             patterns: Vec::new(),
             caches: 0,
-            layouts: 0,
+            loops: 0,
         },
         functions: Vec::new(),
         globals: HashMap::new(),

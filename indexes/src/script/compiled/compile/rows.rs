@@ -8,12 +8,10 @@ use super::Compiler;
 use crate::script::compiled::methods::Method;
 use crate::script::compiled::natives::Native;
 use crate::script::compiled::program::{
-    Assign, Expr, ForEach, Guard, Hot, Item, Logical, Member, MethodCall, MethodName, Part, Place, RowField,
-    Rows, Slot, Statement, Target, TemplatePart, Variable,
+    Assign, Comparison, Expr, ForEach, Guard, Hot, Item, Logical, Member, MethodCall, MethodName, Part, Place, RowField,
+    Rows, Slot, Statement, Step, Target, TemplatePart, Variable,
 };
-
-/// Most members of an element that are read as parts of its text.
-const FIELDS_MAX: usize = 16;
+use crate::script::compiled::rows::FIELDS_MAX;
 
 /// The element of a loop that is being compiled.
 pub(super) struct Element {
@@ -76,15 +74,15 @@ impl Compiler<'_> {
             let walked = !body_of.read.contains(&slot);
             RowField { name, slot, walked }
         });
-        self.program.layouts += 1;
+        self.program.loops += 1;
         Some(Rows {
-            element,
+            number: self.program.loops - 1,
             origin,
             fields: fields.collect(),
             whole: body_of.whole,
-            layout: self.program.layouts - 1,
             guards: body_of.guards.into(),
             hot: hot(element, body),
+            steps: steps(element, body),
         })
     }
 }
@@ -272,6 +270,78 @@ const fn is_of_plain_values(method: Method) -> bool {
             | Method::Trim
             | Method::ToFixed
     )
+}
+
+/// What the statements of a body do, if any of them is a usual one.
+fn steps(element: Slot, body: &Statement) -> Box<[Option<Step>]> {
+    let Statement::Block(block) = body else { return Box::default() };
+    let steps: Vec<Option<Step>> =
+        block.statements.iter().map(|statement| step(element, statement)).collect();
+    if steps.iter().all(Option::is_none) { Box::default() } else { steps.into() }
+}
+
+fn step(element: Slot, statement: &Statement) -> Option<Step> {
+    let part_of = |expr: &Expr| match expr {
+        Expr::Part(part) if part.element == element => Some(part.slot),
+        _ => None,
+    };
+    match statement {
+        Statement::Expression(Expr::Update(update)) if update.operator.is_none() => {
+            let Place::Variable(Variable::Slot(slot)) = update.place else { return None };
+            match &update.value {
+                Expr::Number(by) => Some(Step::Count(slot, *by)),
+                value => Some(Step::Add(slot, part_of(value)?)),
+            }
+        }
+        Statement::Expression(Expr::Count(count)) => match count.place {
+            Place::Variable(Variable::Slot(slot)) => Some(Step::Count(slot, count.by)),
+            _ => None,
+        },
+        Statement::Expression(Expr::Assign(assign)) => {
+            let (slot, value) = assigned(assign)?;
+            let Expr::CallNative(native, items) = value else { return None };
+            let part = match &**items {
+                [Item::One(Expr::Slot(one)), Item::One(part)] if *one == slot => part_of(part)?,
+                [Item::One(part), Item::One(Expr::Slot(one))] if *one == slot => part_of(part)?,
+                _ => return None,
+            };
+            match native {
+                Native::MathMax => Some(Step::Greatest(slot, part, true)),
+                Native::MathMin => Some(Step::Least(slot, part, true)),
+                _ => None,
+            }
+        }
+        Statement::If(parts) => {
+            let (Expr::Compare(comparison, sides), then, None) = &**parts else { return None };
+            let then = match then {
+                Statement::Block(block) => match &*block.statements {
+                    [only] => only,
+                    _ => return None,
+                },
+                then => then,
+            };
+            let Statement::Expression(Expr::Assign(assign)) = then else { return None };
+            let (slot, value) = assigned(assign)?;
+            let part = part_of(value)?;
+            let greater = match (comparison, &sides.0, &sides.1) {
+                (Comparison::Greater, one, Expr::Slot(other)) if *other == slot && part_of(one) == Some(part) => true,
+                (Comparison::Less, Expr::Slot(other), one) if *other == slot && part_of(one) == Some(part) => true,
+                (Comparison::Less, one, Expr::Slot(other)) if *other == slot && part_of(one) == Some(part) => false,
+                (Comparison::Greater, Expr::Slot(other), one) if *other == slot && part_of(one) == Some(part) => false,
+                _ => return None,
+            };
+            Some(if greater { Step::Greatest(slot, part, false) } else { Step::Least(slot, part, false) })
+        }
+        _ => None,
+    }
+}
+
+/// The variable of this function that is assigned, and what.
+const fn assigned(assign: &Assign) -> Option<(Slot, &Expr)> {
+    match assign.place {
+        Place::Variable(Variable::Slot(slot)) => Some((slot, &assign.value)),
+        _ => None,
+    }
 }
 
 /// The loop that a body is, if it is one of those.
