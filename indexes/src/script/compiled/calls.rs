@@ -139,7 +139,7 @@ impl<'a> Machine<'a> {
         result
     }
 
-    fn run(
+    pub(super) fn run(
         &mut self,
         code: &'a Code,
         slots: Slots<'a>,

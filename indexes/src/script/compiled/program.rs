@@ -78,6 +78,9 @@ pub(super) struct Code {
     pub captures: Vec<Capture>,
     /// Whether it is declared outside of every function: such functions capture nothing.
     pub is_global: bool,
+    /// For a function that is called for the elements of an array: which parameter the element is, and how it runs on
+    /// elements that are only text.
+    pub rows: Option<(usize, Rows)>,
     /// Steps that entering it costs.
     pub weight: u64,
     /// How deeply evaluating it nests at most, calls apart.

@@ -5,11 +5,12 @@ use super::evaluate::{number_in, place};
 use super::execute::{Flow, after_turn};
 use super::list::List;
 use super::machine::{Frame, Machine, SLOT_BYTES};
-use super::program::{Expr, ForEach, Guard, Hot, Part, Rows, Slot, Statement, Step};
+use super::numbers;
+use super::program::{Expr, ForEach, Guard, Hot, Parameters, Part, Rows, Slot, Statement, Step};
 use super::scanner::Scanner;
 use super::record::{Record, State};
 use super::text::array_index;
-use super::value::{Bound, Outcome, Stop, Value, hand_over, same};
+use super::value::{Bound, Closure, Outcome, Stop, Value, hand_over, same};
 use bumpalo::Bump;
 use std::cell::Cell;
 
@@ -20,6 +21,16 @@ pub(super) const FIELDS_MAX: usize = 16;
 /// field, in the order of the text: what stands between the field before, or the beginning, and its value; and which
 /// field it is.
 pub(super) type Guesses<'a> = &'a [Cell<(&'a [u8], usize)>];
+
+/// A function that is called for each element of an array, on the elements' text where that is possible.
+#[derive(Clone, Copy)]
+pub(super) struct RowCallback<'a> {
+    closure: &'a Closure<'a>,
+    /// Which parameter the element is.
+    parameter: usize,
+    rows: &'a Rows,
+    guesses: Guesses<'a>,
+}
 
 /// How far a loop came on text alone.
 pub(super) enum Walked<'a> {
@@ -74,12 +85,10 @@ impl<'a> Machine<'a> {
     /// Whether the loop's statements do what they were taken to do: methods are those of arrays and Sets, and no array that
     /// grows is the one that is walked over.
     pub(super) fn guards_hold(frame: &Frame<'a>, rows: &Rows, walked: Option<&List<'a>>) -> bool {
-        rows.guards.iter().all(|(slot, guard)| {
-            match (guard, frame.slots.get(place(*slot)).map(Cell::get)) {
-                (Guard::List, Some(Value::List(list))) => !walked.is_some_and(|walked| same(walked, list)),
-                (Guard::Set, Some(Value::Set(_))) => true,
-                _ => false,
-            }
+        rows.guards.iter().all(|(variable, guard)| match (guard, Self::variable(frame, *variable)) {
+            (Guard::List, Ok(Value::List(list))) => !walked.is_some_and(|walked| same(walked, list)),
+            (Guard::Set, Ok(Value::Set(_))) => true,
+            _ => false,
         })
     }
 
@@ -104,6 +113,64 @@ impl<'a> Machine<'a> {
             origin.set(Value::Boxed(cell));
         }
         self.row_body(frame, node, rows).map(Some)
+    }
+
+    /// How a function is called for the elements of an array that are only text, if it can be.
+    pub(super) fn row_callback(
+        &mut self,
+        callback: Value<'a>,
+        list: &'a List<'a>,
+    ) -> Outcome<'a, Option<RowCallback<'a>>> {
+        let Value::Closure(closure) = callback else { return Ok(None) };
+        let Some((parameter, rows)) = &closure.code.rows else { return Ok(None) };
+        let guards = Frame { code: closure.code, slots: &[], environment: closure.environment };
+        if !Self::guards_hold(&guards, rows, Some(list)) {
+            return Ok(None);
+        }
+        let guesses = self.guesses(rows)?;
+        Ok(Some(RowCallback { closure, parameter: *parameter, rows, guesses }))
+    }
+
+    /// Calls a function for an element that is an object's text; `None` when it must become an object. `before` are the
+    /// arguments before the element, `index` is the one behind it.
+    pub(super) fn row_call(
+        &mut self,
+        callback: &RowCallback<'a>,
+        cell: &'a Cell<Value<'a>>,
+        before: Option<Value<'a>>,
+        index: usize,
+    ) -> Outcome<'a, Option<Value<'a>>> {
+        let Value::RawRecord(text) = cell.get() else { return Ok(None) };
+        let RowCallback { closure, parameter, rows, guesses } = callback;
+        if before.is_some() != (*parameter == 1) {
+            return Ok(None);
+        }
+        let (slots, mark) = self.reserve(closure.code.slots)?;
+        let frame = Frame { code: closure.code, slots, environment: closure.environment };
+        let mut scanner = Scanner::new(text);
+        if scan(&frame, rows, &mut scanner, false, guesses)? == Fit::Object {
+            self.release(mark);
+            return Ok(None);
+        }
+        self.realm.native_turns += 1;
+        let mut arguments = slots.iter();
+        for value in before.into_iter().chain([Value::Uninitialized]) {
+            if let Some(slot) = arguments.next() {
+                slot.set(value);
+            }
+        }
+        if let Parameters::Plain(count) = closure.code.parameters
+            && count > parameter + 1
+            && let Some(slot) = arguments.next()
+        {
+            slot.set(Value::Number(numbers::of_len(index)));
+        }
+        if let Some(origin) = slots.get(place(rows.origin)) {
+            origin.set(Value::Boxed(cell));
+        }
+        let result = self.run(closure.code, slots, closure.environment, &[]);
+        self.release(mark);
+        result.map(Some)
     }
 
     /// Runs the body of a loop on an element whose fields were taken.

@@ -1,6 +1,6 @@
 //! The statements of a program.
 
-use super::program::{Expr, FunctionId, Slot, Target};
+use super::program::{Expr, FunctionId, Slot, Target, Variable};
 
 /// Statements with the names they declare.
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ pub(super) struct Rows {
     /// Whether the element is used in another way than by its members.
     pub whole: bool,
     /// What the statements rely on.
-    pub guards: Box<[(Slot, Guard)]>,
+    pub guards: Box<[(Variable, Guard)]>,
     /// What all of the body is, if it is something that has a loop of its own.
     pub hot: Option<Hot>,
     /// What each statement of the body's block does, if it is one of the usual things; empty for other bodies.

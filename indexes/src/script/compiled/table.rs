@@ -13,6 +13,8 @@ use std::cell::Cell;
 
 /// Tables with more entries look keys up by hash.
 const LINEAR_MAX: usize = 8;
+/// Tables with fewer places get four times as many when they are full.
+const SMALL_PLACES: usize = 256;
 /// Probes that one step pays for.
 const PROBES_PER_STEP: usize = 64;
 /// Tables with fewer places grow without steps: whether an object is a table must not show in its steps.
@@ -283,7 +285,8 @@ impl<'a> Machine<'a> {
 
     fn grow(&mut self, table: &Table<'a>) -> Outcome<'a, ()> {
         let old = table.entries.get();
-        let count = (old.len() * 2).max(4);
+        // Small ones grow faster.
+        let count = if old.len() < SMALL_PLACES { (old.len() * 4).max(LINEAR_MAX) } else { old.len() * 2 };
         if old.len() > SCRIPT_LENGTH_MAX {
             return Err(Stop::Bound(Bound::Length));
         }

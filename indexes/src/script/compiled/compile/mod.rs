@@ -99,6 +99,7 @@ pub(in crate::script::compiled) fn program(
         fields: None,
         script: 0,
         elements: Vec::new(),
+        callback: None,
     };
     match compiler.scripts(scripts, projections) {
         Ok(()) => Ok(compiler.program),
@@ -135,6 +136,8 @@ struct Compiler<'i> {
     script: usize,
     /// The elements of the loops around, outermost first.
     elements: Vec<Element>,
+    /// Which parameter of the function that comes next is an element of an array.
+    callback: Option<usize>,
 }
 
 impl Compiler<'_> {

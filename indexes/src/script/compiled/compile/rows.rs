@@ -8,7 +8,7 @@ use super::Compiler;
 use crate::script::compiled::methods::Method;
 use crate::script::compiled::natives::Native;
 use crate::script::compiled::program::{
-    Assign, Comparison, Expr, ForEach, Guard, Hot, Item, Logical, Member, MethodCall, MethodName, Part, Place, RowField,
+    Assign, Body as FunctionBody, Comparison, Expr, ForEach, Guard, Hot, Item, Logical, Member, MethodCall, MethodName, Part, Place, RowField,
     Rows, Slot, Statement, Step, Target, TemplatePart, Variable,
 };
 use crate::script::compiled::rows::FIELDS_MAX;
@@ -60,30 +60,49 @@ impl Compiler<'_> {
 
     /// Ends the body of a loop: says how it runs on text, if it can.
     pub(super) fn leave_element(&mut self, body: &Statement) -> Option<Rows> {
+        let rows = self.rows_of(|found| found.statement(body))?;
+        let element = rows.0;
+        Some(Rows { hot: hot(element, body), steps: steps(element, body), ..rows.1 })
+    }
+
+    /// Ends the body of a function that is called for each element of an array.
+    pub(super) fn leave_callback(&mut self, body: &FunctionBody) -> Option<Rows> {
+        let rows = self.rows_of(|found| match body {
+            FunctionBody::Expression(expr) => found.expression(expr),
+            FunctionBody::Block(block) => {
+                block.functions.is_empty() && block.statements.iter().all(|inner| found.statement(inner))
+            }
+        })?;
+        Some(rows.1).filter(|rows| !rows.whole && !rows.fields.is_empty())
+    }
+
+    /// Ends an element: its variable, and how what uses it runs on text if `is_plain` says that it can.
+    fn rows_of(&mut self, is_plain: impl FnOnce(&mut Body) -> bool) -> Option<(Slot, Rows)> {
         let Element { slot, origin, fields, .. } = self.elements.pop()?;
         let element = slot?;
         let boxed = &self.function().code.boxed;
         if usize::try_from(element).ok().and_then(|slot| boxed.get(slot)).is_some_and(|boxed| *boxed) {
             return None;
         }
-        let mut body_of = Body { element, assigned: vec![element], ..Body::default() };
-        if !body_of.statement(body) || !body_of.is_sound() {
+        let mut found = Body { element, ..Body::default() };
+        if !is_plain(&mut found) || !found.is_sound() {
             return None;
         }
         let fields = fields.into_iter().map(|(name, slot)| {
-            let walked = !body_of.read.contains(&slot);
+            let walked = !found.read.contains(&slot);
             RowField { name, slot, walked }
         });
         self.program.loops += 1;
-        Some(Rows {
+        let rows = Rows {
             number: self.program.loops - 1,
             origin,
             fields: fields.collect(),
-            whole: body_of.whole,
-            guards: body_of.guards.into(),
-            hot: hot(element, body),
-            steps: steps(element, body),
-        })
+            whole: found.whole,
+            guards: found.guards.into(),
+            hot: None,
+            steps: Box::default(),
+        };
+        Some((element, rows))
     }
 }
 
@@ -97,18 +116,18 @@ struct Body {
     /// Where members of the element go that are read, not only walked over.
     read: Vec<Slot>,
     /// The variables that change, those of inner elements among them.
-    assigned: Vec<Slot>,
+    assigned: Vec<Variable>,
     /// The variables whose objects change.
-    written: Vec<Slot>,
+    written: Vec<Variable>,
     /// The variables whose methods are called.
-    guards: Vec<(Slot, Guard)>,
+    guards: Vec<(Variable, Guard)>,
 }
 
 impl Body {
     /// Whether the objects that change are the same in every turn.
     fn is_sound(&self) -> bool {
-        let guarded = self.guards.iter().map(|(slot, _)| slot);
-        self.written.iter().chain(guarded).all(|slot| !self.assigned.contains(slot))
+        let guarded = self.guards.iter().map(|(variable, _)| variable);
+        self.written.iter().chain(guarded).all(|variable| !self.assigned.contains(variable))
     }
 
     /// Whether a statement is one of those that such a loop may have.
@@ -116,7 +135,7 @@ impl Body {
         match statement {
             Statement::Expression(expr) => self.expression(expr),
             Statement::Declare(slot, value) => {
-                self.assigned.push(*slot);
+                self.assigned.push(Variable::Slot(*slot));
                 value.as_ref().is_none_or(|value| self.expression(value))
             }
             Statement::Block(block) => {
@@ -128,6 +147,7 @@ impl Body {
                     && parts.2.as_ref().is_none_or(|other| self.statement(other))
             }
             Statement::ForOf(node) => self.inner_loop(node),
+            Statement::Return(value) => self.expression(value),
             Statement::Break(_) | Statement::Continue(_) | Statement::Empty => true,
             _ => false,
         }
@@ -135,7 +155,7 @@ impl Body {
 
     fn inner_loop(&mut self, node: &ForEach) -> bool {
         let (Target::Declare(slot), Some(_)) = (&node.target, &node.rows) else { return false };
-        self.assigned.push(*slot);
+        self.assigned.push(Variable::Slot(*slot));
         let walks = match &node.over {
             Expr::Part(part) if part.element == self.element => true,
             over => self.expression(over),
@@ -193,9 +213,9 @@ impl Body {
     /// Whether such a loop may assign a place.
     fn place(&mut self, place: &Place) -> bool {
         match place {
-            Place::Variable(Variable::Slot(slot)) => {
-                self.assigned.push(*slot);
-                true
+            Place::Variable(variable) => {
+                self.assigned.push(*variable);
+                *variable != Variable::Slot(self.element)
             }
             Place::Member(member) => self.object(&member.object),
             Place::Index(sides) => self.object(&sides.0) && self.expression(&sides.1),
@@ -205,13 +225,9 @@ impl Body {
 
     /// Whether such a loop may change an object.
     fn object(&mut self, object: &Expr) -> bool {
-        match object {
-            Expr::Slot(slot) => {
-                self.written.push(*slot);
-                true
-            }
-            _ => false,
-        }
+        let variable = variable_of(object);
+        self.written.extend(variable);
+        variable.is_some_and(|variable| variable != Variable::Slot(self.element))
     }
 
     /// Whether such a loop may call a method: of an array or a Set that the loop begins with, or of a string or a number of
@@ -223,18 +239,27 @@ impl Body {
             Method::Add => Some(Guard::Set),
             _ => None,
         };
-        let known = match (&call.object, guard) {
-            (Expr::Slot(slot), Some(guard)) => {
-                self.guards.push((*slot, guard));
-                *slot != self.element
+        let known = match (&call.object, variable_of(&call.object), guard) {
+            (_, Some(variable), Some(guard)) => {
+                self.guards.push((variable, guard));
+                variable != Variable::Slot(self.element)
             }
-            (Expr::Part(part), None) if part.element == self.element => {
+            (Expr::Part(part), _, None) if part.element == self.element => {
                 self.read.push(part.slot);
                 is_of_plain_values(*method)
             }
             _ => false,
         };
         known && self.items(&call.arguments)
+    }
+}
+
+/// The variable that an expression is.
+const fn variable_of(expr: &Expr) -> Option<Variable> {
+    match expr {
+        Expr::Slot(slot) => Some(Variable::Slot(*slot)),
+        Expr::Variable(variable) => Some(*variable),
+        _ => None,
     }
 }
 
