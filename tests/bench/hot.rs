@@ -49,7 +49,9 @@ fn value(index: &str, names: u64, place: u64) -> String {
     let file = |turn: u64| format!("file-00017-{:05}", (turn * 1_003 + place * 613) % POOL);
     let files: Vec<String> = match index {
         "UserFiles" => (0..names).map(|turn| format!("\"{}\"", file(turn))).collect(),
-        _ => (0..names).map(|turn| format!(r#"{{"file":"{}","links":{}}}"#, file(turn), turn % 5 + 1)).collect(),
+        _ => (0..names)
+            .map(|turn| format!(r#"{{"file":"{}","links":{}}}"#, file(turn), turn % 5 + 1))
+            .collect(),
     };
     let files = files.join(",");
     match index {

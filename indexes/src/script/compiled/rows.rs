@@ -7,8 +7,8 @@ use super::list::List;
 use super::machine::{Frame, Machine, SLOT_BYTES};
 use super::numbers;
 use super::program::{Expr, ForEach, Guard, Hot, Parameters, Part, Rows, Slot, Statement, Step};
-use super::scanner::Scanner;
 use super::record::{Record, State};
+use super::scanner::Scanner;
 use super::text::array_index;
 use super::value::{Bound, Closure, Outcome, Stop, Value, hand_over, same};
 use bumpalo::Bump;
@@ -323,7 +323,11 @@ impl<'a> Machine<'a> {
             let text = match scanner.take(b'"').then(|| scanner.string()).flatten() {
                 // The caller looks at what ends the array.
                 Some((text, ascii, false)) if scanner.take(b',') => {
-                    if ascii { Value::Ascii(text) } else { Value::Text(text) }
+                    if ascii {
+                        Value::Ascii(text)
+                    } else {
+                        Value::Text(text)
+                    }
                 }
                 _ => {
                     scanner.go_back(begin);

@@ -60,7 +60,13 @@ const NUMBER: u64 = 0xffff_ffff;
 impl<'a> Table<'a> {
     /// An empty one.
     pub const fn new() -> Self {
-        Self { entries: Cell::new(&[]), used: Cell::new(0), removed: Cell::new(0), recent: Cell::new(0), buckets: Cell::new(&[]) }
+        Self {
+            entries: Cell::new(&[]),
+            used: Cell::new(0),
+            removed: Cell::new(0),
+            recent: Cell::new(0),
+            buckets: Cell::new(&[]),
+        }
     }
 
     /// How many entries it has.

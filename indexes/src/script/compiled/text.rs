@@ -191,7 +191,8 @@ pub(super) fn hash(seed: u64, bytes: &[u8]) -> u64 {
 #[inline]
 pub(super) fn mix(one: u64, other: u64) -> u64 {
     let product = u128::from(one).wrapping_mul(u128::from(other));
-    let [low, high] = [product, product >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
+    let [low, high] =
+        [product, product >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
     low ^ high
 }
 

@@ -8,8 +8,8 @@ use super::Compiler;
 use crate::script::compiled::methods::Method;
 use crate::script::compiled::natives::Native;
 use crate::script::compiled::program::{
-    Assign, Body as FunctionBody, Comparison, Expr, ForEach, Guard, Hot, Item, Logical, Member, MethodCall, MethodName, Part, Place, RowField,
-    Rows, Slot, Statement, Step, Target, TemplatePart, Variable,
+    Assign, Body as FunctionBody, Comparison, Expr, ForEach, Guard, Hot, Item, Logical, Member, MethodCall,
+    MethodName, Part, Place, RowField, Rows, Slot, Statement, Step, Target, TemplatePart, Variable,
 };
 use crate::script::compiled::rows::FIELDS_MAX;
 
@@ -194,9 +194,10 @@ impl Body {
                 self.expression(inner)
             }
             Expr::Conditional(parts) => self.all([&parts.0, &parts.1, &parts.2]),
-            Expr::Template(parts) => parts
-                .iter()
-                .all(|part| matches!(part, TemplatePart::Value(value) if self.expression(value)) || matches!(part, TemplatePart::Text(_))),
+            Expr::Template(parts) => parts.iter().all(|part| {
+                matches!(part, TemplatePart::Value(value) if self.expression(value))
+                    || matches!(part, TemplatePart::Text(_))
+            }),
             Expr::Record(_, values) => self.all(values),
             Expr::List(items) => self.items(items),
             Expr::Member(member) => self.expression(&member.object),
@@ -349,10 +350,26 @@ fn step(element: Slot, statement: &Statement) -> Option<Step> {
             let (slot, value) = assigned(assign)?;
             let part = part_of(value)?;
             let greater = match (comparison, &sides.0, &sides.1) {
-                (Comparison::Greater, one, Expr::Slot(other)) if *other == slot && part_of(one) == Some(part) => true,
-                (Comparison::Less, Expr::Slot(other), one) if *other == slot && part_of(one) == Some(part) => true,
-                (Comparison::Less, one, Expr::Slot(other)) if *other == slot && part_of(one) == Some(part) => false,
-                (Comparison::Greater, Expr::Slot(other), one) if *other == slot && part_of(one) == Some(part) => false,
+                (Comparison::Greater, one, Expr::Slot(other))
+                    if *other == slot && part_of(one) == Some(part) =>
+                {
+                    true
+                }
+                (Comparison::Less, Expr::Slot(other), one)
+                    if *other == slot && part_of(one) == Some(part) =>
+                {
+                    true
+                }
+                (Comparison::Less, one, Expr::Slot(other))
+                    if *other == slot && part_of(one) == Some(part) =>
+                {
+                    false
+                }
+                (Comparison::Greater, Expr::Slot(other), one)
+                    if *other == slot && part_of(one) == Some(part) =>
+                {
+                    false
+                }
                 _ => return None,
             };
             Some(if greater { Step::Greatest(slot, part, false) } else { Step::Least(slot, part, false) })
@@ -381,11 +398,11 @@ fn hot(element: Slot, body: &Statement) -> Option<Hot> {
     let Statement::Expression(expr) = only else { return None };
     match expr {
         Expr::CallMethod(call) => match (&call.object, &call.method, &*call.arguments) {
-            (
-                Expr::Slot(set),
-                MethodName::Named(_, Some(Method::Add)),
-                [Item::One(Expr::Slot(argument))],
-            ) if *argument == element => Some(Hot::Add(*set)),
+            (Expr::Slot(set), MethodName::Named(_, Some(Method::Add)), [Item::One(Expr::Slot(argument))])
+                if *argument == element =>
+            {
+                Some(Hot::Add(*set))
+            }
             _ => None,
         },
         Expr::Assign(assign) => hot_assign(element, assign),
