@@ -2,7 +2,7 @@
 
 use super::tiers;
 use super::workload;
-use magpie_indexes::function::IndexFunction;
+use magpie_indexes::function::{IndexFunction, NoLoads};
 use magpie_store::json::{self, Json};
 use std::error::Error;
 
@@ -17,14 +17,38 @@ const NAMES: [u64; 3] = [8, 600, 2_000];
 ///
 /// # Errors
 /// When a script does not compile or fails.
-pub fn run() -> Result<(), Box<dyn Error>> {
+pub fn run(wanted: &[String]) -> Result<(), Box<dyn Error>> {
+    if wanted.iter().any(|name| name == "maps") {
+        return maps();
+    }
     println!("| index | names of a value | names of the result | ns per name |");
     println!("|---|---|---|---|");
     for [name, map, reduce] in workload::INDEXES.iter().filter(|index| index[0].ends_with("Files")) {
+        // For a profiler: one index, one size.
+        let is_wanted =
+            |what: &str| !wanted.iter().any(|name| name != "hot") || wanted.iter().any(|name| name == what);
         let mut functions = tiers::compiled(map, reduce)?;
-        for names in NAMES {
+        for names in NAMES.into_iter().filter(|names| is_wanted(&format!("{name}{names}"))) {
             row(name, names, &mut *functions)?;
         }
+    }
+    Ok(())
+}
+
+/// Prints nanoseconds for each event that a map of the workload gets.
+fn maps() -> Result<(), Box<dyn Error>> {
+    println!("| index | ns per event |");
+    println!("|---|---|");
+    let lines = workload::generate(640).lines;
+    let events = lines.iter().map(|line| tiers::document("Events", line)).collect::<Result<Vec<_>, _>>()?;
+    for [name, map, reduce] in workload::INDEXES {
+        let mut functions = tiers::compiled(map, reduce)?;
+        let rate = tiers::rate(|turn| {
+            let event = events.get(turn % events.len()).ok_or("no events")?;
+            functions.map_stored(event, &mut NoLoads).transpose()?;
+            Ok(())
+        })?;
+        println!("| {name} | {:.0} |", 1e9 / rate);
     }
     Ok(())
 }

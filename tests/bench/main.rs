@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         tiers::run(&wanted)?;
     }
     if runs("hot") {
-        hot::run()?;
+        hot::run(&wanted)?;
     }
     if runs("tree") {
         tree::run()?;

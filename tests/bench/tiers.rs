@@ -131,7 +131,11 @@ impl Functions for magpie_indexes::function::SharedSource {
     }
 }
 
-fn document(collection: &str, body: &str) -> Result<Document, Box<dyn Error>> {
+/// A document with this body.
+///
+/// # Errors
+/// When it is no JSON.
+pub fn document(collection: &str, body: &str) -> Result<Document, Box<dyn Error>> {
     Ok(Document {
         id: DocumentId::new("documents/1-A")?,
         collection: Collection::new(collection)?,

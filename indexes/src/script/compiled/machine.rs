@@ -23,8 +23,8 @@ use std::cell::Cell;
 
 /// Strings shorter than this are put together at once.
 const ROPE_BYTES_MIN: usize = 1024;
-/// Slots of the first part of the frame stack.
-const FIRST_SLOTS: usize = 48;
+/// Most slots of the first part of the frame stack.
+pub(super) const FIRST_SLOTS: usize = 48;
 /// Slots of its further parts at least.
 const MORE_SLOTS: usize = 512;
 /// What an element or a property counts: its slot, and as much again for room that is kept ready.
@@ -125,7 +125,7 @@ impl<'a> Machine<'a> {
         if !program.globals.is_empty() {
             machine.globals = machine.slots(program.globals.len(), Value::Uninitialized)?;
         }
-        machine.first_part = machine.room(FIRST_SLOTS)?;
+        machine.first_part = machine.room(machine.realm.first_slots)?;
         Ok(machine)
     }
 
