@@ -11,7 +11,7 @@ const SCRIPTS: usize = 150;
 const GROUPS: usize = 6;
 
 /// What a loop may do at each turn.
-const PARTS: [&str; 44] = [
+const PARTS: [&str; 51] = [
     "sum += v.x;",
     "sum += v.n;",
     "count++;",
@@ -22,6 +22,13 @@ const PARTS: [&str; 44] = [
     "min = Math.min(v.n, min);",
     "if (v.ts > last.ts) last = v;",
     "last = v;",
+    "if (v.ts >= last.ts) { last = v; all.push(last.x); }",
+    "if (v.ok) all.push(v, v.x); else all.push(v.name);",
+    "last = v.n > 1 ? v : last; sum += v.x;",
+    "if (v.x === 1) { names['v'] = v; }",
+    "if (v.n) { last = v; } for (const f of v.files) all.push(f);",
+    "for (const l of v.links) if (l.n > 1) last = l;",
+    "list[0] = v.x; if (v.x) last = v;",
     "for (const f of v.files) seen[f] = true;",
     "for (const f of v.files) { seen[f] = 7; }",
     "for (const f of v.files) set.add(f);",
@@ -59,7 +66,7 @@ const PARTS: [&str; 44] = [
 ];
 
 /// What a reduce may do without a loop of its own.
-const CALLS: [&str; 14] = [
+const CALLS: [&str; 16] = [
     "sum += g.values.reduce((s, v) => s + v.x, 0);",
     "sum = g.values.reduceRight((s, v, i) => s + v.n * i, sum);",
     "g.values.forEach(v => { sum += v.x; seen[v.name] = true; });",
@@ -72,6 +79,8 @@ const CALLS: [&str; 14] = [
     "sum += g.values.map(v => v.n).reduce((a, b) => a + b, 0);",
     "all.push(g.values.reduce((a, v) => { a.n += v.n; a[v.name] = v.x; return a; }, { n: 0 }));",
     "all.push(g.values.reduce((a, v) => v.ts > a.ts ? v : a).name);",
+    "last = g.values.reduce((a, v) => v.x > a.x ? v : a, last); last.x = 8;",
+    "all.push(...g.values.map(v => v.ok ? v : v.name));",
     "all.push(...g.values.map(v => ({ x: v.x, f: v.files })));",
     "g.values.forEach(v => { if (v.x) return; all.push(v.links); });",
 ];
@@ -129,8 +138,23 @@ fn the_usual_loops_run_on_text() {
         ("sum = g.values.reduce((s, v) => s + v.x, 0);", 3),
         ("g.values.forEach(v => { sum += v.x; count += 1; });", 3),
         ("max = Math.max(...g.values.map(v => v.x));", 3),
+        ("for (const v of g.values) { sum += v.x; if (v.ts > last.ts) last = v; }", 3),
+        (
+            "for (const v of g.values) { if (v.ts > last.ts) last = v; text += last.ts + v.ts; all.push(v.n); }",
+            3,
+        ),
+        ("last = g.values.reduce((a, v) => v.ts > a.ts ? v : a, last);", 3),
         // These need their elements.
         ("for (const v of g.values) last = v;", 0),
+        ("for (const v of g.values) { last = v; last.x = 3; sum += v.x; }", 0),
+        (
+            "const list = g.values; for (const v of list) { list[0] = 5; sum += v.x; if (v.n > 1) last = v; }",
+            0,
+        ),
+        (
+            "const list = g.values; list.reduce((a, v) => { a[0] = 7; sum += v.x; if (v.n > 1) last = v; return a; }, list);",
+            0,
+        ),
         ("for (const v of g.values) v.x += 1;", 0),
         ("for (const v of g.values) all.push(v.files);", 0),
         ("for (let v of g.values) { v = { x: 1 }; sum += v.x; }", 0),
@@ -296,7 +320,9 @@ fn generated_loops_give_the_same() {
     let (mut native, mut calls) = (0, 0);
     for _ in 0..if slow { SCRIPTS * 40 } else { SCRIPTS } {
         // Half of them begin with an element that is an object already.
-        let mut statements = draw.of(&["const first = g.values[0];", "const first = {};"]).to_owned();
+        let mut statements = draw
+            .of(&["const first = g.values[0], list = [];", "const first = {}, list = g.values;"])
+            .to_owned();
         for _ in 0..=draw.below(2) {
             if draw.below(4) == 0 {
                 statements.push_str(draw.of(&CALLS));

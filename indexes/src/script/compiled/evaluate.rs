@@ -42,6 +42,7 @@ impl<'a> Machine<'a> {
     pub fn eval(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
         match expr {
             Expr::Slot(slot) => Self::local(frame, *slot),
+            Expr::Element(slot, origin) => self.element_value(frame, *slot, *origin),
             Expr::Number(value) => Ok(Value::Number(*value)),
             Expr::Ascii(text) => Ok(Value::Ascii(text)),
             Expr::Field(field) => self.field(place(*field)),
@@ -261,7 +262,7 @@ impl<'a> Machine<'a> {
 
     /// A variable of the running function.
     #[inline]
-    fn local(frame: &Frame<'a>, slot: Slot) -> Outcome<'a> {
+    pub(super) fn local(frame: &Frame<'a>, slot: Slot) -> Outcome<'a> {
         match frame.slots.get(place(slot)).map_or(Value::Undefined, Cell::get) {
             Value::Boxed(cell) => initialized(cell.get()),
             value => initialized(value),

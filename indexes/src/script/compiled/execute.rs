@@ -206,7 +206,7 @@ impl<'a> Machine<'a> {
         };
         if let Value::List(list) = over {
             self.charge_length(list.len())?;
-            let rows = node.rows.as_ref().filter(|rows| !rows.whole);
+            let rows = node.rows.as_ref().filter(|rows| !rows.always_whole);
             let rows = rows.filter(|rows| Self::guards_hold(frame, rows, Some(list)));
             let guesses = match rows {
                 Some(rows) => self.guesses(rows)?,

@@ -180,6 +180,8 @@ pub(super) enum Expr {
     Big(Box<str>),
     /// A variable of the running function that surely has its value.
     Slot(Slot),
+    /// The element of a loop, and where it can be made from while it is only text.
+    Element(Slot, Slot),
     /// Any other variable.
     Variable(Variable),
     /// A top-level name.

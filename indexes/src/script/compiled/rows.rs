@@ -25,6 +25,8 @@ pub(super) type Guesses<'a> = &'a [Cell<(&'a [u8], usize)>];
 /// A function that is called for each element of an array, on the elements' text where that is possible.
 #[derive(Clone, Copy)]
 pub(super) struct RowCallback<'a> {
+    /// The array.
+    list: &'a List<'a>,
     closure: &'a Closure<'a>,
     /// Which parameter the element is.
     parameter: usize,
@@ -82,12 +84,35 @@ impl<'a> Machine<'a> {
         Ok(cell.get())
     }
 
+    /// The element of a loop as a value.
+    #[inline]
+    pub(super) fn element_value(&mut self, frame: &Frame<'a>, element: Slot, origin: Slot) -> Outcome<'a> {
+        if let Some(Value::Uninitialized) = frame.slots.get(place(element)).map(Cell::get) {
+            self.make_element(frame, element, origin)?;
+        }
+        Self::local(frame, element)
+    }
+
+    /// Makes an object of the element of a turn that began on its text. From here on the turn has its element as an object.
+    #[inline(never)]
+    fn make_element(&mut self, frame: &Frame<'a>, element: Slot, origin: Slot) -> Outcome<'a, ()> {
+        if let (Some(element), Some(Value::Boxed(cell))) =
+            (frame.slots.get(place(element)), frame.slots.get(place(origin)).map(Cell::get))
+        {
+            let made = self.read(cell)?;
+            element.set(made);
+        }
+        Ok(())
+    }
+
     /// Whether the loop's statements do what they were taken to do: methods are those of arrays and Sets, and no array that
     /// grows is the one that is walked over.
     pub(super) fn guards_hold(frame: &Frame<'a>, rows: &Rows, walked: Option<&List<'a>>) -> bool {
         rows.guards.iter().all(|(variable, guard)| match (guard, Self::variable(frame, *variable)) {
             (Guard::List, Ok(Value::List(list))) => !walked.is_some_and(|walked| same(walked, list)),
             (Guard::Set, Ok(Value::Set(_))) => true,
+            (Guard::Any, Ok(Value::List(list))) => !walked.is_some_and(|walked| same(walked, list)),
+            (Guard::Any, Ok(_)) => true,
             _ => false,
         })
     }
@@ -128,7 +153,7 @@ impl<'a> Machine<'a> {
             return Ok(None);
         }
         let guesses = self.guesses(rows)?;
-        Ok(Some(RowCallback { closure, parameter: *parameter, rows, guesses }))
+        Ok(Some(RowCallback { list, closure, parameter: *parameter, rows, guesses }))
     }
 
     /// Calls a function for an element that is an object's text; `None` when it must become an object. `before` are the
@@ -141,8 +166,10 @@ impl<'a> Machine<'a> {
         index: usize,
     ) -> Outcome<'a, Option<Value<'a>>> {
         let Value::RawRecord(text) = cell.get() else { return Ok(None) };
-        let RowCallback { closure, parameter, rows, guesses } = callback;
-        if before.is_some() != (*parameter == 1) {
+        let RowCallback { list, closure, parameter, rows, guesses } = callback;
+        // What is carried on may be the array itself, and may be changed.
+        let is_array = matches!(before, Some(Value::List(before)) if same(before, *list));
+        if is_array || before.is_some() != (*parameter == 1) {
             return Ok(None);
         }
         let (slots, mark) = self.reserve(closure.code.slots)?;
@@ -218,15 +245,9 @@ impl<'a> Machine<'a> {
 
     /// A member that is walked over in a way that needs it as a value.
     pub(super) fn walked_part(&mut self, frame: &Frame<'a>, part: &'a Part) -> Outcome<'a> {
-        let get = |slot: u32| frame.slots.get(place(slot));
-        if let (Some(element), Some(slot), Some(origin)) =
-            (get(part.element), get(part.slot), get(part.origin))
-            && let (Value::Uninitialized, Value::RawList(_), Value::Boxed(cell)) =
-                (element.get(), slot.get(), origin.get())
-        {
-            // From here on the turn has its element as an object.
-            let made = self.read(cell)?;
-            element.set(made);
+        let get = |slot: Slot| frame.slots.get(place(slot)).map(Cell::get);
+        if let (Some(Value::Uninitialized), Some(Value::RawList(_))) = (get(part.element), get(part.slot)) {
+            self.make_element(frame, part.element, part.origin)?;
         }
         self.element_part(frame, part)
     }

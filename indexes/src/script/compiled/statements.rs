@@ -107,6 +107,8 @@ pub(super) struct Rows {
     pub fields: Box<[RowField]>,
     /// Whether the element is used in another way than by its members.
     pub whole: bool,
+    /// Whether every turn uses it so.
+    pub always_whole: bool,
     /// What the statements rely on.
     pub guards: Box<[(Variable, Guard)]>,
     /// What all of the body is, if it is something that has a loop of its own.
@@ -140,13 +142,16 @@ pub(super) struct RowField {
     pub walked: bool,
 }
 
-/// What kind of value a variable must have, so that calling its methods calls no function of the script.
+/// What kind of value a variable must have, so that calling its methods calls no function of the script, and that what
+/// changes is not the array that is walked over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard {
     /// An array.
     List,
     /// A Set.
     Set,
+    /// Any: its entries are assigned.
+    Any,
 }
 
 /// Bodies of loops that have loops of their own.

@@ -257,7 +257,7 @@ impl Compiler<'_> {
     /// Reads a name.
     fn read(&mut self, name: Identifier) -> Compiled<Expr> {
         Ok(match self.meaning(name)? {
-            Meaning::Variable { variable: Variable::Slot(slot), .. } => Expr::Slot(slot),
+            Meaning::Variable { variable: Variable::Slot(slot), .. } => self.slot_or_element(slot),
             Meaning::Variable { variable, .. } => Expr::Variable(variable),
             Meaning::Document => return refuse("the document as a whole", Some(name.span_of())),
             Meaning::GlobalFunction(id) => Expr::GlobalFunction(id),

@@ -32,15 +32,22 @@ impl Compiler<'_> {
         self.elements.push(Element { slot, origin, depth: self.functions.len(), fields: Vec::new() });
     }
 
+    /// Reads a variable of the function: the element of a loop around where it is one's.
+    pub(super) fn slot_or_element(&self, slot: Slot) -> Expr {
+        let depth = self.functions.len();
+        let element =
+            self.elements.iter().find(|element| element.depth == depth && element.slot == Some(slot));
+        element.map_or(Expr::Slot(slot), |element| Expr::Element(slot, element.origin))
+    }
+
     /// Reads a member: of the element of a loop around where it is one's.
     pub(super) fn part_of_element(&mut self, member: Member) -> Expr {
-        let Expr::Slot(object) = member.object else { return Expr::Member(Box::new(member)) };
+        let Expr::Element(object, origin) = member.object else { return Expr::Member(Box::new(member)) };
         let depth = self.functions.len();
         let is_its = |element: &&Element| element.depth == depth && element.slot == Some(object);
         let Some(element) = self.elements.iter().find(is_its) else {
             return Expr::Member(Box::new(member));
         };
-        let origin = element.origin;
         let known = element.fields.iter().find(|(name, _)| *name == member.name.text);
         let slot = match known {
             Some((_, slot)) => *slot,
@@ -73,7 +80,7 @@ impl Compiler<'_> {
                 block.functions.is_empty() && block.statements.iter().all(|inner| found.statement(inner))
             }
         })?;
-        Some(rows.1).filter(|rows| !rows.whole && !rows.fields.is_empty())
+        Some(rows.1).filter(|rows| !rows.always_whole && !rows.fields.is_empty())
     }
 
     /// Ends an element: its variable, and how what uses it runs on text if `is_plain` says that it can.
@@ -88,6 +95,7 @@ impl Compiler<'_> {
         if !is_plain(&mut found) || !found.is_sound() {
             return None;
         }
+        let is_empty = fields.is_empty();
         let fields = fields.into_iter().map(|(name, slot)| {
             let walked = !found.read.contains(&slot);
             RowField { name, slot, walked }
@@ -98,7 +106,11 @@ impl Compiler<'_> {
             origin,
             fields: fields.collect(),
             whole: found.whole,
-            guards: found.guards.into(),
+            always_whole: found.always_whole || (found.whole && is_empty),
+            guards: {
+                let written = found.written.into_iter().map(|variable| (variable, Guard::Any));
+                found.guards.into_iter().chain(written).collect()
+            },
             hot: None,
             steps: Box::default(),
         };
@@ -113,6 +125,10 @@ struct Body {
     element: Slot,
     /// Whether the element is used as a whole.
     whole: bool,
+    /// Whether it is so in every turn.
+    always_whole: bool,
+    /// How many conditions are around.
+    conditions: usize,
     /// Where members of the element go that are read, not only walked over.
     read: Vec<Slot>,
     /// The variables that change, those of inner elements among them.
@@ -142,9 +158,13 @@ impl Body {
                 block.functions.is_empty() && block.statements.iter().all(|inner| self.statement(inner))
             }
             Statement::If(parts) => {
-                self.expression(&parts.0)
+                let condition = self.expression(&parts.0);
+                self.conditions += 1;
+                let plain = condition
                     && self.statement(&parts.1)
-                    && parts.2.as_ref().is_none_or(|other| self.statement(other))
+                    && parts.2.as_ref().is_none_or(|other| self.statement(other));
+                self.conditions -= 1;
+                plain
             }
             Statement::ForOf(node) => self.inner_loop(node),
             Statement::Return(value) => self.expression(value),
@@ -175,11 +195,12 @@ impl Body {
         match expr {
             Expr::Undefined | Expr::Null | Expr::Bool(_) | Expr::Number(_) => true,
             Expr::Ascii(_) | Expr::Text(_) | Expr::Field(_) => true,
-            Expr::Slot(slot) => {
-                self.whole = self.whole || *slot == self.element;
+            Expr::Slot(_) | Expr::Variable(_) => true,
+            Expr::Element(slot, _) => {
+                self.whole |= *slot == self.element;
+                self.always_whole |= *slot == self.element && self.conditions == 0;
                 true
             }
-            Expr::Variable(_) => true,
             Expr::Part(part) => {
                 if part.element == self.element {
                     self.read.push(part.slot);
@@ -193,7 +214,13 @@ impl Body {
             Expr::Not(inner) | Expr::Negate(inner) | Expr::ToNumber(inner) | Expr::TypeOf(inner) => {
                 self.expression(inner)
             }
-            Expr::Conditional(parts) => self.all([&parts.0, &parts.1, &parts.2]),
+            Expr::Conditional(parts) => {
+                let condition = self.expression(&parts.0);
+                self.conditions += 1;
+                let plain = condition && self.all([&parts.1, &parts.2]);
+                self.conditions -= 1;
+                plain
+            }
             Expr::Template(parts) => parts.iter().all(|part| {
                 matches!(part, TemplatePart::Value(value) if self.expression(value))
                     || matches!(part, TemplatePart::Text(_))
@@ -398,11 +425,11 @@ fn hot(element: Slot, body: &Statement) -> Option<Hot> {
     let Statement::Expression(expr) = only else { return None };
     match expr {
         Expr::CallMethod(call) => match (&call.object, &call.method, &*call.arguments) {
-            (Expr::Slot(set), MethodName::Named(_, Some(Method::Add)), [Item::One(Expr::Slot(argument))])
-                if *argument == element =>
-            {
-                Some(Hot::Add(*set))
-            }
+            (
+                Expr::Slot(set),
+                MethodName::Named(_, Some(Method::Add)),
+                [Item::One(Expr::Element(argument, _))],
+            ) if *argument == element => Some(Hot::Add(*set)),
             _ => None,
         },
         Expr::Assign(assign) => hot_assign(element, assign),
@@ -414,7 +441,7 @@ fn hot_assign(element: Slot, assign: &Assign) -> Option<Hot> {
     let Place::Index(sides) = &assign.place else { return None };
     let Expr::Slot(object) = sides.0 else { return None };
     match (&sides.1, &assign.value) {
-        (Expr::Slot(key), Expr::Bool(_) | Expr::Number(_) | Expr::Null) if *key == element => {
+        (Expr::Element(key, _), Expr::Bool(_) | Expr::Number(_) | Expr::Null) if *key == element => {
             Some(Hot::Mark(object, literal(&assign.value)?))
         }
         (Expr::Part(key), Expr::Add(sum)) if key.element == element => {
