@@ -5,7 +5,7 @@ use super::machine::{Frame, Machine};
 use super::program::{
     Block, Catch, Expr, ForEach, ForLoop, FunctionId, Label, Slot, Statement, Switch, Try, WhileLoop,
 };
-use super::rows::Walked;
+use super::row_walk::Walked;
 use super::text::Text;
 use super::value::{Outcome, Stop, Value, hand_over};
 

@@ -10,7 +10,7 @@ use super::loads::Loading;
 use super::program::{Code, Program};
 use super::realm::Realm;
 use super::record::Record;
-use super::rows::Guesses;
+use super::row_text::Guesses;
 use super::text::Text;
 use super::value::{Bound, Closure, Outcome, Rope, Stop, Value};
 use crate::limits::{

@@ -37,6 +37,8 @@ mod realm;
 mod record;
 mod regex;
 mod regex_match;
+mod row_text;
+mod row_walk;
 mod rows;
 mod scanner;
 mod shapes;

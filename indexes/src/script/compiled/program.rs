@@ -7,7 +7,7 @@ use super::convert::Arithmetic;
 use super::natives::Native;
 use super::regex::Pattern;
 pub(super) use super::statements::{
-    Block, Catch, ForEach, ForLoop, Guard, Hot, Label, RowField, Rows, Statement, Step, Switch, Try,
+    Block, Catch, ForEach, ForLoop, Guard, Hot, Label, RowField, Rows, Statement, Step, Sum, Switch, Try,
     WhileLoop,
 };
 use super::value::ErrorKind;

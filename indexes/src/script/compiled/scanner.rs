@@ -158,7 +158,7 @@ impl<'a> Scanner<'a> {
     /// Takes a number of at most fifteen digits without an exponent: those are exact in a double, and so is one of them
     /// divided by a power of ten, as far as a double can be.
     #[inline]
-    fn plain_number(&mut self) -> Option<f64> {
+    pub fn plain_number(&mut self) -> Option<f64> {
         let bytes = self.text.as_bytes().get(self.at..)?;
         let negative = bytes.first() == Some(&b'-');
         let (mut whole, mut digits, mut places) = (0_i64, 0_usize, None);

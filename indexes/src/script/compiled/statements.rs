@@ -161,19 +161,23 @@ pub(super) enum Hot {
     Mark(Slot, Expr),
     /// `set.add(element)`
     Add(Slot),
-    /// `object[element.key] = (object[element.key] || value) + element.by`, of this statement.
-    Sum {
-        /// The object.
-        object: Slot,
-        /// Where the key is.
-        key: Slot,
-        /// What is taken for nothing.
-        missing: f64,
-        /// Whether 0 and NaN are nothing too.
-        falsy: bool,
-        /// Where the number is.
-        by: Slot,
-    },
+    /// `object[element.key] = (object[element.key] || value) + element.by`
+    Sum(Sum),
+}
+
+/// A sum for each key.
+#[derive(Debug)]
+pub(super) struct Sum {
+    /// The object.
+    pub object: Slot,
+    /// Where the key is.
+    pub key: Slot,
+    /// What is taken for nothing.
+    pub missing: f64,
+    /// Whether 0 and NaN are nothing too.
+    pub falsy: bool,
+    /// Where the number is.
+    pub by: Slot,
 }
 
 /// `while` and `do .. while`

@@ -9,9 +9,9 @@ use crate::script::compiled::methods::Method;
 use crate::script::compiled::natives::Native;
 use crate::script::compiled::program::{
     Assign, Body as FunctionBody, Comparison, Expr, ForEach, Guard, Hot, Item, Logical, Member, MethodCall,
-    MethodName, Part, Place, RowField, Rows, Slot, Statement, Step, Target, TemplatePart, Variable,
+    MethodName, Part, Place, RowField, Rows, Slot, Statement, Step, Sum, Target, TemplatePart, Variable,
 };
-use crate::script::compiled::rows::FIELDS_MAX;
+use crate::script::compiled::row_text::FIELDS_MAX;
 
 /// The element of a loop that is being compiled.
 pub(super) struct Element {
@@ -454,7 +454,7 @@ fn hot_assign(element: Slot, assign: &Assign) -> Option<Hot> {
                 Logical::And => return None,
             };
             let fits = *same_object == object && same_key.slot == key.slot && by.element == element;
-            fits.then_some(Hot::Sum { object, key: key.slot, missing: *missing, falsy, by: by.slot })
+            fits.then_some(Hot::Sum(Sum { object, key: key.slot, missing: *missing, falsy, by: by.slot }))
         }
         _ => None,
     }
