@@ -1,9 +1,10 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|tree|log|stages|terms|workload`, all of them without an argument;
-//! `tiers Runtime` measures one index, `build`, `live` and `points` parts of the workload.
+//! Measurements: `cargo bench -p magpie-tests -- tiers|hot|tree|log|stages|terms|workload`, all of
+//! them without an argument; `tiers Runtime` measures one index, `build`, `live` and `points` parts of the workload.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
 
+mod hot;
 mod log;
 mod terms;
 mod tiers;
@@ -28,6 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if runs("tiers") {
         tiers::run(&wanted)?;
+    }
+    if runs("hot") {
+        hot::run(&wanted)?;
     }
     if runs("tree") {
         tree::run()?;

@@ -17,7 +17,9 @@ pub(super) fn may_be(text: &str) -> bool {
     // A number that is longer covers one of these places.
     for (number, piece) in bytes.chunks(EXACT_BYTES + 1).enumerate() {
         let at = number * (EXACT_BYTES + 1);
-        if is_numeric(piece.first()) && number_at(bytes, at).len() > EXACT_BYTES {
+        // Of three bytes of a number one is a digit at least.
+        let may_be = is_numeric(piece.first()) && piece.iter().take(3).any(u8::is_ascii_digit);
+        if may_be && number_at(bytes, at).len() > EXACT_BYTES {
             return true;
         }
     }

@@ -212,6 +212,12 @@ impl ScriptSource {
     pub fn handed_over(&self) -> (u64, Option<&'static str>) {
         self.compiled.as_ref().map_or((0, None), |compiled| compiled.handed_over())
     }
+
+    /// How many turns of loops the compiled tier ran on the text of their elements so far.
+    #[must_use]
+    pub fn native_turns(&self) -> u64 {
+        self.compiled.as_ref().map_or(0, |compiled| compiled.native_turns())
+    }
 }
 
 /// The compiled program, if what it maps and finalizes is what was registered by running the scripts.

@@ -4,6 +4,7 @@ use super::evaluate::place;
 use super::execute::Flow;
 use super::machine::{Frame, Machine, Slots};
 use super::methods::Method;
+use super::numbers;
 use super::program::{Body, Call, Code, FunctionId, Item, MethodCall, MethodName, Parameters};
 use super::text::Text;
 use super::value::{Outcome, Value, hand_over, type_error};
@@ -139,7 +140,7 @@ impl<'a> Machine<'a> {
         result
     }
 
-    fn run(
+    pub(super) fn run(
         &mut self,
         code: &'a Code,
         slots: Slots<'a>,
@@ -202,6 +203,16 @@ impl<'a> Machine<'a> {
     #[inline(never)]
     pub(super) fn call_method(&mut self, frame: &Frame<'a>, call: &'a MethodCall) -> Outcome<'a> {
         let object = self.eval(frame, &call.object)?;
+        if let (Value::List(list), MethodName::Named(_, Some(Method::Push)), [Item::One(value)]) =
+            (object, &call.method, &*call.arguments)
+        {
+            let value = self.eval(frame, value)?;
+            if list.frozen.get() {
+                return type_error();
+            }
+            self.push(list, value)?;
+            return Ok(Value::Number(numbers::of_len(list.len())));
+        }
         let (name, method): (Text<'a>, Option<Method>) = match &call.method {
             MethodName::Named(name, method) => match object {
                 Value::Record(record) => {

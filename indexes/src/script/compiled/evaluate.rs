@@ -42,10 +42,12 @@ impl<'a> Machine<'a> {
     pub fn eval(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a> {
         match expr {
             Expr::Slot(slot) => Self::local(frame, *slot),
+            Expr::Element(slot, origin) => self.element_value(frame, *slot, *origin),
             Expr::Number(value) => Ok(Value::Number(*value)),
             Expr::Ascii(text) => Ok(Value::Ascii(text)),
             Expr::Field(field) => self.field(place(*field)),
             Expr::Member(member) => self.eval_member(frame, member),
+            Expr::Part(part) => self.element_part(frame, part),
             Expr::Index(sides) => self.eval_index(frame, sides),
             Expr::Undefined => Ok(Value::Undefined),
             Expr::Null => Ok(Value::Null),
@@ -88,6 +90,7 @@ impl<'a> Machine<'a> {
             Expr::Number(value) => Ok(Value::Number(*value)),
             Expr::Ascii(text) => Ok(Value::Ascii(text)),
             Expr::Member(member) => self.eval_member(frame, member),
+            Expr::Part(part) => self.element_part(frame, part),
             other => self.eval(frame, other),
         }
     }
@@ -103,7 +106,7 @@ impl<'a> Machine<'a> {
     }
 
     #[inline(never)]
-    fn eval_member(&mut self, frame: &Frame<'a>, member: &'a Member) -> Outcome<'a> {
+    pub(super) fn eval_member(&mut self, frame: &Frame<'a>, member: &'a Member) -> Outcome<'a> {
         let object = self.operand(frame, &member.object);
         match &object {
             Ok(Value::Record(record)) => match self.named_slot(record, &member.name, member.cache)? {
@@ -259,7 +262,7 @@ impl<'a> Machine<'a> {
 
     /// A variable of the running function.
     #[inline]
-    fn local(frame: &Frame<'a>, slot: Slot) -> Outcome<'a> {
+    pub(super) fn local(frame: &Frame<'a>, slot: Slot) -> Outcome<'a> {
         match frame.slots.get(place(slot)).map_or(Value::Undefined, Cell::get) {
             Value::Boxed(cell) => initialized(cell.get()),
             value => initialized(value),

@@ -3,8 +3,9 @@
 use super::evaluate::place;
 use super::machine::{Frame, Machine};
 use super::program::{
-    Block, Catch, ForEach, ForLoop, FunctionId, Label, Slot, Statement, Switch, Try, WhileLoop,
+    Block, Catch, Expr, ForEach, ForLoop, FunctionId, Label, Slot, Statement, Switch, Try, WhileLoop,
 };
+use super::row_walk::Walked;
 use super::text::Text;
 use super::value::{Outcome, Stop, Value, hand_over};
 
@@ -22,7 +23,7 @@ pub(super) enum Flow<'a> {
 }
 
 /// What a turn of a loop means for the loop: `None` when it goes on.
-fn after_turn<'a>(flow: Flow<'a>, labels: &[Label]) -> Option<Flow<'a>> {
+pub(super) fn after_turn<'a>(flow: Flow<'a>, labels: &[Label]) -> Option<Flow<'a>> {
     match flow {
         Flow::Next | Flow::Continue(None) => None,
         Flow::Continue(Some(label)) if labels.contains(&label) => None,
@@ -33,7 +34,7 @@ fn after_turn<'a>(flow: Flow<'a>, labels: &[Label]) -> Option<Flow<'a>> {
 
 impl<'a> Machine<'a> {
     /// Puts declared variables into the state before their declaration.
-    fn undeclare(&mut self, frame: &Frame<'a>, declares: &[Slot]) -> Outcome<'a, ()> {
+    pub(super) fn undeclare(&mut self, frame: &Frame<'a>, declares: &[Slot]) -> Outcome<'a, ()> {
         for slot in declares {
             let boxed = frame.code.boxed.get(place(*slot)).copied().unwrap_or(false);
             let fresh =
@@ -74,7 +75,7 @@ impl<'a> Machine<'a> {
         Ok(Flow::Next)
     }
 
-    fn execute(&mut self, frame: &Frame<'a>, statement: &'a Statement) -> Outcome<'a, Flow<'a>> {
+    pub(super) fn execute(&mut self, frame: &Frame<'a>, statement: &'a Statement) -> Outcome<'a, Flow<'a>> {
         match statement {
             Statement::Expression(expr) => match self.eval(frame, expr) {
                 Ok(_) => Ok(Flow::Next),
@@ -188,13 +189,42 @@ impl<'a> Machine<'a> {
 
     fn for_of(&mut self, frame: &Frame<'a>, node: &'a ForEach) -> Outcome<'a, Flow<'a>> {
         self.undeclare(frame, &node.declares)?;
-        let over = self.eval(frame, &node.over)?;
+        let mut index = 0;
+        if let Some(rows) = &node.rows
+            && let Some(text) = self.unmade(frame, &node.over)?
+            && Self::guards_hold(frame, rows, None)
+        {
+            match self.walk(frame, node, rows, text)? {
+                Walked::All(flow) => return Ok(flow),
+                Walked::Until(element) => index = element,
+            }
+            self.undeclare(frame, &node.declares)?;
+        }
+        let over = match &node.over {
+            Expr::Part(part) => self.walked_part(frame, part)?,
+            over => self.eval(frame, over)?,
+        };
         if let Value::List(list) = over {
             self.charge_length(list.len())?;
-            let mut index = 0;
+            let rows = node.rows.as_ref().filter(|rows| !rows.always_whole);
+            let rows = rows.filter(|rows| Self::guards_hold(frame, rows, Some(list)));
+            let guesses = match rows {
+                Some(rows) => self.guesses(rows)?,
+                None => &[],
+            };
             while let Some(slot) = list.slots().get(index) {
-                let value = self.read(slot)?;
-                if let Some(end) = self.turn(frame, node, value)? {
+                let native = match rows {
+                    Some(rows) => self.row_turn(frame, node, rows, slot, guesses)?,
+                    None => None,
+                };
+                let end = match native {
+                    Some(flow) => after_turn(flow, &node.labels),
+                    None => {
+                        let value = self.read(slot)?;
+                        self.turn(frame, node, value)?
+                    }
+                };
+                if let Some(end) = end {
                     return Ok(end);
                 }
                 index += 1;

@@ -5,10 +5,11 @@
 //! tried first.
 
 use super::machine::Machine;
-use super::read::Scanner;
+use super::scanner::Scanner;
 use super::shapes::json_name;
 use super::value::{Outcome, Value, hand_over};
 use crate::script::inexact;
+use std::cell::Cell;
 
 /// Most places of a document whose names are remembered.
 const REMEMBERED_MAX: usize = 64;
@@ -60,6 +61,15 @@ impl<'a> Machine<'a> {
             }
         }
         self.read(slot)
+    }
+
+    /// Where the value of a field is, which may still be text.
+    pub fn unread_field(&mut self, field: usize) -> Outcome<'a, Option<&'a Cell<Value<'a>>>> {
+        let Some(slot) = self.fields.get(field) else { return Ok(None) };
+        if matches!(slot.get(), Value::Uninitialized) {
+            self.find_field(field)?;
+        }
+        Ok(Some(slot))
     }
 
     /// Reads on until a field was found or the text ends.

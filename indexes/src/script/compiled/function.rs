@@ -25,6 +25,8 @@ pub(in crate::script) struct CompiledPlan {
     program: Program,
     /// How many calls were left to the engine.
     handed_over: AtomicU64,
+    /// How many turns of loops ran on text.
+    native_turns: AtomicU64,
     /// Why the last of them was.
     reason: Mutex<Option<&'static str>>,
 }
@@ -37,7 +39,12 @@ impl CompiledPlan {
 
     /// Wraps a program.
     pub(super) const fn new(program: Program) -> Self {
-        Self { program, handed_over: AtomicU64::new(0), reason: Mutex::new(None) }
+        Self {
+            program,
+            handed_over: AtomicU64::new(0),
+            native_turns: AtomicU64::new(0),
+            reason: Mutex::new(None),
+        }
     }
 
     /// The collections of the maps, in lower case, in order; `None` for all documents.
@@ -49,6 +56,11 @@ impl CompiledPlan {
     pub fn handed_over(&self) -> (u64, Option<&'static str>) {
         let reason = self.reason.lock().map_or(None, |reason| *reason);
         (self.handed_over.load(Ordering::Relaxed), reason)
+    }
+
+    /// How many turns of loops ran on the text of their elements so far.
+    pub fn native_turns(&self) -> u64 {
+        self.native_turns.load(Ordering::Relaxed)
     }
 
     fn note(&self, reason: &'static str) {
@@ -196,6 +208,12 @@ impl CompiledFunction {
             }
             outcome
         }));
+        match std::mem::take(&mut self.realm.native_turns) {
+            0 => {}
+            turns => {
+                self.compiled.native_turns.fetch_add(turns, Ordering::Relaxed);
+            }
+        }
         outcome.unwrap_or_else(|_| {
             self.bump = arena();
             self.realm = Realm::new(&self.compiled.program);

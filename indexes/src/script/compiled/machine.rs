@@ -10,6 +10,7 @@ use super::loads::Loading;
 use super::program::{Code, Program};
 use super::realm::Realm;
 use super::record::Record;
+use super::row_text::Guesses;
 use super::text::Text;
 use super::value::{Bound, Closure, Outcome, Rope, Stop, Value};
 use crate::limits::{
@@ -22,8 +23,8 @@ use std::cell::Cell;
 
 /// Strings shorter than this are put together at once.
 const ROPE_BYTES_MIN: usize = 1024;
-/// Slots of the first part of the frame stack.
-const FIRST_SLOTS: usize = 48;
+/// Most slots of the first part of the frame stack.
+pub(super) const FIRST_SLOTS: usize = 48;
 /// Slots of its further parts at least.
 const MORE_SLOTS: usize = 512;
 /// What an element or a property counts: its slot, and as much again for room that is kept ready.
@@ -83,6 +84,8 @@ pub(super) struct Machine<'a> {
     pub loading: Option<Loading<'a>>,
     /// Whether large whole numbers in JSON text are BigInts.
     pub exact: bool,
+    /// For each loop whose elements can stay text what is known of them; empty before the first one.
+    pub guesses: &'a [Cell<Guesses<'a>>],
     steps_left: u64,
     bytes_left: usize,
     calls: usize,
@@ -110,6 +113,7 @@ impl<'a> Machine<'a> {
             mapped: None,
             loading: None,
             exact: false,
+            guesses: &[],
             steps_left: SCRIPT_STEPS_MAX,
             bytes_left: SCRIPT_MEMORY_BYTES_MAX,
             calls: 0,
@@ -121,7 +125,7 @@ impl<'a> Machine<'a> {
         if !program.globals.is_empty() {
             machine.globals = machine.slots(program.globals.len(), Value::Uninitialized)?;
         }
-        machine.first_part = machine.room(FIRST_SLOTS)?;
+        machine.first_part = machine.room(machine.realm.first_slots)?;
         Ok(machine)
     }
 

@@ -7,7 +7,8 @@ use super::convert::Arithmetic;
 use super::natives::Native;
 use super::regex::Pattern;
 pub(super) use super::statements::{
-    Block, Catch, ForEach, ForLoop, Label, Statement, Switch, Try, WhileLoop,
+    Block, Catch, ForEach, ForLoop, Guard, Hot, Label, RowField, Rows, Statement, Step, Sum, Switch, Try,
+    WhileLoop,
 };
 use super::value::ErrorKind;
 use crate::script::dialect::GroupBy;
@@ -38,6 +39,8 @@ pub(super) struct Program {
     pub patterns: Vec<Pattern>,
     /// How many places read a member by a name in the text.
     pub caches: usize,
+    /// How many loops there are whose elements can stay text.
+    pub loops: usize,
 }
 
 impl Program {
@@ -75,6 +78,9 @@ pub(super) struct Code {
     pub captures: Vec<Capture>,
     /// Whether it is declared outside of every function: such functions capture nothing.
     pub is_global: bool,
+    /// For a function that is called for the elements of an array: which parameter the element is, and how it runs on
+    /// elements that are only text.
+    pub rows: Option<(usize, Rows)>,
     /// Steps that entering it costs.
     pub weight: u64,
     /// How deeply evaluating it nests at most, calls apart.
@@ -174,6 +180,8 @@ pub(super) enum Expr {
     Big(Box<str>),
     /// A variable of the running function that surely has its value.
     Slot(Slot),
+    /// The element of a loop, and where it can be made from while it is only text.
+    Element(Slot, Slot),
     /// Any other variable.
     Variable(Variable),
     /// A top-level name.
@@ -202,6 +210,8 @@ pub(super) enum Expr {
     Template(Box<[TemplatePart]>),
     /// `a.b`
     Member(Box<Member>),
+    /// `a.b` where `a` is the element of a loop, which need not be there as an object.
+    Part(Box<Part>),
     /// `a[b]`
     Index(Box<(Expr, Expr)>),
     /// `f(..)`
@@ -296,6 +306,19 @@ pub(super) struct Member {
     pub name: Name,
     /// Where it was found last.
     pub cache: usize,
+}
+
+/// Reading a member of a loop's element.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// The variable of the element; uninitialized while the element is only text.
+    pub element: Slot,
+    /// Where the member's value is while the element is only text.
+    pub slot: Slot,
+    /// Where the element can be made from.
+    pub origin: Slot,
+    /// The reading of the member from the element as an object.
+    pub member: Member,
 }
 
 /// A call.

@@ -3,6 +3,7 @@
 //! All of it only makes the same answers come faster: a realm that was just made gives the same ones.
 
 use super::fields::Remembered;
+use super::machine::FIRST_SLOTS;
 use super::program::Program;
 use super::shapes::{ShapeId, Shapes};
 use std::hash::{BuildHasher as _, RandomState};
@@ -36,6 +37,10 @@ pub(super) struct Realm {
     pub scratch: String,
     /// For each map: the names that most of its documents have, by their places.
     pub remembered: Vec<Vec<Remembered>>,
+    /// Slots that calls of this program mostly need.
+    pub first_slots: usize,
+    /// How many turns of loops ran on text.
+    pub native_turns: u64,
     /// Names of the object that was read last.
     pub recent_names: usize,
     /// Elements of the array that was read last.
@@ -54,6 +59,8 @@ impl Realm {
             seed: RandomState::new().hash_one(0),
             scratch: String::new(),
             remembered: program.maps.iter().map(|_| Vec::new()).collect(),
+            first_slots: program.functions.iter().map(|code| code.slots).sum::<usize>().min(FIRST_SLOTS),
+            native_turns: 0,
             recent_names: 4,
             recent_elements: 4,
         };

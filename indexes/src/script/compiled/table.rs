@@ -5,6 +5,7 @@
 
 use super::big::Big;
 use super::machine::Machine;
+use super::scanner::same_bytes;
 use super::text::{Text, hash, mix};
 use super::value::{Bound, Outcome, Stop, Value, same};
 use crate::limits::SCRIPT_LENGTH_MAX;
@@ -12,6 +13,8 @@ use std::cell::Cell;
 
 /// Tables with more entries look keys up by hash.
 const LINEAR_MAX: usize = 8;
+/// Tables with fewer places get four times as many when they are full.
+const SMALL_PLACES: usize = 256;
 /// Probes that one step pays for.
 const PROBES_PER_STEP: usize = 64;
 /// Tables with fewer places grow without steps: whether an object is a table must not show in its steps.
@@ -34,14 +37,36 @@ pub(super) struct Table<'a> {
     /// Entries in use, removed ones among them.
     used: Cell<usize>,
     removed: Cell<usize>,
-    /// For each bucket the number of its entry plus one, or 0. Empty while the table is small.
-    buckets: Cell<&'a [Cell<u32>]>,
+    /// The place that was found last by a name.
+    recent: Cell<usize>,
+    /// For each bucket the number of its entry plus one and the upper half of its hash, or 0. Empty while the table is
+    /// small.
+    buckets: Cell<&'a [Cell<u64>]>,
 }
+
+/// Where a key is, or would be.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    /// Its entry, if it has one.
+    pub entry: Option<&'a Entry<'a>>,
+    hash: u64,
+    /// The free bucket that its chain ends at.
+    bucket: usize,
+}
+
+/// The part of a bucket that is the entry's number plus one.
+const NUMBER: u64 = 0xffff_ffff;
 
 impl<'a> Table<'a> {
     /// An empty one.
     pub const fn new() -> Self {
-        Self { entries: Cell::new(&[]), used: Cell::new(0), removed: Cell::new(0), buckets: Cell::new(&[]) }
+        Self {
+            entries: Cell::new(&[]),
+            used: Cell::new(0),
+            removed: Cell::new(0),
+            recent: Cell::new(0),
+            buckets: Cell::new(&[]),
+        }
     }
 
     /// How many entries it has.
@@ -92,28 +117,74 @@ impl<'a> Machine<'a> {
         self.find_hashed(table, key, hash)
     }
 
-    /// The entry with a name.
+    /// The entry with a name. Who walks over the keys asks for one after the other, often twice, and with the same text.
     pub fn table_find_name(&mut self, table: &Table<'a>, name: &str) -> Outcome<'a, Option<&'a Entry<'a>>> {
-        let hash = hash(self.realm.seed, name.as_bytes());
-        self.search(table, hash, |key| match key {
-            Value::Ascii(text) | Value::Text(text) => text == name,
-            _ => false,
-        })
+        let recent = table.recent.get();
+        for place in [recent, recent + 1] {
+            let entry = table.entries.get().get(place).filter(|_| place < table.used.get());
+            if let Some(entry) = entry
+                && let Value::Ascii(key) | Value::Text(key) = entry.key.get()
+                && std::ptr::eq(key, name)
+            {
+                table.recent.set(place);
+                return Ok(Some(entry));
+            }
+        }
+        self.table_place(table, name).map(|found| found.entry)
     }
 
     /// Sets the value of a key; says whether the key is new.
     pub fn table_set(&mut self, table: &Table<'a>, key: Value<'a>, value: Value<'a>) -> Outcome<'a, bool> {
         let key = self.table_key(key)?;
         let hash = self.hash_of(key);
-        if let Some(entry) = self.find_hashed(table, key, hash)? {
+        let found = self.search(table, hash, |known| is_same(known, key))?;
+        if let Some(entry) = found.entry {
             entry.value.set(value);
             return Ok(false);
         }
+        self.table_add(table, key, value, found)?;
+        Ok(true)
+    }
+
+    /// Where a string that is no rope is or would be. Nothing may change the table before [`Self::table_add`].
+    #[inline]
+    pub fn table_place(&mut self, table: &Table<'a>, name: &str) -> Outcome<'a, Found<'a>> {
+        let hash = hash(self.realm.seed, name.as_bytes());
+        self.search(table, hash, |key| match key {
+            Value::Ascii(text) | Value::Text(text) => same_bytes(text.as_bytes(), name.as_bytes()),
+            _ => false,
+        })
+    }
+
+    /// Adds a key that was not found.
+    pub fn table_add(
+        &mut self,
+        table: &Table<'a>,
+        key: Value<'a>,
+        value: Value<'a>,
+        found: Found<'a>,
+    ) -> Outcome<'a, ()> {
         if table.places() >= FREE_PLACES_MAX {
             self.count(ENTRY_BYTES)?;
         }
-        self.append(table, key, value, hash)?;
-        Ok(true)
+        let used = table.used.get();
+        let hash = found.hash;
+        let is_full = used == table.entries.get().len();
+        if is_full {
+            self.grow(table)?;
+        }
+        if let Some(entry) = table.entries.get().get(used) {
+            entry.key.set(key);
+            entry.value.set(value);
+            entry.hash.set(hash);
+        }
+        table.used.set(used + 1);
+        let buckets = table.buckets.get();
+        match buckets.get(found.bucket).filter(|bucket| !is_full && bucket.get() == 0) {
+            Some(bucket) => bucket.set(numbered(hash, used)),
+            None => insert(buckets, hash, used),
+        }
+        Ok(())
     }
 
     /// Removes a key; says whether it was there.
@@ -180,31 +251,37 @@ impl<'a> Machine<'a> {
         key: Value<'a>,
         hash: u64,
     ) -> Outcome<'a, Option<&'a Entry<'a>>> {
-        self.search(table, hash, |known| is_same(known, key))
+        self.search(table, hash, |known| is_same(known, key)).map(|found| found.entry)
     }
 
+    #[inline]
     fn search(
         &mut self,
         table: &Table<'a>,
         hash: u64,
         matches: impl Fn(Value<'a>) -> bool,
-    ) -> Outcome<'a, Option<&'a Entry<'a>>> {
+    ) -> Outcome<'a, Found<'a>> {
         let entries = table.entries.get();
         let buckets = table.buckets.get();
         let fits = |entry: &&Entry<'a>| entry.hash.get() == hash && matches(entry.key.get());
-        if buckets.is_empty() {
-            return Ok(entries.get(..table.used.get()).unwrap_or(&[]).iter().find(fits));
-        }
+        let Some(mask) = buckets.len().checked_sub(1) else {
+            let entry = entries.get(..table.used.get()).unwrap_or(&[]).iter().find(fits);
+            return Ok(Found { entry, hash, bucket: 0 });
+        };
         let mut bucket = bucket_of(hash, buckets.len());
         let mut probes = 0;
         loop {
             let number = buckets.get(bucket).map_or(0, Cell::get);
-            let Some(place) = number.checked_sub(1) else { return Ok(None) };
-            let entry = usize::try_from(place).ok().and_then(|place| entries.get(place));
-            if let Some(entry) = entry.filter(fits) {
-                return Ok(Some(entry));
+            let Some(place) = (number & NUMBER).checked_sub(1) else {
+                return Ok(Found { entry: None, hash, bucket });
+            };
+            if number & !NUMBER == hash & !NUMBER {
+                let entry = usize::try_from(place).ok().and_then(|place| entries.get(place));
+                if let Some(entry) = entry.filter(fits) {
+                    return Ok(Found { entry: Some(entry), hash, bucket });
+                }
             }
-            bucket = (bucket + 1) % buckets.len();
+            bucket = (bucket + 1) & mask;
             probes += 1;
             if probes % PROBES_PER_STEP == 0 {
                 self.charge(1)?;
@@ -212,24 +289,10 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn append(&mut self, table: &Table<'a>, key: Value<'a>, value: Value<'a>, hash: u64) -> Outcome<'a, ()> {
-        let used = table.used.get();
-        if used == table.entries.get().len() {
-            self.grow(table)?;
-        }
-        if let Some(entry) = table.entries.get().get(used) {
-            entry.key.set(key);
-            entry.value.set(value);
-            entry.hash.set(hash);
-        }
-        table.used.set(used + 1);
-        insert(table.buckets.get(), hash, used);
-        Ok(())
-    }
-
     fn grow(&mut self, table: &Table<'a>) -> Outcome<'a, ()> {
         let old = table.entries.get();
-        let count = (old.len() * 2).max(4);
+        // Small ones grow faster.
+        let count = if old.len() < SMALL_PLACES { (old.len() * 4).max(LINEAR_MAX) } else { old.len() * 2 };
         if old.len() > SCRIPT_LENGTH_MAX {
             return Err(Stop::Bound(Bound::Length));
         }
@@ -263,20 +326,23 @@ impl<'a> Machine<'a> {
 
 fn bucket_of(hash: u64, buckets: usize) -> usize {
     // The count is a power of two far below 2^32, so nothing is lost.
-    usize::try_from(hash % buckets as u64).unwrap_or(0)
+    usize::try_from(hash & (buckets as u64 - 1)).unwrap_or(0)
+}
+
+/// What a bucket with the entry at a place holds.
+const fn numbered(hash: u64, place: usize) -> u64 {
+    (hash & !NUMBER) | (place as u64 + 1)
 }
 
 /// Puts an entry into the first free bucket of its chain.
-fn insert(buckets: &[Cell<u32>], hash: u64, place: usize) {
-    if buckets.is_empty() {
-        return;
-    }
+fn insert(buckets: &[Cell<u64>], hash: u64, place: usize) {
+    let Some(mask) = buckets.len().checked_sub(1) else { return };
     let mut bucket = bucket_of(hash, buckets.len());
     while buckets.get(bucket).is_some_and(|number| number.get() != 0) {
-        bucket = (bucket + 1) % buckets.len();
+        bucket = (bucket + 1) & mask;
     }
     if let Some(free) = buckets.get(bucket) {
-        free.set(u32::try_from(place + 1).unwrap_or(0));
+        free.set(numbered(hash, place));
     }
 }
 

@@ -161,25 +161,39 @@ pub(super) const fn is_space(character: char) -> bool {
 }
 
 /// A hash of bytes that no script can foresee, as `seed` is drawn anew by every process.
+#[inline]
 pub(super) fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    let mut state = seed ^ (bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let (chunks, rest) = bytes.as_chunks::<8>();
-    for chunk in chunks {
-        state = mix(state ^ u64::from_le_bytes(*chunk), seed | 1);
+    let other = seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15;
+    let length = (bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+            }
+            _ => (bytes.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)), 0),
+        },
+    };
+    let mut state = seed ^ length;
+    if bytes.len() > 16 {
+        // All but the last sixteen bytes at most, eight at a time; the first eight are read once more below.
+        let (chunks, _) = bytes.get(8..bytes.len() - 8).unwrap_or(&[]).as_chunks::<8>();
+        for chunk in chunks {
+            state = mix(state ^ u64::from_le_bytes(*chunk), other | 1);
+        }
+        let rest = bytes.last_chunk::<16>().and_then(|rest| rest.first_chunk::<8>());
+        state = mix(state ^ rest.map_or(0, |rest| u64::from_le_bytes(*rest)), other | 1);
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    mix(state ^ u64::from_le_bytes(last), 0x9e37_79b9_7f4a_7c15 ^ seed.rotate_left(32))
+    mix(first ^ state, last ^ other)
 }
 
 /// Both halves of the 128-bit product, laid over each other.
+#[inline]
 pub(super) fn mix(one: u64, other: u64) -> u64 {
     let product = u128::from(one).wrapping_mul(u128::from(other));
-    let bytes = product.to_le_bytes();
-    let (halves, _) = bytes.as_chunks::<8>();
-    halves.iter().fold(0, |sum, half| sum ^ u64::from_le_bytes(*half))
+    let [low, high] =
+        [product, product >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
+    low ^ high
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::{argument, number};
 use crate::script::compiled::list::List;
 use crate::script::compiled::machine::Machine;
 use crate::script::compiled::methods::Method;
+use crate::script::compiled::rows::RowCallback;
 use crate::script::compiled::value::{Outcome, Value, hand_over, type_error};
 
 impl<'a> Machine<'a> {
@@ -36,17 +37,18 @@ impl<'a> Machine<'a> {
         }
         self.charge_length(list.len())?;
         self.enter_native()?;
+        let row = self.row_callback(callback, list)?;
         let result = match method {
-            Method::Map => self.list_map(list, callback),
+            Method::Map => self.list_map(list, (callback, row)),
             Method::Filter => self.list_filter(list, callback),
             Method::FlatMap => self.list_flat_map(list, callback),
             Method::Find | Method::FindIndex | Method::FindLast | Method::FindLastIndex => {
                 self.list_find(list, method, callback)
             }
             Method::Reduce | Method::ReduceRight => {
-                self.list_reduce(list, callback, arguments, method == Method::ReduceRight)
+                self.list_reduce(list, (callback, row), arguments, method == Method::ReduceRight)
             }
-            _ => self.list_test(list, method, callback),
+            _ => self.list_test(list, method, (callback, row)),
         };
         self.leave_native();
         result
@@ -67,12 +69,31 @@ impl<'a> Machine<'a> {
         Ok(Some((value, result)))
     }
 
-    fn list_map(&mut self, list: &'a List<'a>, callback: Value<'a>) -> Outcome<'a> {
+    /// Calls the function for the element at a place, if it is still there, on its text if possible.
+    fn call_row_at(
+        &mut self,
+        list: &'a List<'a>,
+        (callback, row): (Value<'a>, Option<RowCallback<'a>>),
+        place: usize,
+    ) -> Outcome<'a, Option<Value<'a>>> {
+        if let (Some(row), Some(cell)) = (&row, list.slots().get(place))
+            && let Some(result) = self.row_call(row, cell, None, place)?
+        {
+            return Ok(Some(result));
+        }
+        Ok(self.call_at(list, callback, place)?.map(|(_, result)| result))
+    }
+
+    fn list_map(
+        &mut self,
+        list: &'a List<'a>,
+        callback: (Value<'a>, Option<RowCallback<'a>>),
+    ) -> Outcome<'a> {
         let len = list.len();
         let slots = self.slots(len, Value::Undefined)?;
         for (place, slot) in slots.iter().enumerate() {
-            match self.call_at(list, callback, place)? {
-                Some((_, result)) => slot.set(result),
+            match self.call_row_at(list, callback, place)? {
+                Some(result) => slot.set(result),
                 None => return hand_over(&"an array with holes"),
             }
         }
@@ -125,9 +146,14 @@ impl<'a> Machine<'a> {
         Ok(if by_index { Value::Number(-1.0) } else { Value::Undefined })
     }
 
-    fn list_test(&mut self, list: &'a List<'a>, method: Method, callback: Value<'a>) -> Outcome<'a> {
+    fn list_test(
+        &mut self,
+        list: &'a List<'a>,
+        method: Method,
+        callback: (Value<'a>, Option<RowCallback<'a>>),
+    ) -> Outcome<'a> {
         for place in 0..list.len() {
-            let Some((_, result)) = self.call_at(list, callback, place)? else { continue };
+            let Some(result) = self.call_row_at(list, callback, place)? else { continue };
             match method {
                 Method::Some if result.truthy() => return Ok(Value::Bool(true)),
                 Method::Every if !result.truthy() => return Ok(Value::Bool(false)),
@@ -144,7 +170,7 @@ impl<'a> Machine<'a> {
     fn list_reduce(
         &mut self,
         list: &'a List<'a>,
-        callback: Value<'a>,
+        (callback, row): (Value<'a>, Option<RowCallback<'a>>),
         arguments: &[Value<'a>],
         backwards: bool,
     ) -> Outcome<'a> {
@@ -158,6 +184,12 @@ impl<'a> Machine<'a> {
         for turn in first..len {
             let place = place_of(turn);
             if place >= list.len() {
+                continue;
+            }
+            if let (Some(row), Some(cell)) = (&row, list.slots().get(place))
+                && let Some(next) = self.row_call(row, cell, Some(result), place)?
+            {
+                result = next;
                 continue;
             }
             let value = self.element(list, place)?;

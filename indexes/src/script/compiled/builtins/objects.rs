@@ -5,7 +5,8 @@ use crate::limits::SCRIPT_LENGTH_MAX;
 use crate::script::compiled::machine::Machine;
 use crate::script::compiled::natives::Native;
 use crate::script::compiled::numbers;
-use crate::script::compiled::record::Record;
+use crate::script::compiled::record::{Record, State};
+use crate::script::compiled::table::Table;
 use crate::script::compiled::text::Text;
 use crate::script::compiled::value::{Bound, Outcome, Stop, Value, hand_over, type_error};
 
@@ -110,6 +111,9 @@ impl<'a> Machine<'a> {
             _ => return hand_over(&"the properties of what is no plain object"),
         };
         self.check_length(value)?;
+        if let (Native::ObjectKeys, State::Keyed { table, indices: false }) = (native, record.state.get()) {
+            return self.names_of(table);
+        }
         let mut parts = Vec::new();
         for property in self.property_places(record)? {
             parts.push(match native {
@@ -122,6 +126,23 @@ impl<'a> Machine<'a> {
             });
         }
         self.list_of_values(&parts)
+    }
+
+    /// The names of an object that is a table without indices, in their order.
+    fn names_of(&mut self, table: &'a Table<'a>) -> Outcome<'a> {
+        self.charge_length(table.len())?;
+        let slots = self.slots(table.len(), Value::Undefined)?;
+        let mut bytes = 0;
+        for (slot, entry) in slots.iter().zip(table.iter()) {
+            let name = entry.key.get();
+            bytes += match name {
+                Value::Ascii(text) | Value::Text(text) => text.len(),
+                _ => return hand_over(&"a property name with half a surrogate pair"),
+            };
+            slot.set(name);
+        }
+        self.count(bytes)?;
+        Ok(Value::List(self.list_of(slots)?))
     }
 
     fn entries_object(&mut self, entries: Value<'a>) -> Outcome<'a> {

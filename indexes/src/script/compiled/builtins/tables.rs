@@ -70,9 +70,7 @@ impl<'a> Machine<'a> {
         let key = argument(arguments, 0);
         match method {
             Method::Add => {
-                self.charge(1)?;
-                self.count_entry()?;
-                self.table_set(table, key, Value::Undefined)?;
+                self.set_add(table, key)?;
                 Ok(Value::Set(table))
             }
             Method::Entries => self.table_iterator(table, true, Gives::Entries),
@@ -80,6 +78,13 @@ impl<'a> Machine<'a> {
             Method::ForEach => self.table_for_each(table, Value::Set(table), true, key),
             _ => self.table_method(table, method, key),
         }
+    }
+
+    /// `set.add(key)`
+    pub fn set_add(&mut self, table: &'a Table<'a>, key: Value<'a>) -> Outcome<'a, bool> {
+        self.charge(1)?;
+        self.count_entry()?;
+        self.table_set(table, key, Value::Undefined)
     }
 
     fn table_method(&mut self, table: &'a Table<'a>, method: Method, key: Value<'a>) -> Outcome<'a> {

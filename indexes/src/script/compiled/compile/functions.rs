@@ -144,7 +144,10 @@ impl Compiler<'_> {
         if functions.iter().any(|name| names.contains(name)) {
             return refuse("a function with the name of a parameter", None);
         }
+        let element = self.element_parameter(&parameters_made);
+        self.enter_element(element.map(|(_, slot)| slot));
         let made = self.body(body)?;
+        let rows = self.leave_callback(&made);
         let boxed = self.code().boxed.clone();
         let is_boxed =
             |slot: &Slot| usize::try_from(*slot).ok().and_then(|at| boxed.get(at)).copied().unwrap_or(false);
@@ -153,6 +156,7 @@ impl Compiler<'_> {
             parameter_slots.into_iter().chain(variable_slots).filter(|slot| is_boxed(slot)).collect();
         code.parameters = parameters_made;
         code.body = made;
+        code.rows = element.and_then(|(place, _)| Some((place, rows?)));
         Ok(())
     }
 
@@ -225,6 +229,14 @@ impl Compiler<'_> {
         let id = self.reserve_function(self.functions.is_empty());
         self.function_as(id, parameters, body, own_name, false)?;
         Ok(id)
+    }
+
+    /// The parameter that is an element of an array, if the function has no use of the array.
+    fn element_parameter(&mut self, parameters: &Parameters) -> Option<(usize, Slot)> {
+        let place = self.callback.take()?;
+        let Parameters::Plain(count) = parameters else { return None };
+        let slot = Slot::try_from(place).ok()?;
+        (*count == place + 1 || *count == place + 2).then_some((place, slot))
     }
 
     /// The names and functions that a list of statements declares, in the innermost scope; then the statements.

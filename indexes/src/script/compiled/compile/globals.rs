@@ -312,7 +312,8 @@ impl Compiler<'_> {
     /// A member read whose place is remembered.
     pub(super) fn named_member(&mut self, object: Expr, name: Box<str>) -> Expr {
         let cache = self.cache();
-        Expr::Member(Box::new(Member { object, name: self.property(name), cache }))
+        let member = Member { object, name: self.property(name), cache };
+        self.part_of_element(member)
     }
 }
 

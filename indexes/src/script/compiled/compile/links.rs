@@ -24,6 +24,15 @@ pub(super) fn called_member(call: &node::Call) -> Option<(&Expression, Sym)> {
     }
 }
 
+/// Which parameter of a method's function is an element, where the function can be called on an element's text.
+const fn element_place(method: Method) -> Option<usize> {
+    match method {
+        Method::Map | Method::ForEach | Method::Some | Method::Every => Some(0),
+        Method::Reduce | Method::ReduceRight => Some(1),
+        _ => None,
+    }
+}
+
 impl Compiler<'_> {
     /// Whether a chain begins with a name that nothing declares, so that all of it is `null`.
     fn hangs_on_nothing(&mut self, expression: &Expression) -> bool {
@@ -222,6 +231,13 @@ impl Compiler<'_> {
         (optional, lazy): (bool, bool),
     ) -> Compiled<Expr> {
         let method = self.method_name(field)?;
+        self.callback = match (&method, arguments.first().map(Expression::flatten)) {
+            (
+                MethodName::Named(_, Some(method)),
+                Some(Expression::ArrowFunction(_) | Expression::FunctionExpression(_)),
+            ) => element_place(*method),
+            _ => None,
+        };
         let arguments = self.items(arguments)?;
         let cache = self.cache();
         Ok(Expr::CallMethod(Box::new(MethodCall { object, method, arguments, optional, lazy, cache })))

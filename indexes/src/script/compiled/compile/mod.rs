@@ -10,6 +10,7 @@ mod functions;
 mod globals;
 mod links;
 mod patterns;
+mod rows;
 mod scopes;
 mod statements;
 
@@ -21,6 +22,7 @@ use crate::script::parse::ParsedScript;
 use boa_ast::Span;
 use boa_ast::expression::{Expression, Identifier};
 use boa_interner::{Interner, Sym};
+use rows::Element;
 use scopes::{Function, Local, Meaning};
 use std::collections::HashMap;
 use std::fmt;
@@ -89,12 +91,15 @@ pub(in crate::script::compiled) fn program(
             literals: Vec::new(),
             patterns: Vec::new(),
             caches: 0,
+            loops: 0,
         },
         functions: Vec::new(),
         globals: HashMap::new(),
         readable_globals: None,
         fields: None,
         script: 0,
+        elements: Vec::new(),
+        callback: None,
     };
     match compiler.scripts(scripts, projections) {
         Ok(()) => Ok(compiler.program),
@@ -129,6 +134,10 @@ struct Compiler<'i> {
     fields: Option<Vec<Box<str>>>,
     /// The number of the script that is compiled.
     script: usize,
+    /// The elements of the loops around, outermost first.
+    elements: Vec<Element>,
+    /// Which parameter of the function that comes next is an element of an array.
+    callback: Option<usize>,
 }
 
 impl Compiler<'_> {
@@ -248,7 +257,7 @@ impl Compiler<'_> {
     /// Reads a name.
     fn read(&mut self, name: Identifier) -> Compiled<Expr> {
         Ok(match self.meaning(name)? {
-            Meaning::Variable { variable: Variable::Slot(slot), .. } => Expr::Slot(slot),
+            Meaning::Variable { variable: Variable::Slot(slot), .. } => self.slot_or_element(slot),
             Meaning::Variable { variable, .. } => Expr::Variable(variable),
             Meaning::Document => return refuse("the document as a whole", Some(name.span_of())),
             Meaning::GlobalFunction(id) => Expr::GlobalFunction(id),

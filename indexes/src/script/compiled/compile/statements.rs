@@ -176,6 +176,8 @@ impl Compiler<'_> {
         }
         let over = self.expression(over)?;
         let before = self.function().nodes;
+        let element = declares.first().copied().filter(|_| is_one_name(head));
+        self.enter_element(element);
         let target = match head {
             IterableLoopInitializer::Identifier(name) => Target::Place(self.name_place(*name)?),
             IterableLoopInitializer::Access(access) => Target::Place(self.access_place(access)?),
@@ -187,8 +189,9 @@ impl Compiler<'_> {
         };
         let body = self.statement(body, &[])?;
         let weight = self.weight_since(before);
+        let rows = self.leave_element(&body);
         self.leave_scope();
-        Ok(ForEach { declares: declares.into(), target, over, body, labels: labels.into(), weight })
+        Ok(ForEach { declares: declares.into(), target, over, body, labels: labels.into(), weight, rows })
     }
 
     /// What a binding binds; `assigns` says that the names are declared elsewhere, as those of `var` are.
@@ -289,6 +292,15 @@ impl Compiler<'_> {
         let finally = node.finally().map(|finally| self.block(finally.block())).transpose()?;
         Ok(Statement::Try(Box::new(Try { block, catch, finally })))
     }
+}
+
+/// Whether the head of a loop declares one name and takes nothing apart.
+const fn is_one_name(head: &IterableLoopInitializer) -> bool {
+    matches!(
+        head,
+        IterableLoopInitializer::Let(Binding::Identifier(_))
+            | IterableLoopInitializer::Const(Binding::Identifier(_))
+    )
 }
 
 fn bare_block(statements: Vec<Statement>) -> Statement {
