@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "answers/comparisons.rs"]
+mod comparisons;
 mod fake;
 #[path = "answers/scripts.rs"]
 mod scripts;
