@@ -16,18 +16,11 @@ use regex::RegexBuilder;
 use std::collections::HashSet;
 
 /// Methods that RQL has in conditions and this server does not.
-const NOT_BUILT: [&str; 10] = [
-    "lucene",
-    "intersect",
-    "fuzzy",
-    "proximity",
-    "morelikethis",
-    "count",
-    "sum",
-    "key",
-    "avg",
-    "vector.search",
-];
+const NOT_BUILT: [&str; 7] = ["intersect", "morelikethis", "count", "sum", "key", "avg", "vector.search"];
+
+/// Methods that are conditions or values of their own and are not compared.
+const MEANT_ALONE: [&str; 8] =
+    ["cmpxchg", "exists", "exact", "boost", "search", "startsWith", "endsWith", "regex"];
 
 /// Turns conditions into filters and remembers which fields they use.
 pub(super) struct Compiler<'a> {
@@ -88,6 +81,10 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    pub(super) fn invalid(&self, message: String) -> QueryError {
+        self.context.invalid(message)
+    }
+
     fn all(&mut self, conditions: &[Condition], exact: bool) -> Result<Vec<Filter>, QueryError> {
         conditions.iter().map(|condition| self.condition(condition, exact)).collect()
     }
@@ -108,7 +105,14 @@ impl<'a> Compiler<'a> {
                     .invalid(format!("Expected value, but got: <Field>: {}", path.text())));
             }
             Right::Call(call) if call.name.eq_ignore_ascii_case("cmpxchg") => self.compare_exchange(call)?,
-            Right::Call(call) => return Err(refuse::call(call, "the right side of a comparison")),
+            Right::Call(call) if !is_id(call) && !MEANT_ALONE.contains(&call.name.as_str()) => {
+                return Err(unknown_method(call));
+            }
+            Right::Call(call) => {
+                return Err(QueryError::Argument {
+                    message: format!("Unknown method {} on the right side of a comparison", call.name),
+                });
+            }
         };
         self.check_single(left, &value)?;
         let operand = Operand::new(&value);
@@ -260,6 +264,14 @@ impl<'a> Compiler<'a> {
         match left {
             Left::Field(path) => self.field(path, exact),
             Left::Call(call) if is_id(call) => Ok((self.id_field()?, Matching::FoldedText)),
+            Left::Call(call) if MEANT_ALONE.iter().any(|name| call.name.eq_ignore_ascii_case(name)) => {
+                Err(QueryError::Argument {
+                    message: format!(
+                        "The method {} on the left side inside the WHERE clause is not supported.",
+                        call.name
+                    ),
+                })
+            }
             Left::Call(call) => Err(unknown_method(call)),
         }
     }
@@ -319,6 +331,9 @@ impl<'a> Compiler<'a> {
     fn call(&mut self, call: &Call, exact: bool) -> Result<Filter, QueryError> {
         let name = call.name.to_lowercase();
         match name.as_str() {
+            "exact" if call.arguments.len() > 1 => Err(self
+                .context
+                .invalid(format!("Method exact() expects one argument, got {}", call.arguments.len()))),
             "exact" => self.inner(call, true),
             "boost" => {
                 if call.arguments.len() != 2 {
@@ -358,6 +373,11 @@ impl<'a> Compiler<'a> {
                 Ok(test(field, Test::Exists))
             }
             "startswith" | "endswith" | "regex" => self.text_method(call, &name, exact),
+            "lucene" | "fuzzy" | "proximity" => {
+                let (first, rest) = name.split_at(1);
+                let method = format!("{}{rest}", first.to_uppercase());
+                Err(self.context.invalid(format!("Method '{method}' is not supported.")))
+            }
             _ => Err(unknown_method(call)),
         }
     }
