@@ -255,7 +255,7 @@ fn head(
 /// Fills in how much fits the query and, once it is known how many rows were given, how many the limit leaves.
 fn set_totals(answer: &mut Answer, plan: &Plan, total: u64, given: Option<u64>) {
     let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    answer.total_results = if plan.total_unknown { -1 } else { signed(total) };
+    answer.total_results = if plan.total_unknown && given != Some(0) { -1 } else { signed(total) };
     if let (true, Some(given)) = (plan.page.is_given, given) {
         let all = if plan.total_unknown { given } else { total.saturating_sub(plan.page.offset) };
         answer.capped_max_results = Some(signed(plan.page.take.map_or(all, |take| take.min(all))));

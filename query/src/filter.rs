@@ -30,8 +30,15 @@ pub(crate) enum Test {
     Exists,
     Equal(Operand),
     NotEqual(Operand),
-    Range { operator: Operator, bound: Operand },
-    Between { low: Operand, high: Operand },
+    Range {
+        operator: Operator,
+        bound: Operand,
+    },
+    /// A bound that is null is none; without an upper one null fits, too.
+    Between {
+        low: Operand,
+        high: Operand,
+    },
     In(OperandSet),
     AllIn(Vec<Operand>),
     StartsWith(String),
@@ -89,10 +96,7 @@ impl Test {
             Self::Range { operator, bound } => any(&mut |term| {
                 compare::order(term, bound, matching).is_some_and(|found| fits(found, *operator))
             }),
-            Self::Between { low, high } => any(&mut |term| {
-                compare::order(term, low, matching).is_some_and(Ordering::is_ge)
-                    && compare::order(term, high, matching).is_some_and(Ordering::is_le)
-            }),
+            Self::Between { low, high } => any(&mut |term| is_between(term, low, high, matching)),
             Self::In(set) => any(&mut |term| set.contains(term, matching)),
             Self::AllIn(operands) => {
                 operands.iter().all(|operand| any(&mut |term| compare::is_listed(term, operand, matching)))
@@ -115,6 +119,15 @@ impl Test {
             }
         }
     }
+}
+
+fn is_between(term: &Term<'_>, low: &Operand, high: &Operand, matching: Matching) -> bool {
+    let is_open = |bound: &Operand| *bound == Operand::Null;
+    if matches!(term, Term::Null) {
+        return is_open(high);
+    }
+    (is_open(low) || compare::order(term, low, matching).is_some_and(Ordering::is_ge))
+        && (is_open(high) || compare::order(term, high, matching).is_some_and(Ordering::is_le))
 }
 
 fn has_text(term: &Term<'_>) -> bool {

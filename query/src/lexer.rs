@@ -274,6 +274,10 @@ fn number(rest: &str) -> (Token<'_>, usize) {
         text.push('.');
         text.push_str(fraction);
         bytes += 1 + fraction.len();
+    } else if behind.starts_with('.') && !behind.get(1..).unwrap_or_default().starts_with(starts_word) {
+        // `5.` is 5.0.
+        text.push_str(".0");
+        bytes += 1;
     }
     (Token::Number(Number::from_valid_text(&text)), bytes)
 }
@@ -302,11 +306,38 @@ fn quoted(rest: &str) -> (Token<'_>, usize) {
             Some((_, 'b')) => '\u{8}',
             Some((_, 'f')) => '\u{c}',
             Some((_, escaped @ ('\'' | '"' | '\\'))) => escaped,
+            Some((at, 'u')) => match escaped_code(rest.get(at + 1..).unwrap_or_default()) {
+                Some((code, length)) => {
+                    for _ in 0..length {
+                        chars.next();
+                    }
+                    code
+                }
+                None => return (Token::BadEscape, rest.len()),
+            },
             Some(_) => return (Token::BadEscape, rest.len()),
             None => break,
         });
     }
     (Token::Unknown, rest.len())
+}
+
+/// The character whose four hexadecimal digits stand at the start of `text`, and how many bytes it takes. A pair of
+/// surrogates is one character; half a pair is none.
+fn escaped_code(text: &str) -> Option<(char, usize)> {
+    let unit = |text: &str| {
+        let digits = text.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let first = unit(text)?;
+    if let Some(Ok(code)) = char::decode_utf16([first]).next() {
+        return Some((code, 4));
+    }
+    let second = unit(text.get(4..)?.strip_prefix("\\u")?)?;
+    match char::decode_utf16([first, second]).next() {
+        Some(Ok(code)) => Some((code, 10)),
+        _ => None,
+    }
 }
 
 /// The length of the JavaScript block at the start of `text`, braces included. It knows strings, template strings,

@@ -18,7 +18,7 @@ pub(crate) struct Load {
     base: Option<String>,
     path: Vec<Step>,
     /// Whether there are several.
-    each: bool,
+    pub(crate) each: bool,
 }
 
 /// The documents of one row by their names; null for one that is missing.
@@ -82,7 +82,7 @@ impl Load {
                 Some(id) => source.document(id)?,
                 None => None,
             };
-            documents.push(found.map_or(Json::Null, |document| told(&document)));
+            documents.push(found.map_or(Json::Null, |document| told(&document, source)));
         }
         Ok(if self.each { Json::Array(documents) } else { documents.pop().unwrap_or_default() })
     }
@@ -102,14 +102,13 @@ pub(crate) fn documents(loads: &[Load], fields: &Object, source: &dyn Source) ->
     Ok(loaded)
 }
 
-/// A document with what rows tell of its metadata.
-fn told(document: &Document) -> Json {
+/// A document with its metadata.
+fn told(document: &Document, source: &dyn Source) -> Json {
     let mut fields = document.body_json();
-    let mut metadata = document.metadata_json();
+    let mut metadata = document.wire_metadata(source.database_id());
     if metadata.get("@collection").is_none() {
         metadata.insert("@collection", document.collection.as_str());
     }
-    metadata.insert("@id", document.id.as_str());
     fields.insert("@metadata", metadata);
     Json::Object(fields)
 }

@@ -39,8 +39,6 @@ enum SortKey {
     Exact(ByValue),
     Text(String),
     AlphaNumeric(Chunks),
-    /// Objects do not compare with each other.
-    Object,
 }
 
 /// A number that orders by its value.
@@ -200,7 +198,6 @@ impl OrderKey {
 fn text_key(term: &Term<'_>) -> SortKey {
     match term {
         Term::Null => SortKey::Absent,
-        Term::Object(_) => SortKey::Object,
         // The normal form of an instant has a fixed width, so it orders among other texts without contradiction.
         Term::Text(text) => SortKey::Text(
             instant::parse(text).map_or_else(|| term.folded().into_owned(), |instant| instant.to_string()),
@@ -212,7 +209,6 @@ fn text_key(term: &Term<'_>) -> SortKey {
 fn alphanumeric_key(term: &Term<'_>) -> SortKey {
     match term {
         Term::Null => SortKey::Absent,
-        Term::Object(_) => SortKey::Object,
         other => SortKey::AlphaNumeric(Chunks::of(&other.folded())),
     }
 }

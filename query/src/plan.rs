@@ -2,6 +2,7 @@
 //! order and shape the rows, and under which index name to report them. Clauses that are not answered end here.
 
 mod access;
+mod aliases;
 mod arithmetic;
 mod condition;
 pub(crate) mod narrow;
@@ -132,7 +133,7 @@ pub(crate) fn plan(
     index: Option<&dyn SourceIndex>,
 ) -> Result<Plan, QueryError> {
     refuse::meaningless(query, context, index.is_some())?;
-    refuse::unsupported(query)?;
+    refuse::unsupported(query, context)?;
     let alias = query.from.alias.as_deref();
     let mut compiler = Compiler::new(context, alias, index, source);
     let filter = match &query.condition {
@@ -163,12 +164,7 @@ pub(crate) fn plan(
         None => source.auto_index_name(&collection, &compiler.fields),
     };
     let loads = loads(query, alias);
-    let parts = Parts {
-        context,
-        declarations: &query.declarations,
-        alias,
-        loaded: loads.iter().map(|load| load.alias.as_str()).collect(),
-    };
+    let parts = parts(query, context, &loads);
     let row_filter =
         query.filter.as_ref().map(|clause| RowFilter::new(&clause.content, &parts)).transpose()?;
     let (projection, script) = match &tally {
@@ -204,6 +200,17 @@ pub(crate) fn plan(
     })
 }
 
+/// What functions of the query are made of.
+fn parts<'a>(query: &'a Query, context: Context<'a>, loads: &'a [Load]) -> Parts<'a> {
+    Parts {
+        context,
+        declarations: &query.declarations,
+        alias: query.from.alias.as_deref(),
+        loaded: loads.iter().map(|load| load.alias.as_str()).collect(),
+        alone: loads.iter().filter(|load| !load.each).map(|load| load.alias.as_str()).collect(),
+    }
+}
+
 fn order(
     query: &Query,
     context: Context<'_>,
@@ -234,7 +241,11 @@ fn order_of(item: &OrderItem, compiler: &mut Compiler<'_>, filter: &Filter) -> R
                 let seed = compiler.random_seed(call)?;
                 return Ok(OrderKey { by: OrderBy::Random(seed), descending: item.descending });
             }
-            _ => return Err(refuse::call(call, "order by")),
+            "custom" | "spatial.distance" => return Err(refuse::call(call, "order by")),
+            _ => {
+                let message = format!("Invalid ORDER BY method call {}", call.name);
+                return Err(compiler.invalid(message));
+            }
         },
     };
     let by = match item.ordering {

@@ -13,6 +13,8 @@ pub(crate) enum Projection {
     Whole,
     /// The listed fields.
     Fields(Vec<Projected>),
+    /// The whole document that `load` loads under this name.
+    Loaded(String),
     /// The object that the query's JavaScript gives: what it gives first when it is one call, else the whole.
     Script {
         /// Whether it is the call of a function.
@@ -29,6 +31,8 @@ pub(crate) struct Projected {
     pub(crate) from: From,
     /// Whether the index has it stored.
     pub(crate) stored: bool,
+    /// Whether it is left out of the row when it is missing: paths that begin with a name of the query. Others are null.
+    pub(crate) named: bool,
 }
 
 /// Where a field of a row comes from.
@@ -59,13 +63,15 @@ pub(crate) struct Origin<'a> {
     pub(crate) metadata: Option<&'a Object>,
     /// The index entry that led to the document.
     pub(crate) entry: Option<&'a Object>,
+    /// When the document was written.
+    pub(crate) last_modified: Option<&'a str>,
     /// What `load` loaded.
     pub(crate) loaded: &'a Loaded,
     /// What the query's JavaScript gave.
     pub(crate) scripted: Option<&'a Json>,
 }
 
-/// The fields of a row; a missing field is `null`. Also whether all of them came from the index entry.
+/// The fields of a row. Also whether all of them came from the index entry.
 ///
 /// # Errors
 /// Those of arithmetic.
@@ -92,20 +98,25 @@ pub(crate) fn row(items: &[Projected], origin: &Origin<'_>) -> Result<(Object, b
         all_stored = false;
         let value = match &item.from {
             From::Id => origin.id.map(Json::from),
-            From::Whole => Some(Json::Object(origin.fields.clone())),
+            From::Whole => Some(origin.whole()),
             From::Value(value) => Some(value.clone()),
             From::Path(path) => origin.read(path),
             From::Calculated(calculated) => Some(calculated.value(origin)?),
             From::Loaded(alias, path) => match origin.loaded(alias) {
-                Some(document) => read(document, path),
+                Some(document) => read(document, path).map(without_state),
                 None => continue,
             },
             From::Script(place) => {
                 let all = origin.scripted.and_then(Json::as_array).unwrap_or_default();
-                all.get(*place).cloned()
+                all.get(*place).cloned().map(without_state)
             }
         };
-        row.insert(item.name.as_str(), value.unwrap_or(Json::Null));
+        match value {
+            None if item.named => {}
+            value => {
+                row.insert(item.name.as_str(), value.unwrap_or(Json::Null));
+            }
+        }
     }
     Ok((row, all_stored))
 }
@@ -125,8 +136,19 @@ impl Operands for Origin<'_> {
 }
 
 impl Origin<'_> {
+    /// The row inside of another: with what tells where it comes from.
+    fn whole(&self) -> Json {
+        let mut fields = self.fields.clone();
+        if let (Some(metadata), Some(id)) = (self.metadata, self.id) {
+            let mut metadata = metadata.clone();
+            metadata.insert("@id", id);
+            fields.insert("@metadata", metadata);
+        }
+        Json::Object(fields)
+    }
+
     /// A loaded document that is there.
-    fn loaded(&self, alias: &str) -> Option<&Json> {
+    pub(crate) fn loaded(&self, alias: &str) -> Option<&Json> {
         let (_, document) = self.loaded.iter().find(|(name, _)| name == alias)?;
         Some(document).filter(|document| !document.is_null())
     }
@@ -135,13 +157,33 @@ impl Origin<'_> {
         if let (Some(metadata), Some((Step::Member(name), rest))) = (self.metadata, path.split_first())
             && name == "@metadata"
         {
-            return if rest.is_empty() {
-                Some(Json::Object(metadata.clone()))
-            } else {
-                read_from(metadata, rest)
+            return match rest {
+                [] => Some(Json::Object(metadata.clone())),
+                [Step::Member(name)] if name == "@last-modified" => self.last_modified.map(Json::from),
+                rest => read_from(metadata, rest),
             };
         }
         read_from(self.fields, path)
+    }
+}
+
+/// A value of a row: documents in it tell their ids and collections, not their state.
+pub(crate) fn without_state(value: Json) -> Json {
+    match value {
+        Json::Array(items) => Json::Array(items.into_iter().map(without_state).collect()),
+        Json::Object(object) => {
+            let inside = |(name, value): (&str, &Json)| match value {
+                Json::Object(metadata) if name == "@metadata" && metadata.get("@id").is_some() => {
+                    let mut metadata = metadata.clone();
+                    metadata.remove("@change-vector");
+                    metadata.remove("@last-modified");
+                    (name.to_owned(), Json::Object(metadata))
+                }
+                value => (name.to_owned(), without_state(value.clone())),
+            };
+            Json::Object(object.iter().map(inside).collect())
+        }
+        other => other,
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) alias: Option<&'a str>,
     /// The names of what is loaded.
     pub(crate) loaded: Vec<&'a str>,
+    /// Those of single documents.
+    pub(crate) alone: Vec<&'a str>,
 }
 
 /// The function of one clause.
@@ -51,7 +53,17 @@ pub(crate) struct Row<'a> {
     pub(crate) loaded: &'a Loaded,
 }
 
+/// `lastModified(document)`: milliseconds since 1970, of a document with its metadata.
+const LAST_MODIFIED: &str = "const lastModified=d__=>{const at__=d__['@metadata']['@last-modified'];\
+    return typeof at__=='string'?new Date(at__.slice(0,23)+'Z').getTime():null};";
+
 impl<'a> Parts<'a> {
+    /// Whether a path of several parts begins with a name of the query.
+    pub(crate) fn is_named(&self, path: &FieldPath) -> bool {
+        let first = path.parts.first().map_or("", |part| part.name.as_str());
+        path.parts.len() > 1 && (self.alias == Some(first) || self.loaded.contains(&first))
+    }
+
     /// A function whose result is the object literal `body`, which stands behind the word at `keyword`.
     pub(crate) fn body(&self, body: &str, keyword: Position) -> Result<RowScript, QueryError> {
         let mut text = Text::default();
@@ -92,6 +104,9 @@ impl<'a> Parts<'a> {
             if is_name(&name) && all().any(|text| text.contains(&name)) {
                 head.put(&format!("const {name}={value};"));
             }
+        }
+        if all().any(|text| text.contains("lastModified")) {
+            head.put(LAST_MODIFIED);
         }
         for declaration in self.declarations {
             // The word `declare` becomes blanks, so that columns stay what they are.

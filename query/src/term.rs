@@ -55,11 +55,13 @@ impl FieldRef {
         match self {
             Self::Id => subject.id.is_some_and(|id| test(&Term::Text(id))),
             Self::Path(steps) => match (subject.metadata, steps.as_slice()) {
-                (Some(metadata), [Step::Member(first), Step::Member(name), rest @ ..])
-                    if first == "@metadata" =>
-                {
-                    any_member(metadata, name, rest, test)
-                }
+                (Some(metadata), [Step::Member(first), rest @ ..]) if first == "@metadata" => match rest {
+                    [] => test(&Term::Object),
+                    // The id is asked for with id(); neither is in the metadata that is indexed.
+                    [Step::Member(name), ..] if name == "@id" || name == "@change-vector" => false,
+                    [Step::Member(name), rest @ ..] => any_member(metadata, name, rest, test),
+                    _ => false,
+                },
                 _ => any_at(subject.fields, steps, test),
             },
         }

@@ -240,7 +240,7 @@ prop_compose! {
         include in vec(prop_oneof![path_of(word()).prop_map(|path| Include::Path(path.text())), call().prop_map(Include::Call)], 0..3),
         limit in option::of((value(), option::of(value()))),
         offset in option::of(value()),
-        filter_limit in option::of(value()),
+        filter in option::of((condition(), option::of(value()))),
     ) -> Query {
         let source = if is_index { FromSource::Index(name) } else { FromSource::Collection(name) };
         let offset = offset.filter(|_| limit.as_ref().is_none_or(|limit| limit.1.is_none()));
@@ -252,13 +252,13 @@ prop_compose! {
             reduce: reduce.map(|content| Clause { position: place(), content }),
             order_by,
             load: load.into_iter().map(|(path, alias)| LoadItem { path, each: alias.is_some(), alias, position: place() }).collect(),
-            filter: None,
+            filter: filter.clone().map(|(content, _)| Clause { position: place(), content }),
             select,
             update: None,
             include,
             limit: limit.map(|(first, second)| Limit { first, second }),
             offset,
-            filter_limit: filter_limit.map(|content| Clause { position: place(), content }),
+            filter_limit: filter.and_then(|(_, limit)| limit).map(|content| Clause { position: place(), content }),
         }
     }
 }
@@ -437,7 +437,7 @@ fn errors_name_line_column_and_token() {
         ("from X order by a, ", 1, 20, "Unable to get field for ORDER BY", None),
         ("from X select a as", 1, 19, "Expected field alias after AS in SELECT", None),
         ("from X as x select { a: 1", 1, 20, "Unable to get field for SELECT", Some("{")),
-        ("from X where é = 'ü' limit", 1, 27, "Limit must contain a value", None),
+        ("from X where é = 'ü' order by", 1, 30, "Unable to get field for ORDER BY", None),
         ("from where", 1, 6, "Unable to parse identifier in FROM clause", Some("where")),
         ("from X where a in (1 2)", 1, 22, "parsing In expression, expected ','", Some("2")),
         ("from index X reduce by", 1, 23, "Expected a field after REDUCE BY", None),

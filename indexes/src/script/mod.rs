@@ -47,7 +47,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Version of what scripts mean; part of the canonical text, so that a change of meaning rebuilds indexes.
-const ENGINE_VERSION: &str = "javascript 3";
+const ENGINE_VERSION: &str = "javascript 4";
 
 /// The scripts of one index, checked and ready to be compiled on any thread.
 #[derive(Debug)]

@@ -32,8 +32,6 @@ pub(crate) enum Class {
     Plain = 3,
     /// A point in time as text.
     Instant = 4,
-    /// An object.
-    Object = 5,
     /// The field has terms, but none that this family orders.
     Other = 6,
     /// No term: under it stands how many results have several terms in the field, see `counts.rs`.
@@ -114,7 +112,6 @@ pub(crate) fn terms(field: &TermField, value: &Json) -> Terms {
             }),
             Family::AlphaNumeric => match term {
                 Term::Null => add(&mut terms, closed(Class::Null, &[]), true),
-                Term::Object(_) => add(&mut terms, closed(Class::Object, &[]), true),
                 other => {
                     let chunks = Chunks::of(&other.folded());
                     add(&mut terms, closed(Class::Plain, &chunks.encode()), true);
@@ -143,10 +140,6 @@ fn text_terms(term: &Term<'_>, terms: &mut Terms) {
     let plain = closed(Class::Plain, term.folded().as_bytes());
     match term {
         Term::Null => add(terms, closed(Class::Null, &[]), true),
-        Term::Object(_) => {
-            add(terms, closed(Class::Object, &[]), true);
-            add(terms, plain, false);
-        }
         Term::Text(text) => match instant::parse(text) {
             Some(instant) => {
                 add(terms, closed(Class::Instant, instant.to_string().as_bytes()), true);

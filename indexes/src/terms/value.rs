@@ -1,10 +1,14 @@
 //! How a JSON value becomes terms: what a field path finds in a result, element by element.
 //!
 //! A missing field and an empty array have no term; `null` is a term of its own; arrays give one term per element,
-//! nested ones included; an object as a value is its JSON text. Queries compare the same terms that are kept.
+//! nested ones included; every object as a value is one and the same term, as in the original. Queries compare the same
+//! terms that are kept.
 
 use magpie_store::json::{Json, Number, Object, ScriptNumber};
 use std::borrow::Cow;
+
+/// The text that stands for every object. Source: the original's term for JSON values.
+const OBJECT_TEXT: &str = "JSON_VALUE";
 
 /// One indexed value.
 #[derive(Debug, Clone)]
@@ -17,8 +21,8 @@ pub enum Term<'a> {
     Number(Cow<'a, Number>),
     /// A string; also NaN and the infinities.
     Text(&'a str),
-    /// An object, which stands for its JSON text.
-    Object(&'a Object),
+    /// An object, whatever is in it.
+    Object,
 }
 
 impl Term<'_> {
@@ -31,7 +35,7 @@ impl Term<'_> {
             Self::Bool(false) => Cow::Borrowed("false"),
             Self::Number(number) => Cow::Owned(number_text(number)),
             Self::Text(text) => Cow::Borrowed(text),
-            Self::Object(object) => Cow::Owned(object.to_string()),
+            Self::Object => Cow::Borrowed(OBJECT_TEXT),
         }
     }
 
@@ -40,7 +44,7 @@ impl Term<'_> {
     pub fn folded(&self) -> Cow<'_, str> {
         match self {
             Self::Text(text) => fold(text),
-            Self::Object(_) => Cow::Owned(fold(&self.text()).into_owned()),
+            Self::Object => Cow::Owned(OBJECT_TEXT.to_ascii_lowercase()),
             _ => self.text(),
         }
     }
@@ -135,7 +139,8 @@ fn any(value: &Json, steps: &[Step], test: &mut dyn FnMut(&Term<'_>) -> bool) ->
         }
         (Step::Member(_), Json::Array(items)) => items.iter().any(|item| any(item, steps, test)),
         (Step::Each, Json::Array(items)) => items.iter().any(|item| any(item, rest, test)),
-        (Step::Each, other) => any(other, rest, test),
+        // What is no list has no elements, but a path goes on through an object all the same.
+        (Step::Each, Json::Object(_)) if !rest.is_empty() => any(value, rest, test),
         (Step::At(index), Json::Array(items)) => at(items, *index).is_some_and(|item| any(item, rest, test)),
         _ => false,
     }
@@ -157,7 +162,7 @@ fn any_leaf(value: &Json, test: &mut dyn FnMut(&Term<'_>) -> bool) -> bool {
         },
         Json::String(text) => test(&Term::Text(text)),
         Json::Array(items) => items.iter().any(|item| any_leaf(item, test)),
-        Json::Object(object) => test(&Term::Object(object)),
+        Json::Object(_) => test(&Term::Object),
     }
 }
 

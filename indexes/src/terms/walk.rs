@@ -85,7 +85,6 @@ impl<'v> Walk<'v> {
         let mut stages = VecDeque::from([
             Stage { readers: absent, in_turn: true },
             Stage { readers: middle, in_turn: false },
-            Stage { readers: vec![reader(Class::Object)], in_turn: false },
         ]);
         if descending {
             stages.make_contiguous().reverse();

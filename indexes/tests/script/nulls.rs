@@ -13,7 +13,7 @@ fn value(expression: &str) -> String {
 }
 
 #[test]
-fn null_and_undefined_are_forgiven() {
+fn members_of_nothing_are_nothing() {
     let table = [
         // A missing property is undefined and an explicit null stays null.
         ("d.missing", "missing"),
@@ -24,21 +24,42 @@ fn null_and_undefined_are_forgiven() {
         ("d.missing == null", "true"),
         ("typeof d.missing", "\"undefined\""),
         ("typeof d.nul", "\"object\""),
-        // A property of null or undefined is undefined, at any depth, with any notation.
+        // A property of what is missing is null, and one of null is missing, at any depth, with any notation.
         ("d.a.b.c", "1"),
-        ("d.missing.b.c", "missing"),
+        ("d.missing.b", "null"),
+        ("d.missing.b.c", "null"),
         ("d.nul.b.c", "missing"),
         ("d.nul[0]", "missing"),
-        ("d.missing['x y'].z", "missing"),
-        ("d['missing']['x']", "missing"),
-        ("d.tags[5].length", "missing"),
-        ("(d.missing).x", "missing"),
+        ("d.missing['x y'].z", "null"),
+        ("d['missing']['x']", "null"),
+        ("d.tags[5].length", "null"),
+        ("d.tags[d.n].length", "missing"),
+        ("(n => d.tags[n].length)(5)", "null"),
+        ("(d.missing).x", "null"),
+        ("d.a.x.y.z", "null"),
+        ("d.nul.x === undefined", "true"),
+        ("d.missing.x === null", "true"),
+        ("typeof d.missing.x", "\"undefined\""),
+        ("typeof d.missing.x.y", "\"undefined\""),
+        ("delete d.missing.x.y", "true"),
+        ("(x => x.y)(d.missing)", "missing"),
+        ("(x => x.y.z)(d.a)", "null"),
+        ("(x => x.y.z)(d.nul)", "missing"),
         ("(d.missing || d.nul).x", "missing"),
         ("d?.missing.x", "missing"),
         ("d.missing?.x.y.z", "missing"),
         ("d.a?.b.c", "1"),
-        ("d.missing.length", "missing"),
-        ("d.empty[0].deep", "missing"),
+        ("d.missing.length", "null"),
+        ("d.empty[0].deep", "null"),
+    ];
+    for (expression, expected) in table {
+        assert_eq!(value(expression), expected, "{expression}");
+    }
+}
+
+#[test]
+fn methods_of_nothing_names_of_nothing_and_operators_are_forgiving() {
+    let table = [
         // A method of null or undefined gives undefined, and so does what hangs on it.
         ("d.nul.toUpperCase()", "missing"),
         ("d.missing.foo().bar.baz()", "missing"),
@@ -47,7 +68,7 @@ fn null_and_undefined_are_forgiven() {
         ("d.missing?.foo()", "missing"),
         ("d.name.toUpperCase()", "\"ANN\""),
         ("d.tags.map(t => t.toUpperCase()).join('-')", "\"X-Y\""),
-        ("d.tags.map(t => t.a.b)", "[null,null]"),
+        ("d.tags.map(t => typeof t.a.b + (t.a.b === null))", "[\"undefinedtrue\",\"undefinedtrue\"]"),
         // A name that nothing declares is null, and so is all that hangs on it.
         ("unknownThing", "null"),
         ("unknownThing === null", "true"),

@@ -128,7 +128,7 @@ impl Collector<'_> {
                         continue;
                     }
                     counts.given += 1;
-                    if let Some(shaped) = self.shaped(row)? {
+                    for shaped in self.shaped(row)? {
                         sink(shaped)?;
                     }
                 }
@@ -137,8 +137,8 @@ impl Collector<'_> {
         }
     }
 
-    /// A row as it is given, with the reasons that the query asks for.
-    fn shaped(&self, row: Row) -> Result<Option<Shaped>, QueryError> {
+    /// A row as it is given, or several, with the reasons that the query asks for.
+    fn shaped(&self, row: Row) -> Result<Vec<Shaped>, QueryError> {
         let Some(parts) = &self.plan.explained else {
             return row.shape(self.plan, self.source, self.metadata_only);
         };
@@ -151,11 +151,11 @@ impl Collector<'_> {
             };
             std::iter::once(format!("score {score}")).chain(parts.iter().map(part)).collect::<Vec<String>>()
         });
-        let shaped = row.shape(self.plan, self.source, self.metadata_only)?;
-        Ok(shaped.map(|mut shaped| {
+        let mut shaped = row.shape(self.plan, self.source, self.metadata_only)?;
+        for shaped in &mut shaped {
             shaped.reasons = Some(reasons.join("\n"));
-            shaped
-        }))
+        }
+        Ok(shaped)
     }
 
     /// The number of rows up to the end of the page.
@@ -190,7 +190,7 @@ impl Collector<'_> {
                 return Ok(ControlFlow::Continue(()));
             }
             counts.given += 1;
-            if let Some(shaped) = self.shaped(row)? {
+            for shaped in self.shaped(row)? {
                 sink(shaped)?;
             }
             Ok(ControlFlow::Continue(()))
@@ -234,13 +234,14 @@ impl Collector<'_> {
             }
             counts.given += 1;
             page_is_full = self.page.1 == Some(counts.given);
-            if let Some(shaped) = self.shaped(row)? {
+            for shaped in self.shaped(row)? {
                 sink(shaped)?;
             }
             Ok(ControlFlow::Continue(()))
         })?;
         let fitting = known_total.unwrap_or(fitting);
         counts.total = match (self.plan.by_collection, page_is_full) {
+            (true, true) if self.plan.filter_limit.is_some_and(|limit| counts.scanned >= limit) => matched,
             (true, true) => fitting.saturating_sub(counts.skipped),
             (true, false) => matched,
             (false, _) => fitting,

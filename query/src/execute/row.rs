@@ -34,6 +34,13 @@ pub(super) struct Shaped {
 }
 
 impl Shaped {
+    /// A row that `select` made; `include` looks into it, as in the original, and not into its document.
+    fn projected(row: Object, metadata: Object, id: Option<&str>, metadata_only: bool) -> Self {
+        let origin = row.clone();
+        let row = finished(row, metadata, metadata_only);
+        Self { row, id: id.map(str::to_owned), is_whole: false, origin, reasons: None }
+    }
+
     /// What `include` reads.
     pub(super) fn subject(&self) -> Subject<'_> {
         Subject { id: self.id.as_deref(), fields: &self.origin, metadata: None }
@@ -94,15 +101,18 @@ impl Row {
         match (self, &plan.projection) {
             (Self::Entry { id, .. }, Projection::Whole) => Ok(Some(id.key().to_owned())),
             (Self::Result(result), Projection::Whole) if plan.distinct => Ok(Some(result.to_string())),
-            (_, Projection::Fields(_) | Projection::Script { .. }) if plan.distinct => {
+            (_, Projection::Fields(_) | Projection::Loaded(_) | Projection::Script { .. })
+                if plan.distinct =>
+            {
                 let shaped = self.copy().shape(plan, source, false)?;
-                Ok(shaped.map(|shaped| match shaped.row {
+                let text = |shaped: Shaped| match shaped.row {
                     Json::Object(mut row) => {
                         row.remove("@metadata");
                         row.to_string()
                     }
                     other => other.to_string(),
-                }))
+                };
+                Ok(Some(shaped.into_iter().map(text).collect::<Vec<_>>().join("\n")))
             }
             _ => Ok(None),
         }
@@ -141,28 +151,28 @@ impl Row {
         }
     }
 
-    /// Applies `select`. `None` when the document of an entry no longer exists.
+    /// Applies `select`. Nothing when the document of an entry no longer exists, several rows when JavaScript gives them.
     pub(super) fn shape(
         self,
         plan: &Plan,
         source: &dyn Source,
         metadata_only: bool,
-    ) -> Result<Option<Shaped>, QueryError> {
-        Ok(match self {
+    ) -> Result<Vec<Shaped>, QueryError> {
+        match self {
             Self::Document { document, fields } => {
                 let fields = fields.unwrap_or_else(|| document.body_json());
-                Some(from_document(&document, fields, None, plan, source, metadata_only)?)
+                from_document(&document, fields, None, plan, source, metadata_only)
             }
             // The document also knows how its id is spelt.
             Self::Entry { id, entry } => match source.document(id.as_str())? {
                 Some(document) => {
                     let fields = document.body_json();
-                    Some(from_document(&document, fields, Some(&entry), plan, source, metadata_only)?)
+                    from_document(&document, fields, Some(&entry), plan, source, metadata_only)
                 }
-                None => None,
+                None => Ok(Vec::new()),
             },
-            Self::Result(result) => Some(from_result(result, plan, source, metadata_only)?),
-        })
+            Self::Result(result) => from_result(result, plan, source, metadata_only),
+        }
     }
 }
 
@@ -173,14 +183,10 @@ fn from_document(
     plan: &Plan,
     source: &dyn Source,
     metadata_only: bool,
-) -> Result<Shaped, QueryError> {
+) -> Result<Vec<Shaped>, QueryError> {
     let id = document.id.as_str();
     if matches!(plan.projection, Projection::Whole) {
-        let metadata = document.wire_metadata(source.database_id());
-        // Only `include` needs the fields once more.
-        let origin = if plan.include.is_empty() { Object::new() } else { fields.clone() };
-        let row = finished(fields, metadata, metadata_only);
-        return Ok(Shaped { row, id: Some(id.to_owned()), is_whole: true, origin, reasons: None });
+        return Ok(vec![whole(document, fields, plan, source, metadata_only)]);
     }
     let loaded = load::documents(&plan.loads, &fields, source)?;
     let scripted = match &plan.script {
@@ -193,32 +199,82 @@ fn from_document(
         None => None,
     };
     let stored_metadata = document.metadata_json();
+    let last_modified = document.last_modified.to_string();
     let origin = Origin {
         id: Some(id),
         fields: &fields,
         metadata: Some(&stored_metadata),
         entry,
+        last_modified: Some(&last_modified),
         loaded: &loaded,
         scripted: scripted.as_ref(),
     };
-    let (row, all_stored) = projected(plan, &origin)?;
-    let mut metadata = Object::new();
-    metadata.insert("@projection", true);
-    if all_stored {
-        // The row shows the index entry, which may be older than the document.
-        metadata.insert("@change-vector", Json::Null);
-        metadata.insert("@id", id);
-    } else {
-        let change_vector = ChangeVector::new(document.etag, source.database_id());
-        metadata.insert("@change-vector", change_vector.as_str());
-        metadata.insert("@id", id);
-        if plan.shows_score {
-            metadata.insert("@index-score", 1_i64);
+    let mut rows = Vec::new();
+    for made in projected(plan, &origin)? {
+        let own = own_metadata(&made.row);
+        // A function that gives the document itself gives it as a whole.
+        if matches!(plan.projection, Projection::Script { is_call: true })
+            && own.is_some_and(|own| own.get("@id").and_then(Json::as_str) == Some(id))
+            && is_same(&made.row, &fields)
+        {
+            rows.push(whole(document, fields.clone(), plan, source, metadata_only));
+            continue;
         }
-        metadata.insert("@last-modified", document.last_modified.to_string());
+        if made.is_document {
+            rows.push(Shaped::projected(
+                made.row.clone(),
+                own.cloned().unwrap_or_default(),
+                Some(id),
+                metadata_only,
+            ));
+            continue;
+        }
+        let mut metadata = Object::new();
+        metadata.insert("@projection", true);
+        for (name, value) in own.into_iter().flat_map(Object::iter) {
+            metadata.insert(name, value.clone());
+        }
+        if made.all_stored {
+            // The row shows the index entry, which may be older than the document.
+            metadata.insert("@change-vector", Json::Null);
+            metadata.insert("@id", id);
+        } else {
+            let change_vector = ChangeVector::new(document.etag, source.database_id());
+            metadata.insert("@change-vector", change_vector.as_str());
+            metadata.insert("@id", id);
+            if plan.shows_score {
+                metadata.insert("@index-score", 1_i64);
+            }
+            metadata.insert("@last-modified", last_modified.as_str());
+        }
+        rows.push(Shaped::projected(made.row, metadata, Some(id), metadata_only));
     }
-    let row = finished(row, metadata, metadata_only);
-    Ok(Shaped { row, id: Some(id.to_owned()), is_whole: false, origin: fields, reasons: None })
+    Ok(rows)
+}
+
+/// A document as a row.
+fn whole(
+    document: &Document,
+    fields: Object,
+    plan: &Plan,
+    source: &dyn Source,
+    metadata_only: bool,
+) -> Shaped {
+    let metadata = document.wire_metadata(source.database_id());
+    // Only `include` needs the fields once more.
+    let origin = if plan.include.is_empty() { Object::new() } else { fields.clone() };
+    let row = finished(fields, metadata, metadata_only);
+    Shaped { row, id: Some(document.id.as_str().to_owned()), is_whole: true, origin, reasons: None }
+}
+
+fn own_metadata(row: &Object) -> Option<&Object> {
+    row.get("@metadata").and_then(Json::as_object)
+}
+
+/// Whether a row has exactly these fields, whatever its metadata is.
+fn is_same(row: &Object, fields: &Object) -> bool {
+    row.iter().filter(|(name, _)| *name != "@metadata").count() == fields.iter().count()
+        && fields.iter().all(|(name, value)| row.get(name) == Some(value))
 }
 
 fn from_result(
@@ -226,54 +282,80 @@ fn from_result(
     plan: &Plan,
     source: &dyn Source,
     metadata_only: bool,
-) -> Result<Shaped, QueryError> {
+) -> Result<Vec<Shaped>, QueryError> {
     let mut metadata = Object::new();
-    let (row, origin) = if !matches!(plan.projection, Projection::Whole) {
-        metadata.insert("@projection", true);
-        let loaded = load::documents(&plan.loads, &result, source)?;
-        let row = script::Row { id: None, fields: &result, metadata: None, loaded: &loaded };
-        let scripted = plan.script.as_ref().map(|script| script.call(row, source)).transpose()?;
-        let origin = Origin {
-            id: None,
-            fields: &result,
-            metadata: None,
-            entry: None,
-            loaded: &loaded,
-            scripted: scripted.as_ref(),
-        };
-        (projected(plan, &origin)?.0, result)
-    } else if plan.include.is_empty() {
-        (result, Object::new())
-    } else {
-        (result.clone(), result)
-    };
+    if matches!(plan.projection, Projection::Whole) {
+        metadata.insert("@change-vector", Json::Null);
+        let origin = if plan.include.is_empty() { Object::new() } else { result.clone() };
+        let row = finished(result, metadata, metadata_only);
+        return Ok(vec![Shaped { row, id: None, is_whole: false, origin, reasons: None }]);
+    }
+    metadata.insert("@projection", true);
     metadata.insert("@change-vector", Json::Null);
-    Ok(Shaped {
-        row: finished(row, metadata, metadata_only),
+    let loaded = load::documents(&plan.loads, &result, source)?;
+    let row = script::Row { id: None, fields: &result, metadata: None, loaded: &loaded };
+    let scripted = plan.script.as_ref().map(|script| script.call(row, source)).transpose()?;
+    let origin = Origin {
         id: None,
-        is_whole: false,
-        origin,
-        reasons: None,
-    })
+        fields: &result,
+        metadata: None,
+        entry: None,
+        last_modified: None,
+        loaded: &loaded,
+        scripted: scripted.as_ref(),
+    };
+    let shaped = |made: Made| Shaped::projected(made.row, metadata.clone(), None, metadata_only);
+    Ok(projected(plan, &origin)?.into_iter().map(shaped).collect())
 }
 
-/// The fields of the row, and whether all of them came from the index entry.
-fn projected(plan: &Plan, origin: &Origin<'_>) -> Result<(Object, bool), QueryError> {
+/// What `select` makes of a row.
+struct Made {
+    /// With `@metadata` where JavaScript gave one.
+    row: Object,
+    /// Whether all fields came from the index entry.
+    all_stored: bool,
+    /// Whether it is a loaded document with its metadata.
+    is_document: bool,
+}
+
+impl From<(Object, bool)> for Made {
+    fn from((row, all_stored): (Object, bool)) -> Self {
+        Self { row, all_stored, is_document: false }
+    }
+}
+
+/// The rows that `select` makes: one, but as many as JavaScript gives when it gives an array.
+fn projected(plan: &Plan, origin: &Origin<'_>) -> Result<Vec<Made>, QueryError> {
     let made = match &plan.projection {
-        Projection::Fields(items) => return projection::row(items, origin),
+        Projection::Fields(items) => return Ok(vec![projection::row(items, origin)?.into()]),
+        Projection::Loaded(alias) => {
+            let document = origin.loaded(alias).and_then(Json::as_object);
+            let row = document.cloned().unwrap_or_default();
+            return Ok(vec![Made { row, all_stored: false, is_document: document.is_some() }]);
+        }
         Projection::Script { is_call: true } => {
             origin.scripted.and_then(Json::as_array).and_then(|all| all.first())
         }
         Projection::Script { is_call: false } | Projection::Whole => origin.scripted,
     };
-    match made {
-        Some(Json::Object(row)) => Ok((row.clone(), false)),
+    let object = |made: Option<&Json>| match made {
+        Some(Json::Object(row)) => {
+            let inside = |(name, value): (&str, &Json)| match name {
+                "@metadata" => (name.to_owned(), value.clone()),
+                _ => (name.to_owned(), projection::without_state(value.clone())),
+            };
+            Ok((row.iter().map(inside).collect(), false).into())
+        }
         other => Err(QueryError::Operation {
             message: format!(
                 "Query returning a single function call result must return an object, but got: {}",
                 other.map_or_else(|| "null".to_owned(), ToString::to_string)
             ),
         }),
+    };
+    match made {
+        Some(Json::Array(rows)) => rows.iter().map(|row| object(Some(row))).collect(),
+        one => Ok(vec![object(one)?]),
     }
 }
 

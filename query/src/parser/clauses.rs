@@ -48,20 +48,24 @@ impl Parser<'_> {
         let order_by = if self.take_word("order") { self.order_by()? } else { Vec::new() };
         let load = if self.take_word("load") { self.load()? } else { Vec::new() };
         let filter = self.clause("filter", Self::condition)?;
-        let select = if self.at_word("select") { Some(self.select(from.alias.is_some())?) } else { None };
+        let select = if self.at_word("select") {
+            Some(self.select(from.alias.is_some() || !load.is_empty())?)
+        } else {
+            None
+        };
         let update = self.clause("update", Self::script)?;
         let include = if self.take_word("include") { self.include()? } else { Vec::new() };
+        let early = self.filter_limit(filter.is_some())?;
         let limit = if self.take_word("limit") { Some(self.limit()?) } else { None };
         let offset = if self.take_word("offset") {
             if limit.as_ref().is_some_and(|limit| limit.second.is_some()) {
                 return Err(self.invalid("Cannot use 'offset' after 'limit $skip,$take'"));
             }
-            Some(self.required_value("Offset must contain a value")?)
+            Some(self.count("Offset must contain a value")?)
         } else {
             None
         };
-        let filter_limit =
-            self.clause("filter_limit", |parser| parser.required_value("Filter limit must contain a value"))?;
+        let filter_limit = if early.is_none() { self.filter_limit(filter.is_some())? } else { early };
         if *self.token() != Token::End {
             let message = match self.token() {
                 Token::Word(word) if word.eq_ignore_ascii_case("reduce") => {
@@ -239,6 +243,9 @@ impl Parser<'_> {
         };
         if word.eq_ignore_ascii_case("as") {
             self.take();
+            if matches!(self.token(), Token::Word(word) if is_clause_word(word)) {
+                return Err(self.syntax(missing));
+            }
             return match self.name() {
                 Some(name) => Ok(Some(name)),
                 None => Err(self.syntax(missing)),
@@ -412,11 +419,31 @@ impl Parser<'_> {
         }
     }
 
+    /// `filter_limit`, which belongs to a `filter` and stands before or behind `limit`.
+    fn filter_limit(&mut self, filters: bool) -> Result<Option<Clause<Value>>, QueryError> {
+        self.clause("filter_limit", |parser| {
+            if filters {
+                parser.count("FILTER_LIMIT must contain a value")
+            } else {
+                Err(parser
+                    .syntax("Expected end of query: FILTER_LIMIT needs a FILTER whose reading it limits,"))
+            }
+        })
+    }
+
     fn limit(&mut self) -> Result<Limit, QueryError> {
-        const MISSING: &str = "Limit must contain a value";
-        let first = self.required_value(MISSING)?;
-        let second = if self.take_symbol(",") { Some(self.required_value(MISSING)?) } else { None };
+        let first = self.count("Limit must contain a value")?;
+        let second =
+            if self.take_symbol(",") { Some(self.count("Limit must contain a second value")?) } else { None };
         Ok(Limit { first, second })
+    }
+
+    /// A number of rows that must be there.
+    fn count(&mut self, missing: &str) -> Result<Value, QueryError> {
+        match self.value() {
+            Some(value) => Ok(value),
+            None => Err(self.invalid(missing)),
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl Parser<'_> {
         }
         if self.take_word("all") {
             if !self.take_word("in") {
-                return Err(self.syntax("Expected IN after ALL"));
+                return Err(self.no_operator(&left));
             }
             return Ok(Condition::In { left, values: self.list()?, all: true });
         }

@@ -98,7 +98,13 @@ impl Parser<'_> {
             },
             _ => PathIndex::Each,
         };
-        if self.take_symbol("]") { Ok(index) } else { Err(self.syntax("Expected ']'")) }
+        if self.take_symbol("]") {
+            Ok(index)
+        } else {
+            Err(self.invalid(
+                "Expected to find closing ']' behind '[', with nothing or a position from 0 between",
+            ))
+        }
     }
 
     /// The arguments of a call, with their parentheses.

@@ -16,18 +16,11 @@ use regex::RegexBuilder;
 use std::collections::HashSet;
 
 /// Methods that RQL has in conditions and this server does not.
-const NOT_BUILT: [&str; 10] = [
-    "lucene",
-    "intersect",
-    "fuzzy",
-    "proximity",
-    "morelikethis",
-    "count",
-    "sum",
-    "key",
-    "avg",
-    "vector.search",
-];
+const NOT_BUILT: [&str; 7] = ["intersect", "morelikethis", "count", "sum", "key", "avg", "vector.search"];
+
+/// Methods that are conditions or values of their own and are not compared.
+const MEANT_ALONE: [&str; 8] =
+    ["cmpxchg", "exists", "exact", "boost", "search", "startsWith", "endsWith", "regex"];
 
 /// Turns conditions into filters and remembers which fields they use.
 pub(super) struct Compiler<'a> {
@@ -81,15 +74,15 @@ impl<'a> Compiler<'a> {
             Condition::Compare { left, operator, right } => self.compare(left, *operator, right, exact)?,
             Condition::Between { left, low, high } => {
                 let field = self.left(left, exact)?;
-                let (low, high) = (self.value(low)?, self.value(high)?);
-                let null = low.is_null() || high.is_null();
-                if type_class(&low) != type_class(&high) || null {
-                    return Err(self.incompatible(left, 2));
-                }
+                let (low, high) = self.bounds(left, low, high)?;
                 test(field, Test::Between { low: Operand::new(&low), high: Operand::new(&high) })
             }
             Condition::In { left, values, all } => self.membership(left, values, *all, exact)?,
         })
+    }
+
+    pub(super) fn invalid(&self, message: String) -> QueryError {
+        self.context.invalid(message)
     }
 
     fn all(&mut self, conditions: &[Condition], exact: bool) -> Result<Vec<Filter>, QueryError> {
@@ -112,14 +105,16 @@ impl<'a> Compiler<'a> {
                     .invalid(format!("Expected value, but got: <Field>: {}", path.text())));
             }
             Right::Call(call) if call.name.eq_ignore_ascii_case("cmpxchg") => self.compare_exchange(call)?,
-            Right::Call(call) => return Err(refuse::call(call, "the right side of a comparison")),
+            Right::Call(call) if !is_id(call) && !MEANT_ALONE.contains(&call.name.as_str()) => {
+                return Err(unknown_method(call));
+            }
+            Right::Call(call) => {
+                return Err(QueryError::Argument {
+                    message: format!("Unknown method {} on the right side of a comparison", call.name),
+                });
+            }
         };
-        if matches!(value, Json::Array(_) | Json::Object(_)) {
-            return Err(self.context.invalid(format!(
-                "The value compared with '{}' must be a string, number, boolean or null; lists go with 'in'",
-                left_text(left)
-            )));
-        }
+        self.check_single(left, &value)?;
         let operand = Operand::new(&value);
         Ok(match operator {
             Operator::Equal if self.is_searched(left) && value.as_str().is_some() => {
@@ -131,9 +126,9 @@ impl<'a> Compiler<'a> {
             _ if value.is_null() => {
                 let name = match operator {
                     Operator::Less => "LessThan",
-                    Operator::LessOrEqual => "LessThanEqual",
+                    Operator::LessOrEqual => "LessThanOrEqual",
                     Operator::Greater => "GreaterThan",
-                    _ => "GreaterThanEqual",
+                    _ => "GreaterThanOrEqual",
                 };
                 return Err(QueryError::Unsupported { message: format!("Unhandled operation: {name}") });
             }
@@ -191,17 +186,50 @@ impl<'a> Compiler<'a> {
         Ok(test(field, Test::AllIn(operands)))
     }
 
-    /// Literals of a list must have one type; `null` goes with strings only.
-    fn check_list(&self, left: &Left, values: &[Value]) -> Result<(), QueryError> {
-        let mut classes = HashSet::new();
-        for value in values {
-            if !matches!(value, Value::Parameter(_)) {
-                classes.insert(type_class(&literal(value)));
-            }
+    /// A list is no value to compare with.
+    fn check_single(&self, left: &Left, value: &Json) -> Result<(), QueryError> {
+        if value.as_array().is_none() {
+            return Ok(());
         }
-        let only_texts = classes.iter().all(|class| matches!(class, TypeClass::Text | TypeClass::Null));
-        let only_numbers = classes.iter().all(|class| *class == TypeClass::Number);
-        if only_texts || only_numbers { Ok(()) } else { Err(self.incompatible(left, values.len())) }
+        Err(self.context.invalid(format!(
+            "Parameter value '{value}' of type Sparrow.Json.BlittableJsonReaderArray is not supported: '{}' is compared \
+             with one value; lists go with 'in'",
+            left_text(left)
+        )))
+    }
+
+    /// The bounds of a range. Literals must have one type, and so must parameters, but null is no bound there.
+    fn bounds(&self, left: &Left, low: &Value, high: &Value) -> Result<(Json, Json), QueryError> {
+        if token(low) != token(high) {
+            return Err(self.incompatible(left, 2));
+        }
+        let (low, high) = (self.value(low)?, self.value(high)?);
+        self.check_single(left, &low)?;
+        self.check_single(left, &high)?;
+        match (type_class(&low), type_class(&high)) {
+            (TypeClass::Object, _)
+            | (TypeClass::Text, TypeClass::Number)
+            | (TypeClass::Number, TypeClass::Bool) => Err(QueryError::Operation {
+                message: format!(
+                    "UnaryMatchOperation Between is not supported for bounds of types {} and {}; give '{}' two of one \
+                         type",
+                    type_name(&low),
+                    type_name(&high),
+                    left_text(left)
+                ),
+            }),
+            (TypeClass::Null, _) | (_, TypeClass::Null) => Ok((low, high)),
+            (of_low, of_high) if of_low == of_high => Ok((low, high)),
+            _ => Err(self.incompatible(left, 2)),
+        }
+    }
+
+    /// Literals of a list must have one type; null goes with all.
+    fn check_list(&self, left: &Left, values: &[Value]) -> Result<(), QueryError> {
+        let tokens =
+            values.iter().map(token).filter(|token| !matches!(token, Token::Null | Token::Parameter));
+        let tokens: HashSet<_> = tokens.collect();
+        if tokens.len() <= 1 { Ok(()) } else { Err(self.incompatible(left, values.len())) }
     }
 
     fn incompatible(&self, left: &Left, count: usize) -> QueryError {
@@ -236,6 +264,14 @@ impl<'a> Compiler<'a> {
         match left {
             Left::Field(path) => self.field(path, exact),
             Left::Call(call) if is_id(call) => Ok((self.id_field()?, Matching::FoldedText)),
+            Left::Call(call) if MEANT_ALONE.iter().any(|name| call.name.eq_ignore_ascii_case(name)) => {
+                Err(QueryError::Argument {
+                    message: format!(
+                        "The method {} on the left side inside the WHERE clause is not supported.",
+                        call.name
+                    ),
+                })
+            }
             Left::Call(call) => Err(unknown_method(call)),
         }
     }
@@ -295,6 +331,9 @@ impl<'a> Compiler<'a> {
     fn call(&mut self, call: &Call, exact: bool) -> Result<Filter, QueryError> {
         let name = call.name.to_lowercase();
         match name.as_str() {
+            "exact" if call.arguments.len() > 1 => Err(self
+                .context
+                .invalid(format!("Method exact() expects one argument, got {}", call.arguments.len()))),
             "exact" => self.inner(call, true),
             "boost" => {
                 if call.arguments.len() != 2 {
@@ -334,6 +373,11 @@ impl<'a> Compiler<'a> {
                 Ok(test(field, Test::Exists))
             }
             "startswith" | "endswith" | "regex" => self.text_method(call, &name, exact),
+            "lucene" | "fuzzy" | "proximity" => {
+                let (first, rest) = name.split_at(1);
+                let method = format!("{}{rest}", first.to_uppercase());
+                Err(self.context.invalid(format!("Method '{method}' is not supported.")))
+            }
             _ => Err(unknown_method(call)),
         }
     }
@@ -377,7 +421,8 @@ impl<'a> Compiler<'a> {
             "endswith" => test(field, Test::EndsWith(affix)),
             _ => {
                 let pattern = RegexBuilder::new(text)
-                    .case_insensitive(folds)
+                    // The original's patterns never tell upper from lower case, inside of exact() neither.
+                    .case_insensitive(true)
                     .size_limit(limits::PATTERN_BYTES_MAX)
                     .dfa_size_limit(limits::PATTERN_BYTES_MAX)
                     .build()
@@ -470,14 +515,38 @@ pub(crate) fn literal(value: &Value) -> Json {
     }
 }
 
-/// Types that may stand together in a list or range.
+/// The kind of a value as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Token {
+    Null,
+    True,
+    False,
+    Long,
+    Double,
+    Text,
+    Parameter,
+}
+
+fn token(value: &Value) -> Token {
+    match value {
+        Value::Null => Token::Null,
+        Value::Bool(true) => Token::True,
+        Value::Bool(false) => Token::False,
+        Value::Number(number) if number.to_string().contains(['.', 'e', 'E']) => Token::Double,
+        Value::Number(_) => Token::Long,
+        Value::Text(_) => Token::Text,
+        Value::Parameter(_) => Token::Parameter,
+    }
+}
+
+/// Types that may stand together in a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum TypeClass {
     Null,
     Bool,
     Number,
     Text,
-    Other,
+    Object,
 }
 
 fn type_class(value: &Json) -> TypeClass {
@@ -486,7 +555,7 @@ fn type_class(value: &Json) -> TypeClass {
         Json::Bool(_) => TypeClass::Bool,
         Json::Number(_) | Json::ScriptNumber(_) => TypeClass::Number,
         Json::String(_) => TypeClass::Text,
-        Json::Array(_) | Json::Object(_) => TypeClass::Other,
+        Json::Array(_) | Json::Object(_) => TypeClass::Object,
     }
 }
 

@@ -40,10 +40,10 @@ impl Page {
 /// Most rows that `filter` looks at; `None` for all.
 pub(super) fn filter_limit(query: &Query, context: Context<'_>) -> Result<Option<u64>, QueryError> {
     match &query.filter_limit {
-        Some(_) if query.filter.is_none() => {
-            Err(context.invalid("filter_limit needs a FILTER whose reading it limits"))
-        }
-        Some(clause) => count(&clause.content, context, "Filter limit"),
+        Some(clause) => match count(&clause.content, context, "FilterLimit")? {
+            Some(0) => Err(context.invalid("FilterLimit cannot be negative or zero, but was 0.")),
+            limit => Ok(limit),
+        },
         None => Ok(None),
     }
 }

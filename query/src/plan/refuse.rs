@@ -2,7 +2,7 @@
 //! does not answer, by name and place.
 
 use super::Context;
-use crate::ast::{Argument, Call, Include, Left, Query, Selected, Selection};
+use crate::ast::{Argument, Call, FromSource, Include, Left, Query, Selected, Selection};
 use crate::error::QueryError;
 use std::collections::HashSet;
 
@@ -37,6 +37,7 @@ pub(super) fn meaningless(query: &Query, context: Context<'_>, from_index: bool)
                 .invalid(format!("Duplicate alias '{alias}' detected. Note: every LOAD needs its own")));
         }
     }
+    super::aliases::check(query, context)?;
     let grouped = !query.group_by.is_empty();
     if !grouped {
         for item in &query.order_by {
@@ -82,22 +83,52 @@ fn selected_call(call: &Call, query: &Query, context: Context<'_>, grouped: bool
     }
 }
 
+/// Methods that the language has elsewhere.
+const CONDITIONS: [&str; 12] = [
+    "id",
+    "search",
+    "boost",
+    "exact",
+    "exists",
+    "startswith",
+    "endswith",
+    "regex",
+    "count",
+    "sum",
+    "key",
+    "lucene",
+];
+
 /// Refuses clauses that this server does not answer.
-pub(super) fn unsupported(query: &Query) -> Result<(), QueryError> {
-    let refused = |feature: &str, position: crate::ast::Position| QueryError::NotSupported {
-        feature: feature.to_owned(),
-        line: position.line,
-        column: position.column,
-    };
+pub(super) fn unsupported(query: &Query, context: Context<'_>) -> Result<(), QueryError> {
     if let Some(clause) = &query.update {
-        return Err(refused("update", clause.position));
+        return Err(QueryError::Syntax {
+            line: clause.position.line,
+            column: clause.position.column,
+            message: "Expected end of query".to_owned(),
+            found: Some("update (which belongs into PATCH /queries)".to_owned()),
+            query: context.text.into(),
+        });
     }
+    let is_scan = query.condition.is_none() && query.order_by.is_empty() && query.group_by.is_empty();
     for item in &query.include {
+        if let (Include::Call(include), FromSource::Collection(_)) = (item, &query.from.source)
+            && is_scan
+            && super::is_told(include, "explanations")
+        {
+            return Err(context.invalid("Collection queries cannot return explanations."));
+        }
         if let Include::Call(include) = item
             && !super::is_told(include, "timings")
             && !super::is_told(include, "explanations")
         {
-            return Err(call(include, "include"));
+            return Err(match include.name.to_lowercase().as_str() {
+                name if CONDITIONS.contains(&name) => context.invalid(format!(
+                    "Unable to figure out how to deal with include method '{}'",
+                    include.name
+                )),
+                _ => call(include, "include"),
+            });
         }
     }
     Ok(())

@@ -30,14 +30,15 @@ pub(super) fn selection(
         }
         Selection::Items(items) => items,
     };
-    if let [only] = items.as_slice()
-        && only.alias.is_none()
-    {
+    if let [only] = items.as_slice() {
         match &only.what {
             Selected::Plain(Argument::Field(path)) if path.without_alias(parts.alias).is_none() => {
                 return Ok((Projection::Whole, None));
             }
-            Selected::Plain(Argument::Call(call)) if is_scripted(call, query) => {
+            Selected::Plain(Argument::Field(path)) if parts.alone.contains(&path.text().as_str()) => {
+                return Ok((Projection::Loaded(path.text()), None));
+            }
+            Selected::Plain(Argument::Call(call)) if only.alias.is_none() && is_scripted(call, query) => {
                 return Ok((Projection::Script { is_call: true }, Some(parts.calls(&[call])?)));
             }
             _ => {}
@@ -59,13 +60,14 @@ pub(super) fn selection(
             }
         };
         let stored = matches!(&from, From::Path(path) if is_stored(path, index));
+        let named = matches!(&item.what, Selected::Plain(Argument::Field(path)) if parts.is_named(path));
         let name = item.alias.clone().unwrap_or(name);
         if !names.insert(name.clone()) {
             return Err(parts.context.invalid(format!(
                 "Duplicate alias '{name}' detected. Note: every item of SELECT needs a name of its own"
             )));
         }
-        fields.push(Projected { name, from, stored });
+        fields.push(Projected { name, from, stored, named });
     }
     let script = if calls.is_empty() { None } else { Some(parts.calls(&calls)?) };
     Ok((Projection::Fields(fields), script))

@@ -117,6 +117,10 @@ fn of_test(path: &[Step], matching: Matching, test: &Test) -> Option<Need> {
             Operator::Greater | Operator::GreaterOrEqual => range(path, Some(bound), None, matching),
             Operator::Equal | Operator::NotEqual => None,
         },
+        Test::Between { low: Operand::Null, high: Operand::Null } => Some(text(vec![TermSpan::exists()])),
+        Test::Between { low: Operand::Null, high } => range(path, None, Some(high), matching),
+        // Null fits as well, and stands before all other terms.
+        Test::Between { high: Operand::Null, .. } => None,
         Test::Between { low, high } => {
             // Bounds of one kind make one span; of others, each tells on its own.
             range(path, Some(low), Some(high), matching)

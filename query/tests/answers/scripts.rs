@@ -116,7 +116,7 @@ fn what_scripts_do_wrong_is_told_with_its_place() {
             "must return an object, but got: 1",
         ),
         ("from Orders as o load o.by as o select { a: o }", "Duplicate alias 'o'"),
-        ("from Orders filter_limit 1", "filter_limit needs a FILTER"),
+        ("from Orders filter_limit 1", "FILTER_LIMIT needs a FILTER"),
         ("from Orders filter search(n, 'x')", "search() in filter"),
     ] {
         let error = refused(&database, query).to_string();

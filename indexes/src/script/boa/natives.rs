@@ -98,6 +98,7 @@ pub(super) fn parameters(for_patch: bool, context: &mut Context) -> JsResult<Vec
         plain("compare", 3, context, big_ints::compare).into(),
         plain("finalize", 1, context, finalize).into(),
         none.into(),
+        plain("way", 2, context, way).into(),
         methods.into(),
         nothing.into(),
         plain("map", 2, context, map).into(),
@@ -118,6 +119,24 @@ pub(super) fn parameters(for_patch: bool, context: &mut Context) -> JsResult<Vec
         parameters.extend(patch::parameters(context)?);
     }
     Ok(parameters)
+}
+
+/// `way(root, ...names)`: what the chain `root.a.b` is. A member of what is missing is null, as are its members; a member
+/// of null is missing, as are its members.
+fn way(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let Some((root, names)) = arguments.split_first() else { return Ok(JsValue::undefined()) };
+    let mut at = root.clone();
+    for name in names {
+        if at.is_undefined() {
+            return Ok(JsValue::null());
+        }
+        if at.is_null() {
+            return Ok(JsValue::undefined());
+        }
+        let name = name.to_property_key(context)?;
+        at = at.to_object(context)?.get(name, context)?;
+    }
+    Ok(at)
 }
 
 /// Opens the registration for the scripts that are loaded next.

@@ -4,6 +4,7 @@ use super::big::Big;
 use super::convert::{Arithmetic, Numeric, on_numbers};
 use super::machine::{Frame, Machine};
 use super::natives::Native;
+use super::nothing::is_plain;
 use super::numbers;
 use super::program::{
     Capture, Class, Comparison, Expr, FunctionId, Item, Logical, Member, Property, Slot, TemplatePart,
@@ -115,6 +116,7 @@ impl<'a> Machine<'a> {
                 None => Ok(Value::Undefined),
             },
             Ok(Value::List(list)) if member.name.is_length => Ok(Value::Number(numbers::of_len(list.len()))),
+            Ok(value) if value.is_nullish() => self.nothing_of(frame, &member.object),
             _ => self.named_member(object?, &member.name, member.cache),
         }
     }
@@ -132,7 +134,11 @@ impl<'a> Machine<'a> {
                 None => Ok(Value::Undefined),
             };
         }
-        self.computed_member(object?, key?)
+        let (object, key) = (object?, key?);
+        if object.is_nullish() && is_plain(&sides.1) {
+            return self.nothing_of(frame, &sides.0);
+        }
+        self.computed_member(object, key)
     }
 
     #[inline(never)]

@@ -29,6 +29,7 @@ mod loads;
 mod machine;
 mod methods;
 mod natives;
+mod nothing;
 mod numbers;
 mod output;
 mod program;

@@ -10,6 +10,8 @@ pub(in crate::script) const ITERATE: &str = "__magpie_iterate";
 pub(in crate::script) const LIST: &str = "__magpie_list";
 /// An object without properties, read instead of null and undefined.
 pub(in crate::script) const NONE: &str = "__magpie_none";
+/// Goes along a chain of members again that gave nothing: nothing because something on its way is missing is `null`.
+pub(in crate::script) const WAY: &str = "__magpie_way";
 /// An object whose properties are all functions that do nothing, for calling methods of null and undefined.
 pub(in crate::script) const METHODS: &str = "__magpie_methods";
 /// A function that does nothing, called instead of null and undefined.
@@ -41,7 +43,7 @@ pub(in crate::script) const NO_TRACKING: &str = "noTracking";
 pub(in crate::script) const BIG_INT: &str = "BigInt";
 
 /// The functions that Magpie gives to scripts, as parameters of the written program, in this order.
-pub(in crate::script) const PARAMETERS: [&str; 26] = [
+pub(in crate::script) const PARAMETERS: [&str; 27] = [
     STEP,
     ITERATE,
     LIST,
@@ -53,6 +55,7 @@ pub(in crate::script) const PARAMETERS: [&str; 26] = [
     COMPARE,
     FINALIZE,
     NONE,
+    WAY,
     METHODS,
     NOTHING,
     MAP,

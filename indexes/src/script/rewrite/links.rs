@@ -7,7 +7,7 @@ use crate::function::FunctionError;
 use crate::script::dialect::{self, names};
 use crate::script::errors::arguments_error;
 use crate::script::parse::Role;
-use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
+use boa_ast::expression::access::{PropertyAccess, PropertyAccessField, SimplePropertyAccess};
 use boa_ast::expression::{Call, Optional, OptionalOperation, OptionalOperationKind};
 use boa_ast::{Expression, Span, Spanned};
 use boa_interner::Sym;
@@ -17,6 +17,23 @@ type Written = Result<(), FunctionError>;
 impl Writer<'_> {
     /// Reads a member.
     pub(super) fn member(&mut self, access: &PropertyAccess) -> Written {
+        match access {
+            PropertyAccess::Simple(simple) if self.has_way(simple) => {
+                self.put("(");
+                self.links(simple)?;
+                self.put(" ?? ");
+                self.put(names::WAY);
+                self.put("(");
+                self.way(simple)?;
+                self.put("))");
+                Ok(())
+            }
+            _ => self.last_link(access),
+        }
+    }
+
+    /// Reads a member of what may be missing, or names it for `delete` and `typeof`.
+    pub(super) fn last_link(&mut self, access: &PropertyAccess) -> Written {
         if let PropertyAccess::Simple(simple) = access {
             if self.hangs_on_nothing(simple.target()) {
                 return self.nothing(simple.target());
@@ -33,6 +50,55 @@ impl Writer<'_> {
             return Ok(());
         }
         self.reference(access)
+    }
+
+    /// Whether a member is the end of a chain of two or more that can be gone along twice: it begins with a variable and
+    /// its names are in the text or in variables. Whether something on its way is missing is told apart there.
+    fn has_way(&self, simple: &SimplePropertyAccess) -> bool {
+        !matches!(self.role, Role::Query | Role::Patch)
+            && is_plain_name(simple.field())
+            && matches!(simple.target().flatten(), Expression::PropertyAccess(_))
+            && self.is_plain(simple.target())
+    }
+
+    fn is_plain(&self, target: &Expression) -> bool {
+        match target.flatten() {
+            Expression::Identifier(name) => self.meaning(name.sym()) != Meaning::Free,
+            Expression::PropertyAccess(PropertyAccess::Simple(simple)) => {
+                is_plain_name(simple.field()) && self.is_plain(simple.target())
+            }
+            _ => false,
+        }
+    }
+
+    /// The links of such a chain, each with its substitute.
+    fn links(&mut self, simple: &SimplePropertyAccess) -> Written {
+        self.put("(");
+        match simple.target().flatten() {
+            Expression::PropertyAccess(PropertyAccess::Simple(inner)) => self.links(inner)?,
+            target => self.expression(target, Level::BitOr)?,
+        }
+        self.or_else(names::NONE);
+        self.link(simple.field())
+    }
+
+    /// The variable and the names of such a chain, as arguments.
+    fn way(&mut self, simple: &SimplePropertyAccess) -> Written {
+        match simple.target().flatten() {
+            Expression::PropertyAccess(PropertyAccess::Simple(inner)) => self.way(inner)?,
+            target => self.expression(target, Level::Assignment)?,
+        }
+        self.put(",");
+        match simple.field() {
+            PropertyAccessField::Const(name) => {
+                if let Some(text) = self.interner.resolve(name.sym()) {
+                    let key = super::quoted(text.utf16());
+                    self.put(&key);
+                }
+                Ok(())
+            }
+            PropertyAccessField::Expr(expression) => self.expression(expression, Level::Assignment),
+        }
     }
 
     /// Writes a value of which a member will be read or called, or the substitute when it is null or undefined.
@@ -413,6 +479,16 @@ impl Writer<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a member's name is in the text or in a variable.
+fn is_plain_name(field: &PropertyAccessField) -> bool {
+    match field {
+        PropertyAccessField::Const(_) => true,
+        PropertyAccessField::Expr(key) => {
+            matches!(key.flatten(), Expression::Literal(_) | Expression::Identifier(_))
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! What changes on the way, and nothing else:
 //! - reading a member of `null` or `undefined`, or calling one, gives `undefined` instead of throwing: every link gets
 //!   a substitute (`a.b` is written `(a ?? none).b`); assignment targets, `new` and tags stay as they are;
+//! - but a chain of members on whose way something is missing (not null) is `null`, except for `typeof`: `a.b.c` is
+//!   written `(((a ?? none).b ?? none).c ?? way(a, "b", "c"))`;
 //! - a name that nothing declares reads as `null`, and so does everything hanging on it;
 //! - every function body and every loop turn begins with a call that counts steps, and joined strings, large BigInts,
 //!   spreads and new objects are checked against the bounds;

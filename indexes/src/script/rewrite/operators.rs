@@ -245,7 +245,7 @@ impl Writer<'_> {
                 self.put(&text);
                 Ok(())
             }
-            (UnaryOp::Delete, Expression::PropertyAccess(access)) => self.member(access),
+            (UnaryOp::Delete | UnaryOp::TypeOf, Expression::PropertyAccess(access)) => self.last_link(access),
             _ => self.expression(target, Level::Unary),
         }
     }

@@ -1,5 +1,6 @@
 //! Expressions, except for members and calls.
 
+use super::links::or_undefined;
 use super::{Compiled, Compiler, refuse};
 use crate::script::compiled::convert::Arithmetic;
 use crate::script::compiled::program::{
@@ -227,7 +228,15 @@ impl Compiler<'_> {
                         _ => Ok(Expr::Ascii("undefined".into())),
                     };
                 }
-                Ok(Expr::TypeOf(Box::new(self.expression(target)?)))
+                let target = match self.expression(target)? {
+                    Expr::Member(mut member) => {
+                        member.object = or_undefined(member.object);
+                        Expr::Member(member)
+                    }
+                    Expr::Index(sides) => Expr::Index(Box::new((or_undefined(sides.0), sides.1))),
+                    other => other,
+                };
+                Ok(Expr::TypeOf(Box::new(target)))
             }
             UnaryOp::Delete => self.delete(target),
             UnaryOp::Minus => Ok(Expr::Negate(Box::new(self.expression(target)?))),

@@ -5,13 +5,25 @@ use super::scopes::Meaning;
 use super::{Compiled, Compiler, refuse};
 use crate::script::compiled::methods::Method;
 use crate::script::compiled::natives::{self, Native};
-use crate::script::compiled::program::{Call, Constructor, Expr, Item, MethodCall, MethodName};
+use crate::script::compiled::program::{Call, Constructor, Expr, Item, Logical, MethodCall, MethodName};
 use crate::script::compiled::value::ErrorKind;
 use crate::script::dialect::names;
 use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
 use boa_ast::expression::{self as node, New, Optional, OptionalOperationKind};
 use boa_ast::{Expression, Spanned};
 use boa_interner::Sym;
+
+/// What a link is applied to where it does not matter on which way nothing was found: see [`Machine::nothing_of`].
+///
+/// [`Machine::nothing_of`]: crate::script::compiled::machine::Machine::nothing_of
+pub(super) fn or_undefined(object: Expr) -> Expr {
+    match object {
+        Expr::Field(_) | Expr::Member(_) | Expr::Index(_) => {
+            Expr::Logic(Logical::Coalesce, Box::new((object, Expr::Undefined)))
+        }
+        other => other,
+    }
+}
 
 /// The owner and the name of a called member: `owner.name(..)`.
 pub(super) fn called_member(call: &node::Call) -> Option<(&Expression, Sym)> {
@@ -288,7 +300,7 @@ impl Compiler<'_> {
                         at = self.method_call(at, field, args, (optional, false))?;
                         continue;
                     }
-                    _ => self.link(at, field)?,
+                    _ => self.link(or_undefined(at), field)?,
                 },
                 OptionalOperationKind::PrivatePropertyAccess { .. } => {
                     return refuse("a private member", operation.span());

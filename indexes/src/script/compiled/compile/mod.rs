@@ -2,7 +2,7 @@
 //! compiled language.
 //!
 //! The meaning is that of the written program of `rewrite/`: members of `null` and `undefined` are `undefined`, names
-//! that nothing declares are `null`. What `rewrite/` refuses never gets here. Whatever could behave differently from
+//! that nothing declares are `null`, a chain on whose way something is missing is `null`. What `rewrite/` refuses never gets here. Whatever could behave differently from
 //! the engine is refused: the index then runs in the engine as a whole.
 
 mod expressions;
