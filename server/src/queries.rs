@@ -284,8 +284,10 @@ fn run_once(
     started: Instant,
 ) -> Result<Answered, ServerError> {
     let view = database.documents().view();
-    let snapshot = Snapshot::new(&view, database.indexes(), database.auto_index_names());
-    let answer = magpie_query::execute(&snapshot, &asked.request)?;
+    let snapshot = Snapshot::new(&view, database.indexes());
+    let answered = magpie_query::execute(&snapshot, &asked.request);
+    database.make_auto_indexes();
+    let answer = answered?;
     let mut text = Vec::new();
     if asked.explain {
         let body =

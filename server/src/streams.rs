@@ -71,12 +71,14 @@ async fn stream_query(request: DatabaseRequest, asked: Asked) -> Result<Response
     let answered = respond(app, move |writer| {
         queries::again_when_moved(|| {
             let view = database.documents().view();
-            let snapshot = Snapshot::new(&view, database.indexes(), database.auto_index_names());
+            let snapshot = Snapshot::new(&view, database.indexes());
             let progress = queries::progress(&database, &view, index_name.as_deref())?;
             let indexed_at = queries::index_timestamp(progress.map(|progress| progress.indexed_at));
             let csv = Csv::for_wire(columns.clone());
             let mut rows = Rows { writer, format, csv, indexed_at, begun: false, given: 0 };
-            match magpie_query::stream(&snapshot, &asked.request, &mut rows) {
+            let streamed = magpie_query::stream(&snapshot, &asked.request, &mut rows);
+            database.make_auto_indexes();
+            match streamed {
                 Ok(_) => rows.end().map_err(|Gone| ServerError::Stopping),
                 // Behind the head nothing can begin again.
                 Err(error) if rows.begun => {

@@ -4,6 +4,7 @@
 use super::chains::{self, Link};
 use super::records::{Build, Record};
 use super::{NativeIndex, Registry};
+use crate::auto::AutoSource;
 use crate::definition::{IndexDefinition, IndexState, LockMode, NATIVE, REPLACEMENT_PREFIX};
 use crate::error::IndexError;
 use crate::events::IndexEventKind;
@@ -161,7 +162,7 @@ impl Registry {
     }
 
     /// Writes all plans in one batch, then ends and starts workers.
-    fn carry_out(&self, plans: Vec<(Plan, IndexDefinition)>) -> Result<(), IndexError> {
+    pub(super) fn carry_out(&self, plans: Vec<(Plan, IndexDefinition)>) -> Result<(), IndexError> {
         let mut batch = Batch::new();
         let mut ended = Vec::new();
         let mut started = Vec::new();
@@ -239,6 +240,9 @@ impl Registry {
 
     pub(super) fn source(&self, definition: &IndexDefinition) -> Result<SharedSource, IndexError> {
         let name = definition.name.clone();
+        if let Some(auto) = &definition.auto {
+            return Ok(Arc::new(AutoSource::new(auto, self.database.view().database_id())?));
+        }
         if definition.is_native() {
             let native = self.natives.get(&name.to_lowercase());
             return native.map(|native| Arc::clone(&native.source)).ok_or_else(|| IndexError::InvalidDefinition {

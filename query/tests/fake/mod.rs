@@ -2,8 +2,8 @@
 //! contents are given.
 
 use magpie_query::{
-    AutoFields, AutoIndexNames, Documents, Entries, GroupFields, KeyRange, QueryError, ReducedResult,
-    ReducedResults, Results, Source, SourceCollection, SourceIndex,
+    Documents, Entries, KeyRange, QueryError, ReducedResult, ReducedResults, Results, Source,
+    SourceCollection, SourceIndex,
 };
 use magpie_store::json::{Json, Object, parse};
 use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
@@ -13,7 +13,6 @@ use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
 pub struct FakeDatabase {
     pub documents: Vec<Document>,
     pub indexes: Vec<FakeIndex>,
-    pub names: AutoIndexNames,
 }
 
 /// One index and all it holds.
@@ -111,14 +110,6 @@ impl Source for FakeDatabase {
     fn index(&self, name: &str) -> Result<Option<Box<dyn SourceIndex + '_>>, QueryError> {
         let found = self.indexes.iter().find(|index| index.name.eq_ignore_ascii_case(name));
         Ok(found.map(|index| Box::new(index.clone()) as Box<dyn SourceIndex>))
-    }
-
-    fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
-        self.names.widen(collection, fields)
-    }
-
-    fn widen_groups(&self, collection: &str, fields: GroupFields) -> GroupFields {
-        self.names.widen_groups(collection, fields)
     }
 }
 
