@@ -179,6 +179,8 @@ pub const AUTO_INDEXES_MAX: usize = 64;
 pub const AUTO_INDEX_FIELDS_MAX: usize = 64;
 /// Longest name of an auto index, in bytes.
 pub const AUTO_NAME_BYTES_MAX: usize = 1024;
+/// Most digits before or behind the point of a number that is summed.
+pub const SUM_DIGITS_MAX: u32 = 1000;
 /// Fewest documents of a collection whose auto indexes queries read.
 pub const AUTO_DOCUMENTS_MIN: u64 = 64;
 /// Most changes behind an auto index that a query takes from the documents.

@@ -9,6 +9,7 @@ use crate::order::OrderBy;
 use crate::plan::{Access, Plan};
 use crate::source::{Documents, Source, SourceCollection};
 use magpie_indexes::Index;
+use magpie_indexes::auto::{AutoDefinition, Group, read_groups};
 use magpie_indexes::limits::AUTO_DOCUMENTS_MIN;
 use magpie_indexes::terms::{AutoReader, Need, TermField, TermSpan};
 use magpie_store::{DatabaseView, Document, DocumentId, Etag};
@@ -49,6 +50,14 @@ pub struct DocumentsInOrder<'s> {
     pub documents: Box<dyn Iterator<Item = Result<(Document, u64), QueryError>> + 's>,
     /// How many documents, those of the tail included, have only values that this order leaves out; they do not come.
     pub left_out: u64,
+}
+
+/// The groups of an auto index.
+pub struct IndexedGroups<'s> {
+    /// The names of its sums in their order.
+    pub sums: Vec<String>,
+    /// The groups, in no order.
+    pub rows: Box<dyn Iterator<Item = Result<Group, QueryError>> + 's>,
 }
 
 /// The auto index that can help with a plan, if there is one.
@@ -104,11 +113,17 @@ impl SourceAuto for ViewAuto<'_> {
     fn documents(&self, need: &Need) -> Result<Option<Documents<'_>>, QueryError> {
         let Some(mut ids) = self.reader.ids(need)? else { return Ok(None) };
         ids.sort_unstable_by(|left, right| left.key().cmp(right.key()));
-        let mut reader = self.view.reader();
+        // Going from one to the next is worth it where they are near each other.
+        let is_dense = ids.len() as u64 * 8 >= self.reader.entries();
+        let mut reader = is_dense.then(|| self.view.reader());
         let mut found: Vec<(Etag, Kept)> = Vec::with_capacity(ids.len());
         let mut held = 0;
         for id in ids {
-            let Some(document) = reader.read(&id)? else { continue };
+            let document = match &mut reader {
+                Some(reader) => reader.read(&id)?,
+                None => self.view.document(&id)?,
+            };
+            let Some(document) = document else { continue };
             held += document.body.len() + document.metadata.len();
             let etag = document.etag;
             let whole = held <= limits::AUTO_HELD_BYTES_MAX;
@@ -153,6 +168,22 @@ impl Plan {
 }
 
 /// What an auto index would be made of.
-pub(crate) fn definition(collection: &str, fields: &AutoFields) -> magpie_indexes::auto::AutoDefinition {
-    magpie_indexes::auto::AutoDefinition::map(collection, fields.clone())
+pub(crate) fn definition(collection: &str, fields: &AutoFields) -> AutoDefinition {
+    AutoDefinition::map(collection, fields.clone())
+}
+
+/// The groups of the first of the indexes that can be read in this state.
+pub(crate) fn groups<'v>(
+    view: &'v DatabaseView<'v>,
+    indexes: &[Arc<Index>],
+) -> Result<Option<IndexedGroups<'v>>, QueryError> {
+    for index in indexes {
+        let definition = index.definition();
+        let fields = definition.auto.as_ref().and_then(|auto| auto.groups.as_ref());
+        if let (Some(fields), Some(rows)) = (fields, read_groups(view, index)?) {
+            let rows = rows.map(|group| group.map_err(QueryError::from));
+            return Ok(Some(IndexedGroups { sums: fields.sums().cloned().collect(), rows: Box::new(rows) }));
+        }
+    }
+    Ok(None)
 }

@@ -54,7 +54,7 @@ mod tally;
 mod term;
 
 pub use auto_index::{AutoFields, GroupFields};
-pub use auto_read::{DocumentsInOrder, SourceAuto};
+pub use auto_read::{DocumentsInOrder, IndexedGroups, SourceAuto};
 pub use error::QueryError;
 pub use execute::{Answer, Request, RowSink, execute, stream};
 pub use parser::parse;

@@ -46,8 +46,6 @@ pub const ARITHMETIC_BITS_MAX: usize = 65_536;
 pub const DIVIDE_DIGITS_MAX: u32 = 1000;
 /// Most bytes of keys and sums that `group by` holds at a time.
 pub const GROUPS_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Most digits before or behind the point of a number that `sum()` takes.
-pub const SUM_DIGITS_MAX: u32 = 1000;
 /// Longest time that the JavaScript of one query takes for all its rows, in milliseconds.
 pub const SCRIPT_MS_MAX: u64 = 60_000;
 /// Most documents that the `load` clause loads for one row.

@@ -1,7 +1,7 @@
 //! [`Source`] over a real database: a view of the store and the indexes as they are in that view.
 
-use crate::auto_index::AutoFields;
-use crate::auto_read::{self, SourceAuto};
+use crate::auto_index::{AutoFields, GroupFields};
+use crate::auto_read::{self, IndexedGroups, SourceAuto};
 use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::limits;
@@ -9,6 +9,7 @@ use crate::source::{
     Documents, Entries, FieldIndexing, IndexRow, IndexRows, KeyRange, PlacedRow, ReducedResult,
     ReducedResults, Results, RowsInOrder, Source, SourceCollection, SourceIndex,
 };
+use magpie_indexes::auto::AutoDefinition;
 use magpie_indexes::faults::describe_key;
 use magpie_indexes::key_filter::KeyFilter;
 use magpie_indexes::progress::Progress;
@@ -127,6 +128,23 @@ impl Source for Snapshot<'_> {
         }
         let indexes = self.registry.auto_index_in(self.view, &auto_read::definition(collection, fields))?;
         auto_read::open(self.view, &indexes, terms)
+    }
+
+    fn auto_groups(&self, collection: &str, fields: GroupFields) -> (String, GroupFields) {
+        let found = self.registry.auto_index(&AutoDefinition::groups(collection, fields), &[]);
+        (found.name, found.auto.groups.unwrap_or_default())
+    }
+
+    fn groups(
+        &self,
+        collection: &str,
+        fields: &GroupFields,
+    ) -> Result<Option<IndexedGroups<'_>>, QueryError> {
+        if auto_read::is_small(self, collection)? {
+            return Ok(None);
+        }
+        let auto = AutoDefinition::groups(collection, fields.clone());
+        auto_read::groups(self.view, &self.registry.auto_index_in(self.view, &auto)?)
     }
 }
 

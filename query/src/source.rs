@@ -1,7 +1,7 @@
 //! What a query reads: the seam to the store and the indexes. One [`Source`] is one consistent state.
 
 use crate::auto_index::{AutoFields, GroupFields};
-use crate::auto_read::SourceAuto;
+use crate::auto_read::{IndexedGroups, SourceAuto};
 use crate::error::QueryError;
 use crate::fold::Fold;
 use crate::limits;
@@ -128,9 +128,22 @@ pub trait Source {
         Ok(None)
     }
 
-    /// What the auto index of a query with `group by` counts and sums.
-    fn widen_groups(&self, _collection: &str, fields: GroupFields) -> GroupFields {
-        fields
+    /// The index name to report for a query with `group by`, and what its auto index counts and sums. Tells that such an
+    /// index would help.
+    fn auto_groups(&self, collection: &str, fields: GroupFields) -> (String, GroupFields) {
+        (fields.index_name(collection), fields)
+    }
+
+    /// The groups of the auto index that has these fields, if there is one that is worth reading.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn groups(
+        &self,
+        _collection: &str,
+        _fields: &GroupFields,
+    ) -> Result<Option<IndexedGroups<'_>>, QueryError> {
+        Ok(None)
     }
 }
 

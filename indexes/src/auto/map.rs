@@ -9,15 +9,15 @@ use super::AutoDefinition;
 use crate::error::IndexError;
 use crate::function::{
     Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, Loads,
-    MappedCollections,
 };
 use crate::terms::value::{Step, Term, any_at, any_member};
+use magpie_store::Document;
 use magpie_store::json::{Json, Object};
-use magpie_store::{Collection, Document};
 use std::sync::Arc;
 
 /// The steps of a path from its text: names joined by dots, each with `[]` or not.
-pub(crate) fn path_of(text: &str) -> Vec<Step> {
+#[must_use]
+pub fn path_of(text: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     for part in text.split('.') {
         match part.strip_suffix("[]") {
@@ -50,19 +50,12 @@ impl AutoSource {
     /// # Errors
     /// When the collection cannot be one.
     pub fn new(definition: &AutoDefinition, database_id: &str) -> Result<Self, IndexError> {
-        let collections = if definition.is_of_all() {
-            MappedCollections::All
-        } else if definition.collection.eq_ignore_ascii_case(Collection::EMPTY) {
-            MappedCollections::Named(vec![Collection::empty()])
-        } else {
-            MappedCollections::Named(vec![Collection::new(&definition.collection)?])
-        };
         let fields: Vec<_> =
             definition.fields.iter().map(|(path, _)| (path.to_owned(), path_of(path))).collect();
         let names = fields.iter().map(|(name, _)| name.clone()).collect();
         let needs_metadata = fields.iter().any(|(_, path)| is_metadata(path));
         Ok(Self {
-            shape: FunctionShape::new(collections, None, names),
+            shape: FunctionShape::new(definition.collections()?, None, names),
             canonical: format!("auto {definition:?}"),
             map: Arc::new(AutoMap { fields, needs_metadata, database_id: database_id.to_owned() }),
         })

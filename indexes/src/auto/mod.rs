@@ -4,13 +4,27 @@
 //! them, `crate::terms` reads them.
 
 mod fields;
+mod groups;
 mod map;
+pub mod paths;
+mod read_groups;
+mod reduce;
+mod sum;
 
 pub use fields::{AutoFields, GroupFields, Ways};
-pub(crate) use map::{AutoSource, path_of};
+pub use groups::{GroupEntry, GroupReader, KeyPath, compare_keys, element_prefix, key_text};
+pub(crate) use map::AutoSource;
+pub use map::path_of;
+pub use read_groups::{GroupRows, read_groups};
+pub use reduce::{Group, key_of};
+pub use sum::DecimalSum;
 
 use crate::definition::{FieldOptions, IndexDefinition};
+use crate::error::IndexError;
+use crate::function::{MappedCollections, SharedSource};
+use magpie_store::Collection;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How the names of auto indexes start.
 pub const AUTO_PREFIX: &str = "Auto/";
@@ -36,6 +50,30 @@ impl AutoDefinition {
     #[must_use]
     pub fn map(collection: &str, fields: AutoFields) -> Self {
         Self { collection: collection.to_owned(), fields, groups: None }
+    }
+
+    /// An index of these groups.
+    #[must_use]
+    pub fn groups(collection: &str, groups: GroupFields) -> Self {
+        Self { collection: collection.to_owned(), fields: AutoFields::default(), groups: Some(groups) }
+    }
+
+    /// The functions of the index. `database_id` is part of the metadata of documents.
+    pub(crate) fn source(&self, database_id: &str) -> Result<SharedSource, IndexError> {
+        Ok(match &self.groups {
+            None => Arc::new(AutoSource::new(self, database_id)?),
+            Some(groups) => Arc::new(reduce::GroupSource::new(self, groups, database_id)?),
+        })
+    }
+
+    fn collections(&self) -> Result<MappedCollections, IndexError> {
+        Ok(if self.is_of_all() {
+            MappedCollections::All
+        } else if self.collection.eq_ignore_ascii_case(Collection::EMPTY) {
+            MappedCollections::Named(vec![Collection::empty()])
+        } else {
+            MappedCollections::Named(vec![Collection::new(&self.collection)?])
+        })
     }
 
     /// The name of the index.

@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering;
 pub struct AutoUse {
     /// The name to report.
     pub name: String,
-    /// The indexes that have all fields, those with the most fields first; empty while none has.
-    pub indexes: Vec<Arc<Index>>,
+    /// What it has, or will have.
+    pub auto: AutoDefinition,
 }
 
 /// After how long auto indexes are let go, in ticks of 100 ns.
@@ -49,9 +49,8 @@ impl Registry {
         let mut wider = auto.clone();
         like.iter().for_each(|(_, there)| wider.widen(there));
         like.retain(|(_, there)| there.covers(auto));
-        if let Some((widest, _)) = like.first() {
-            let name = widest.name();
-            return AutoUse { name, indexes: like.into_iter().map(|(index, _)| index).collect() };
+        if let Some((index, widest)) = like.first() {
+            return AutoUse { name: index.name(), auto: widest.clone() };
         }
         if wider.size() > limits::AUTO_INDEX_FIELDS_MAX {
             wider = auto.clone();
@@ -61,7 +60,7 @@ impl Registry {
         let name = wider.name();
         let fits = wider.size() <= limits::AUTO_INDEX_FIELDS_MAX && name.len() <= limits::AUTO_NAME_BYTES_MAX;
         if !fits {
-            return AutoUse { name: auto.name(), indexes: Vec::new() };
+            return AutoUse { name: auto.name(), auto: auto.clone() };
         }
         if wanted.len() < limits::AUTO_INDEXES_MAX {
             let mut terms = terms.to_vec();
@@ -70,9 +69,9 @@ impl Registry {
             *wanted = others;
             let covered: Vec<Wanted> = covered;
             terms.extend(covered.into_iter().flat_map(|other| other.terms));
-            wanted.push(Wanted { auto: wider, terms });
+            wanted.push(Wanted { auto: wider.clone(), terms });
         }
-        AutoUse { name, indexes: Vec::new() }
+        AutoUse { name, auto: wider }
     }
 
     /// The auto indexes that have what `auto` has and whose rows a snapshot shows, those with the most fields first.

@@ -4,7 +4,6 @@
 use super::chains::{self, Link};
 use super::records::{Build, Record};
 use super::{NativeIndex, Registry};
-use crate::auto::AutoSource;
 use crate::definition::{IndexDefinition, IndexState, LockMode, NATIVE, REPLACEMENT_PREFIX};
 use crate::error::IndexError;
 use crate::events::IndexEventKind;
@@ -241,7 +240,7 @@ impl Registry {
     pub(super) fn source(&self, definition: &IndexDefinition) -> Result<SharedSource, IndexError> {
         let name = definition.name.clone();
         if let Some(auto) = &definition.auto {
-            return Ok(Arc::new(AutoSource::new(auto, self.database.view().database_id())?));
+            return auto.source(self.database.view().database_id());
         }
         if definition.is_native() {
             let native = self.natives.get(&name.to_lowercase());

@@ -106,6 +106,12 @@ impl<'v> AutoReader<'v> {
         &self.tail
     }
 
+    /// How many documents the index has taken in.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.progress.results
+    }
+
     /// Has the worker make terms of these fields, those aside that are there or cannot be. Gives whether all are there.
     #[must_use]
     pub fn want(&self, fields: &[TermField]) -> bool {
