@@ -9,16 +9,19 @@ mod questions;
 
 use counting::CountingKv;
 use magpie_indexes::keys::Kind;
-use magpie_indexes::{Index, Registry};
+use magpie_indexes::{AutoTimes, Index, Registry};
 use magpie_query::{Answer, QueryError, Request, Snapshot, execute};
 use magpie_store::json::{Json, Object};
 use magpie_store::kv::Kv;
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::rocks::RocksKv;
 use magpie_store::{Command, Database, NewDocument, Timestamp};
+use magpie_tests::process::ServerProcess;
+use magpie_tests::wire::Client;
 use proptest::prelude::*;
 use questions::{Change, changes, query};
 use std::cell::Cell;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,10 +75,13 @@ impl Server {
     }
 
     fn wait(&self) {
-        for index in self.registry.all() {
-            assert!(index.wait_until_indexed_blocking(self.database.last_etag(), WAIT), "{}", index.name());
-            assert!(index.wait_until_terms_made_blocking(WAIT), "{}", index.name());
-        }
+        self.names().iter().for_each(|name| self.wait_for(name));
+    }
+
+    fn wait_for(&self, name: &str) {
+        let index = self.index(name);
+        assert!(index.wait_until_indexed_blocking(self.database.last_etag(), WAIT), "{name}");
+        assert!(index.wait_until_terms_made_blocking(WAIT), "{name}");
     }
 }
 
@@ -408,4 +414,180 @@ fn auto_indexes_are_bounded() {
     let longest = "x".repeat(2000);
     assert_eq!(server.ask_and_make(&format!("from Docs where {longest} = 1")).total_results, 0);
     assert!(server.names().iter().all(|name| !name.contains(&longest)));
+}
+
+/// A millisecond in ticks, in which the times of this test are.
+const MS: i64 = 10_000;
+
+#[test]
+fn what_nobody_needs_is_let_go() {
+    let server = Server::in_memory();
+    server.write(padding());
+    server.ask_and_make("from Docs where a = 1");
+    server.ask_and_make("from Docs where b = 'pad-1' order by a");
+    server.ask_and_make("from Docs group by b select key(), count()");
+    let (small, wide, groups) = ("Auto/Docs/Bya", "Auto/Docs/ByaAndb", "Auto/Docs/ByCountReducedByb");
+    let times = AutoTimes { superseded: 15 * MS, idle: 100 * MS, removed: 1_000 * MS };
+    let tend = |at: i64| server.registry.tend_auto_indexes(Timestamp(at * MS), &times).unwrap();
+    // A wider one must have caught up, terms included, and that for a while.
+    server.registry.pause(Some(wide)).unwrap();
+    server.write(vec![put("docs/new", r#"{"a":1,"@metadata":{"@collection":"Docs"}}"#)]);
+    for at in [1, 50, 90] {
+        assert_eq!(tend(at), Vec::<String>::new());
+    }
+    server.registry.resume(Some(wide)).unwrap();
+    server.wait();
+    assert_eq!(tend(91), Vec::<String>::new());
+    assert_eq!(tend(105), Vec::<String>::new());
+    assert_eq!(tend(106), [small]);
+    assert_eq!(server.names(), [groups, wide]);
+    // By now nobody has asked the others for long.
+    for name in [wide, groups] {
+        let index = server.index(name);
+        assert!(index.is_idle(), "{name}");
+        assert_eq!(index.last_queried(), None, "nobody has said when");
+    }
+    let before = server.index(wide).progress().etag;
+    server.write(vec![put("docs/newer", r#"{"a":1,"@metadata":{"@collection":"Docs"}}"#)]);
+    let found = || server.ask("from Docs where a = 1 and b = null", &Object::new()).unwrap();
+    assert_eq!((found().total_results, found().is_stale), (0, false));
+    assert_eq!(server.ask("from Docs where a = 1", &Object::new()).unwrap().total_results, 2);
+    let view = server.database.view();
+    assert!(!server.registry.is_stale(&view, &server.index(wide)).unwrap(), "nobody waits for an idle index");
+    assert_eq!(server.index(wide).progress().etag, before, "it does not follow");
+    server.registry.note_queried(wide, Timestamp(150 * MS));
+    server.wait_for(wide);
+    assert_eq!(server.index(wide).last_queried(), Some(Timestamp(150 * MS)));
+    assert!(!server.index(wide).is_idle() && server.index(groups).is_idle());
+    assert_eq!(tend(1_000), Vec::<String>::new());
+    assert_eq!(tend(1_001), [groups]);
+    assert_eq!(tend(1_150), [wide]);
+    assert_eq!(server.names(), Vec::<String>::new());
+}
+
+fn get(client: &Client, path: &str) -> Json {
+    client.get(path).unwrap().expect_status(200).unwrap().json().unwrap()
+}
+
+fn post_query(client: &Client, database: &str, query: &str) -> Json {
+    let body = Object::from_iter([("Query", Json::from(query))]).to_string();
+    let answer = client.post(&format!("/databases/{database}/queries"), &body).unwrap();
+    answer.expect_status(200).unwrap().json().unwrap()
+}
+
+fn text<'j>(json: &'j Json, key: &str) -> &'j str {
+    json.get(key).and_then(Json::as_str).unwrap_or_else(|| panic!("{key} in {json}"))
+}
+
+fn put_users(client: &Client, from: u32, to: u32) -> bool {
+    let command = |n: u32| {
+        format!(
+            r#"{{"Id":"users/{n}","ChangeVector":null,"Type":"PUT","Document":{{"name":"u{n}","age":{},"@metadata":{{"@collection":"Users"}}}}}}"#,
+            n % 10
+        )
+    };
+    let commands: Vec<String> = (from..to).map(command).collect();
+    let body = format!(r#"{{"Commands":[{}]}}"#, commands.join(","));
+    client.post("/databases/magpie/bulk_docs", &body).is_ok_and(|answer| answer.status == 201)
+}
+
+/// The names and types of the indexes, from all the places that tell them.
+fn listed(client: &Client) -> Vec<(String, String)> {
+    let pairs = |list: &Json| -> Vec<(String, String)> {
+        let list = list.as_array().unwrap();
+        list.iter().map(|item| (text(item, "Name").to_owned(), text(item, "Type").to_owned())).collect()
+    };
+    let definitions = get(client, "/databases/magpie/indexes");
+    let definitions = pairs(definitions.get("Results").unwrap());
+    let statistics = get(client, "/databases/magpie/indexes/stats");
+    assert_eq!(pairs(statistics.get("Results").unwrap()), definitions);
+    let database = get(client, "/databases/magpie/stats");
+    assert_eq!(pairs(database.get("Indexes").unwrap()), definitions);
+    assert_eq!(database.get("CountOfIndexes"), Some(&Json::from(definitions.len())));
+    definitions
+}
+
+#[test]
+fn clients_see_them_and_they_outlive_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = ServerProcess::start(folder.path(), &[]).unwrap();
+    let client = process.client();
+    assert!(put_users(&client, 0, 200));
+    assert_eq!(listed(&client), []);
+    let answer = post_query(&client, "magpie", "from Users where age > 7 order by name");
+    assert_eq!(text(&answer, "IndexName"), "Auto/Users/ByageAndname");
+    let grouped = "from Users group by age select key(), count()";
+    assert_eq!(text(&post_query(&client, "magpie", grouped), "IndexName"), "Auto/Users/ByCountReducedByage");
+    let both = [("Auto/Users/ByCountReducedByage", "AutoMapReduce"), ("Auto/Users/ByageAndname", "AutoMap")]
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()));
+    assert_eq!(listed(&client), both);
+    let statistics = get(&client, "/databases/magpie/indexes/stats?name=auto/users/byageandname");
+    let statistics = &statistics.get("Results").unwrap().as_array().unwrap()[0];
+    assert!(statistics.get("LastQueryingTime").unwrap().as_str().is_some(), "{statistics}");
+    let by_name = post_query(&client, "magpie", "from index 'Auto/Users/ByageAndname' where age = 3 limit 1");
+    assert_eq!(by_name.get("TotalResults"), Some(&Json::from(20_i64)));
+    // Killed while documents come in: what was acknowledged is found, by the index and by ids.
+    let writer = process.client();
+    let acknowledged = std::thread::spawn(move || {
+        (200_u32..).step_by(10).take_while(|from| put_users(&writer, *from, from + 10)).last()
+    });
+    let far = || get(&client, "/databases/magpie/stats").get("CountOfDocuments").and_then(Json::as_i64);
+    while far().unwrap() < 1_000 {
+        std::thread::yield_now();
+    }
+    process.kill().unwrap();
+    let last = acknowledged.join().unwrap().unwrap();
+    let process = ServerProcess::start(folder.path(), &[]).unwrap();
+    let client = process.client();
+    assert_eq!(listed(&client), both);
+    let count = get(&client, "/databases/magpie/stats").get("CountOfDocuments").unwrap().as_i64().unwrap();
+    assert!(count >= i64::from(last) + 10);
+    for settled in [false, true] {
+        let answer = post_query(&client, "magpie", "from Users where age = 3 limit 5");
+        assert_eq!(answer.get("TotalResults"), Some(&Json::from(count / 10)));
+        assert_eq!(answer.get("IsStale"), Some(&Json::Bool(false)));
+        let groups = post_query(&client, "magpie", grouped);
+        let groups = groups.get("Results").unwrap().as_array().unwrap();
+        assert_eq!(groups.len(), 10);
+        assert!(groups.iter().all(|group| group.get("Count") == Some(&Json::from(count / 10))));
+        while !settled
+            && get(&client, "/databases/magpie/stats")
+                .get("Indexes")
+                .and_then(Json::as_array)
+                .unwrap()
+                .iter()
+                .any(|index| index.get("IsStale") == Some(&Json::Bool(true)))
+        {
+            std::thread::yield_now();
+        }
+    }
+    move_to_another_database(&client);
+    let gone = client.send("DELETE", "/databases/magpie/indexes?name=Auto%2FUsers%2FByageAndname", &[], None);
+    gone.unwrap().expect_status(204).unwrap();
+    assert_eq!(listed(&client), both[..1]);
+}
+
+/// A dump holds them in RavenDB's layout, and brings them.
+fn move_to_another_database(client: &Client) {
+    let dump = client.post("/databases/magpie/smuggler/export", "{}").unwrap().expect_status(200).unwrap();
+    let mut plain = String::new();
+    flate2::read::GzDecoder::new(dump.body.as_slice()).read_to_string(&mut plain).unwrap();
+    let wanted = r#"{"Type":"AutoMap","IndexDefinition":{"Name":"Auto/Users/ByageAndname","Collections":["Users"],"LockMode":0,"Priority":1,"State":0,"ArchivedDataProcessingBehavior":null,"MapFields":[{"Name":"age","Indexing":"Default","Aggregation":0,"Spatial":null,"#;
+    assert!(plain.contains(wanted), "{plain}");
+    client
+        .put("/admin/databases?name=other", r#"{"DatabaseName":"other"}"#)
+        .unwrap()
+        .expect_status(201)
+        .unwrap();
+    let headers = [("Content-Type", "application/octet-stream")];
+    let path = "/databases/other/smuggler/import";
+    let result = client.send("POST", path, &headers, Some(&dump.body)).unwrap().expect_status(200).unwrap();
+    let counts = result.json().unwrap().get("Indexes").unwrap().to_string();
+    assert!(counts.contains(r#""ReadCount":2"#), "{counts}");
+    let names = get(client, "/databases/other/indexes?namesOnly=true");
+    let names = names.get("Results").unwrap().to_string();
+    assert_eq!(names, r#"["Auto/Users/ByCountReducedByage","Auto/Users/ByageAndname"]"#);
+    let answer = post_query(client, "other", "from Users where name = 'U77'");
+    assert_eq!(text(&answer, "IndexName"), "Auto/Users/ByageAndname");
+    assert_eq!(answer.get("TotalResults"), Some(&Json::from(1_i64)));
 }

@@ -4,6 +4,7 @@
 //! last line or property `Error`, and the connection breaks off without an end.
 
 use crate::answer;
+use crate::clock;
 use crate::csv::Csv;
 use crate::document_pages;
 use crate::document_text::write_document;
@@ -79,7 +80,10 @@ async fn stream_query(request: DatabaseRequest, asked: Asked) -> Result<Response
             let streamed = magpie_query::stream(&snapshot, &asked.request, &mut rows);
             database.make_auto_indexes();
             match streamed {
-                Ok(_) => rows.end().map_err(|Gone| ServerError::Stopping),
+                Ok(answer) => {
+                    database.indexes().note_queried(&answer.index_name, clock::now());
+                    rows.end().map_err(|Gone| ServerError::Stopping)
+                }
                 // Behind the head nothing can begin again.
                 Err(error) if rows.begun => {
                     let error = ServerError::InvalidOperation(error.to_string());

@@ -5,6 +5,7 @@
 
 mod fields;
 mod groups;
+mod life;
 mod map;
 pub mod paths;
 mod read_groups;
@@ -13,6 +14,7 @@ mod sum;
 
 pub use fields::{AutoFields, GroupFields, Ways};
 pub use groups::{GroupEntry, GroupReader, KeyPath, compare_keys, element_prefix, key_text};
+pub(crate) use life::Life;
 pub(crate) use map::AutoSource;
 pub use map::path_of;
 pub use read_groups::{GroupRows, read_groups};

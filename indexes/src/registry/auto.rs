@@ -5,11 +5,12 @@ use super::Registry;
 use super::put::Plan;
 use super::records;
 use crate::auto::AutoDefinition;
+use crate::definition::{IndexDefinition, IndexState};
 use crate::error::IndexError;
 use crate::index::{Index, lock};
 use crate::limits;
 use crate::terms::TermField;
-use magpie_store::DatabaseView;
+use magpie_store::{DatabaseView, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -114,27 +115,106 @@ impl Registry {
         let guard = lock(&self.changes);
         let wanted = std::mem::take(&mut *lock(&self.wanted_auto));
         for Wanted { auto, terms } in wanted {
-            let there = self.auto_indexes();
-            // A name may be taken by fields that differ from these by case alone.
-            let is_made =
-                there.iter().any(|(_, there)| there.covers(&auto)) || self.get(&auto.name()).is_some();
-            if is_made || there.len() >= limits::AUTO_INDEXES_MAX || self.stopped.load(Ordering::Acquire) {
+            if !self.make(auto.definition())? {
                 continue;
             }
-            let definition = auto.definition();
-            // What no document can be in needs no index.
-            let Ok(source) = self.source(&definition) else { continue };
-            self.carry_out(vec![(Plan::Create(source), definition)])?;
             if let Some(index) = self.get(&auto.name()) {
                 index.want_terms(terms);
                 // What queries asked of those that it will replace, they will ask of it.
                 let view = self.database.view();
-                for (smaller, _) in there.iter().filter(|(_, there)| auto.covers(there)) {
+                for (smaller, _) in self.auto_indexes().iter().filter(|(_, there)| auto.covers(there)) {
                     index.want_terms(smaller.term_fields(&view)?);
                 }
             }
         }
         drop(guard);
         Ok(())
+    }
+
+    /// Makes an auto index without being asked by a query. Gives whether there is one that has what it has.
+    ///
+    /// # Errors
+    /// When the store fails, or a thread cannot be started.
+    pub fn put_auto_index(&self, definition: IndexDefinition) -> Result<bool, IndexError> {
+        let guard = lock(&self.changes);
+        let Some(auto) = definition.auto.clone() else { return Ok(false) };
+        let is_there = self.make(definition)?;
+        let is_covered = || self.auto_indexes().iter().any(|(_, there)| there.covers(&auto));
+        let is_there = is_there || is_covered();
+        drop(guard);
+        Ok(is_there)
+    }
+
+    /// Makes an auto index unless there is one like it, there are too many, or it cannot be; gives whether it was made. The
+    /// caller holds the lock.
+    fn make(&self, definition: IndexDefinition) -> Result<bool, IndexError> {
+        let Some(auto) = &definition.auto else { return Ok(false) };
+        let there = self.auto_indexes();
+        // A name may be taken by fields that differ from these by case alone.
+        let is_made =
+            there.iter().any(|(_, there)| there.covers(auto)) || self.get(&definition.name).is_some();
+        let is_large = auto.size() > limits::AUTO_INDEX_FIELDS_MAX
+            || definition.name.len() > limits::AUTO_NAME_BYTES_MAX
+            || there.len() >= limits::AUTO_INDEXES_MAX;
+        if is_made || is_large || self.stopped.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        // What no document can be in needs no index.
+        let Ok(source) = self.source(&definition) else { return Ok(false) };
+        self.carry_out(vec![(Plan::Create(source), definition)])?;
+        Ok(true)
+    }
+
+    /// Notes that an index was asked; an idle one follows the documents again.
+    pub fn note_queried(&self, name: &str, now: Timestamp) {
+        if let Some(index) = self.get(name)
+            && index.life.note_queried(now)
+        {
+            index.set_paused(index.definition().state == IndexState::Disabled);
+        }
+    }
+
+    /// Removes auto indexes whose place a wider one has taken for long enough, or that nobody has asked for long enough;
+    /// others that nobody asks become idle. Gives the names of those that were removed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn tend_auto_indexes(&self, now: Timestamp, times: &AutoTimes) -> Result<Vec<String>, IndexError> {
+        let all = self.auto_indexes();
+        let mut removed = Vec::new();
+        for (index, auto) in &all {
+            let is_superseded = self.is_superseded(index, auto, &all)?;
+            let superseded = index.life.superseded(is_superseded, now);
+            let unused = index.life.unused(now);
+            if superseded.is_some_and(|since| since >= times.superseded) || unused >= times.removed {
+                if self.delete(&index.name())? {
+                    removed.push(index.name());
+                }
+            } else if unused >= times.idle && index.life.set_idle() {
+                index.set_paused(true);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Whether another one has all that an index has, and is ready to answer.
+    fn is_superseded(
+        &self,
+        index: &Index,
+        auto: &AutoDefinition,
+        all: &[(Arc<Index>, AutoDefinition)],
+    ) -> Result<bool, IndexError> {
+        let view = self.database.view();
+        for (wider, other) in all {
+            if wider.slot == index.slot || !other.covers(auto) || wider.is_behind(&view)? {
+                continue;
+            }
+            let terms = index.term_fields(&view)?;
+            let are_there = terms.iter().map(|field| wider.has_terms(&view, field));
+            if are_there.collect::<Result<Vec<_>, _>>()?.into_iter().all(|is_there| is_there) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
