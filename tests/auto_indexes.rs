@@ -470,7 +470,10 @@ fn get(client: &Client, path: &str) -> Json {
 }
 
 fn post_query(client: &Client, database: &str, query: &str) -> Json {
-    let body = Object::from_iter([("Query", Json::from(query))]).to_string();
+    // Who asks a collection never waits.
+    let waits = query.starts_with("from index");
+    let body = Object::from_iter([("Query", Json::from(query)), ("WaitForNonStaleResults", waits.into())]);
+    let body = body.to_string();
     let answer = client.post(&format!("/databases/{database}/queries"), &body).unwrap();
     answer.expect_status(200).unwrap().json().unwrap()
 }
