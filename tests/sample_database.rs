@@ -1,7 +1,7 @@
 //! A database in memory with the indexes of a sample in one of its two languages.
 
 use magpie_indexes::Registry;
-use magpie_query::{AutoIndexNames, Request, Snapshot, execute};
+use magpie_query::{Request, Snapshot, execute};
 use magpie_samples::Sample;
 use magpie_store::json::{self, Json, Object};
 use magpie_store::kv::memory::MemoryKv;
@@ -108,9 +108,8 @@ impl SampleDatabase {
     #[must_use]
     pub fn ask(&self, query: &str, parameters: Option<Object>) -> Vec<Json> {
         let view = self.database.view();
-        let names = AutoIndexNames::default();
         let request = Request { query: query.to_owned(), parameters, ..Request::default() };
-        let answer = execute(&Snapshot::new(&view, &self.registry, &names), &request)
+        let answer = execute(&Snapshot::new(&view, &self.registry), &request)
             .unwrap_or_else(|error| panic!("{query}: {error}"));
         assert!(!answer.is_stale, "{query}");
         let mut rows = answer.rows;

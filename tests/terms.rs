@@ -16,7 +16,7 @@ use magpie_indexes::keys::Kind;
 use magpie_indexes::terms::value::Step;
 use magpie_indexes::terms::{Family, TermField};
 use magpie_indexes::{FunctionSource, IndexDefinition, MappedCollections, NativeIndex, Registry};
-use magpie_query::{Answer, AutoIndexNames, QueryError, Request, Snapshot, execute};
+use magpie_query::{Answer, QueryError, Request, Snapshot, execute};
 use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::rocks::RocksKv;
@@ -93,7 +93,6 @@ struct Server {
     kv: Arc<CountingKv>,
     database: Arc<Database>,
     registry: Arc<Registry>,
-    names: AutoIndexNames,
 }
 
 impl Server {
@@ -103,7 +102,7 @@ impl Server {
         let shared: Arc<dyn Kv> = kv.clone();
         let database = Arc::new(Database::open(shared, "abcdefghijklmnopqrstuv").unwrap());
         let registry = Registry::open(Arc::clone(&database), Arc::new(|| Timestamp(0)), natives).unwrap();
-        Self { kv, database, registry, names: AutoIndexNames::default() }
+        Self { kv, database, registry }
     }
 
     fn write(&self, commands: Vec<Command>) {
@@ -128,7 +127,7 @@ impl Server {
 
     fn ask(&self, query: &str, parameters: &Object) -> Result<Answer, QueryError> {
         let view = self.database.view();
-        let source = Snapshot::new(&view, &self.registry, &self.names);
+        let source = Snapshot::new(&view, &self.registry);
         let parameters = Some(parameters.clone());
         execute(&source, &Request { query: query.to_owned(), parameters, ..Request::default() })
     }

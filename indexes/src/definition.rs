@@ -2,6 +2,7 @@
 //!
 //! The only type below the server with serde derives: it is both the wire form and the stored form.
 
+use crate::auto::{AUTO_PREFIX, AutoDefinition};
 use crate::error::IndexError;
 use crate::laws::LAWS;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -72,6 +73,9 @@ pub struct IndexDefinition {
     pub pattern_for_output_reduce_to_collection_references: Option<String>,
     /// The collection of those referencing documents.
     pub pattern_references_collection_name: Option<String>,
+    /// What an auto index is made of; `None` for one that somebody wrote. Only stored, never taken from outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto: Option<AutoDefinition>,
 }
 
 /// Options of one output field.
@@ -208,10 +212,13 @@ impl IndexDefinition {
         self.configuration.get(NATIVE).is_some_and(|value| value.as_deref() == Some("true"))
     }
 
-    /// The wire's name for its type: `JavaScriptMap`, `JavaScriptMapReduce`, or `Map`, `MapReduce` for native ones and
+    /// The wire's name for its type: `AutoMap`, `AutoMapReduce`, `JavaScriptMap`, `JavaScriptMapReduce`, or `Map`, `MapReduce` for native ones and
     /// those that are C#.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
+        if let Some(auto) = &self.auto {
+            return if auto.groups.is_some() { "AutoMapReduce" } else { "AutoMap" };
+        }
         match (self.is_native() || self.why_not_script().is_some(), self.is_map_reduce()) {
             (false, false) => "JavaScriptMap",
             (false, true) => "JavaScriptMapReduce",
@@ -247,6 +254,9 @@ impl IndexDefinition {
     /// Why its functions cannot run here, if that is known without a script engine, and what to do.
     #[must_use]
     pub fn why_not_runnable(&self) -> Option<String> {
+        if self.auto.is_some() {
+            return None;
+        }
         if let Some(source) = &self.source_type {
             return Some(format!("it is over {source}, and Magpie indexes documents only"));
         }
@@ -276,13 +286,17 @@ impl IndexDefinition {
     pub(crate) fn validate_name(&self) -> Result<(), IndexError> {
         let name = &self.name;
         let refuse = |text: String| Err(IndexError::InvalidName(text));
+        if let Some(auto) = &self.auto {
+            // Fields have any name.
+            return if auto.name() == *name { Ok(()) } else { refuse(format!("'{name}' is no auto index")) };
+        }
         if name.is_empty() {
             return refuse("Index name cannot be empty!".to_owned());
         }
         if name.len() > NAME_BYTES_MAX {
             return refuse(format!("Index name has {} bytes; the limit is {NAME_BYTES_MAX}", name.len()));
         }
-        for prefix in [REPLACEMENT_PREFIX, "Auto/"] {
+        for prefix in [REPLACEMENT_PREFIX, AUTO_PREFIX] {
             if name.to_lowercase().starts_with(&prefix.to_lowercase()) {
                 return refuse(format!(
                     "Index name must not start with '{prefix}'. Provided index name: '{name}'"

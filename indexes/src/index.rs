@@ -1,5 +1,6 @@
 //! One live build of one index: its definition, its progress, and the switches of its worker.
 
+use crate::auto::Life;
 use crate::border::Borders;
 use crate::calls::Calls;
 use crate::definition::{IndexDefinition, IndexState, REPLACEMENT_PREFIX};
@@ -81,6 +82,7 @@ pub struct Index {
     /// worker that is still busy with a script can reach the store after its rows were removed.
     pub(crate) may_commit: Mutex<bool>,
     pub(crate) start: Start,
+    pub(crate) life: Life,
     name: RwLock<String>,
     definition: RwLock<Arc<IndexDefinition>>,
     output: Option<OutputCollection>,
@@ -134,6 +136,7 @@ impl Index {
             wake: Condvar::new(),
             may_commit: Mutex::new(true),
             start: Start::new(slot),
+            life: Life::default(),
             name: RwLock::new(name),
             definition: RwLock::new(Arc::new(definition)),
             progress: Mutex::default(),

@@ -41,6 +41,7 @@
 //! registry.stop();
 //! ```
 
+pub mod auto;
 mod batch_size;
 pub mod border;
 mod called_function;
@@ -91,6 +92,6 @@ pub use index::{Index, IndexStatistics, IndexStatus};
 pub use laws::LawMode;
 pub use output::pattern::PatternError;
 pub use query_script::{QueryScript, QueryScriptError};
-pub use registry::{Behind, CheckedPut, NativeIndex, Registry, Staleness, Verified};
+pub use registry::{AutoTimes, AutoUse, Behind, CheckedPut, NativeIndex, Registry, Staleness, Verified};
 pub use results::ReducedResult;
 pub use worker::Clock;

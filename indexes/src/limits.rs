@@ -181,3 +181,15 @@ pub const PATCH_SCRIPT_KEPT_BYTES_MAX: usize = 16 * 1024;
 pub const PATCH_EFFECTS_MAX: usize = 1024;
 /// Most bytes of text that one run of a patch tells with `output()`.
 pub const PATCH_OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Most auto indexes of one database; what wants more is answered without.
+pub const AUTO_INDEXES_MAX: usize = 64;
+/// Most fields of one auto index.
+pub const AUTO_INDEX_FIELDS_MAX: usize = 64;
+/// Longest name of an auto index, in bytes.
+pub const AUTO_NAME_BYTES_MAX: usize = 1024;
+/// Most digits before or behind the point of a number that is summed.
+pub const SUM_DIGITS_MAX: u32 = 1000;
+/// Fewest documents of a collection whose auto indexes queries read.
+pub const AUTO_DOCUMENTS_MIN: u64 = 64;
+/// Most changes behind an auto index that a query takes from the documents.
+pub const AUTO_TAIL_MAX: usize = 1024;

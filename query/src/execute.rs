@@ -4,10 +4,12 @@
 //! held is counted in bytes against [`limits`].
 
 mod collect;
+mod first_documents;
 mod in_order;
 mod row;
 
 use crate::ast::{FromSource, Query};
+use crate::auto_read;
 use crate::error::QueryError;
 use crate::group_by::Grouping;
 use crate::grouped::Grouped;
@@ -161,10 +163,12 @@ fn run(
     let mut answer = head(source, request, &plan, index)?;
     let mut included = Included::default();
     let mut row_ids = HashSet::new();
+    let auto = auto_read::of(source, &plan)?;
     let collector = Collector {
         source,
         plan: &plan,
         index,
+        auto: auto.as_deref(),
         metadata_only: request.metadata_only,
         page: page(&plan, request),
     };

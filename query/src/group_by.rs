@@ -7,7 +7,8 @@ use crate::ast::{
 };
 use crate::error::QueryError;
 use crate::plan::Context;
-use crate::term::{Step, steps, steps_of_text};
+use crate::term::{Step, steps};
+use magpie_indexes::auto::{element_prefix, path_of};
 use std::collections::BTreeSet;
 
 /// The field of a group's row that says how many it has.
@@ -97,7 +98,7 @@ impl Grouping {
             if name == COUNT {
                 self.counts = true;
             } else if !self.sums.iter().any(|sum| sum.name == *name) {
-                self.sums.push(Sum { name: name.clone(), path: steps_of_text(name), asked: false });
+                self.sums.push(Sum { name: name.clone(), path: path_of(name), asked: false });
             }
         }
     }
@@ -139,12 +140,6 @@ fn keys(query: &Query, context: Context<'_>) -> Result<Vec<GroupKey>, QueryError
         keys.push(GroupKey { name, index_part, path, whole, alias: item.alias.clone() });
     }
     Ok(keys)
-}
-
-/// The path up to the first `[]`.
-pub(crate) fn element_prefix(path: &[Step]) -> &[Step] {
-    let end = path.iter().position(|step| *step == Step::Each).unwrap_or(0);
-    path.get(..end).unwrap_or_default()
 }
 
 struct Rewriter<'a> {

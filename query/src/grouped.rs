@@ -1,17 +1,15 @@
-//! The groups of a `group by`, made by reading the documents of the collection once: a map-reduce index that lives as
-//! long as its query. Sums are exact.
+//! The groups of a `group by`: from the auto index that has them, or made by reading the documents of the collection once,
+//! as a map-reduce index that lives as long as its query. Sums are exact, so both give the same.
 
 use crate::ast::{Query, Selection};
 use crate::auto_index::GroupFields;
 use crate::error::QueryError;
 use crate::execute::Budget;
-use crate::group_by::{COUNT, Grouping, KEY, Sum, element_prefix};
-use crate::limits;
-use crate::projection;
+use crate::group_by::{COUNT, Grouping, KEY, Sum};
 use crate::source::{Entries, KeyRange, ReducedResults, Results, Source, SourceCollection, SourceIndex};
-use crate::term::Step;
+use magpie_indexes::auto::{DecimalSum, GroupReader, KeyPath, compare_keys, key_of, key_text, path_of};
 use magpie_store::Document;
-use magpie_store::json::{BigInt, Json, Number, Object};
+use magpie_store::json::{Json, Object};
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
@@ -21,14 +19,17 @@ pub(crate) struct Grouped<'a> {
     pub(crate) collection: String,
     pub(crate) grouping: Grouping,
     pub(crate) name: String,
+    /// What the auto index of the query has; `None` when it would read other values than the query means.
+    fields: Option<GroupFields>,
     rows: OnceCell<Vec<Object>>,
 }
 
-/// One group while it grows.
+/// One group: the values of the keys in the order of the query, and the sums in its order, null where a summand was no
+/// number.
 struct Group {
     key: Vec<Json>,
     count: u64,
-    sums: Vec<DecimalSum>,
+    sums: Vec<Json>,
 }
 
 impl<'a> Grouped<'a> {
@@ -45,129 +46,107 @@ impl<'a> Grouped<'a> {
         if grouping.counts {
             fields.aggregates.insert(COUNT.to_owned());
         }
-        let wider = source.widen_groups(collection, fields);
-        let name = wider.index_name(collection);
+        let is_readable = fields.are_distinct() && are_named(&grouping);
+        let (name, wider) = if is_readable {
+            source.auto_groups(collection, fields)
+        } else {
+            (fields.index_name(collection), fields)
+        };
         let is_listed =
             query.select.as_ref().is_some_and(|select| matches!(select.what, Selection::Items(_)));
         if !is_listed {
             grouping.widen(&wider.aggregates);
         }
-        Self { source, collection: collection.to_owned(), grouping, name, rows: OnceCell::new() }
+        let fields = is_readable.then_some(wider);
+        Self { source, collection: collection.to_owned(), grouping, name, fields, rows: OnceCell::new() }
     }
 
     fn rows(&self) -> Result<&[Object], QueryError> {
         if let Some(rows) = self.rows.get() {
             return Ok(rows);
         }
-        let groups = self.read()?;
+        let mut groups = match self.indexed()? {
+            Some(groups) => groups,
+            None => self.read()?,
+        };
+        groups.sort_by(|left, right| compare_keys(&left.key, &right.key));
         let rows = groups.into_iter().map(|group| self.row(group)).collect();
         Ok(self.rows.get_or_init(|| rows))
     }
 
-    /// The groups in the order in which their first documents were written.
+    /// The groups as the auto index has them; `None` when it cannot tell, or a sum that is asked for has no value: reading
+    /// the documents tells where.
+    fn indexed(&self) -> Result<Option<Vec<Group>>, QueryError> {
+        let Some(fields) = &self.fields else { return Ok(None) };
+        let Some(found) = self.source.groups(&self.collection, fields)? else { return Ok(None) };
+        let key_places: Vec<_> = self
+            .grouping
+            .keys
+            .iter()
+            .map(|key| fields.keys.iter().position(|name| *name == key.index_part))
+            .collect();
+        let sum_places: Vec<_> = self
+            .grouping
+            .sums
+            .iter()
+            .map(|sum| found.sums.iter().position(|name| *name == sum.name))
+            .collect();
+        let at = |values: &[Json], place: &Option<usize>| {
+            place.and_then(|place| values.get(place)).cloned().unwrap_or_default()
+        };
+        let mut budget = Budget::groups();
+        let mut groups = Vec::new();
+        for group in found.rows {
+            let group = group?;
+            let key: Vec<Json> = key_places.iter().map(|place| at(&group.key, place)).collect();
+            budget.take(held(&key_text(&key)))?;
+            let sums: Vec<Json> = sum_places.iter().map(|place| at(&group.sums, place)).collect();
+            if self.grouping.sums.iter().zip(&sums).any(|(sum, value)| sum.asked && value.is_null()) {
+                return Ok(None);
+            }
+            groups.push(Group { key, count: group.count, sums });
+        }
+        Ok(Some(groups))
+    }
+
+    /// The groups as the documents have them.
     fn read(&self) -> Result<Vec<Group>, QueryError> {
         let collection = match self.collection.as_str() {
             "@all_docs" => SourceCollection::All,
             name => SourceCollection::Named(name),
         };
-        let paths = || {
-            self.grouping
-                .keys
-                .iter()
-                .map(|key| &key.path)
-                .chain(self.grouping.sums.iter().map(|sum| &sum.path))
-        };
-        let needs_metadata = paths().any(|path| path.first() == Some(&Step::Member("@metadata".to_owned())));
-        let mut groups: Vec<Group> = Vec::new();
+        let keys = self.grouping.keys.iter().map(|key| KeyPath { path: key.path.clone(), whole: key.whole });
+        let sums = self.grouping.sums.iter().map(|sum| sum.path.clone());
+        let reader = GroupReader::new(keys.collect(), sums.collect());
+        let mut groups: Vec<(Vec<Json>, u64, Vec<DecimalSum>)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut budget = Budget::groups();
         for document in self.source.documents(collection)? {
             let document = document?;
-            let mut fields = document.body_json();
-            if needs_metadata {
-                fields.insert("@metadata", document.wire_metadata(self.source.database_id()));
-            }
-            for element in self.elements(&fields) {
-                let key = self.key(&fields, element.as_ref());
-                let text = Json::Array(key.clone()).to_string();
-                let bytes = 4 * text.len() + 512;
+            for entry in reader.entries(&document, self.source.database_id()) {
+                let text = key_text(&entry.key);
+                let bytes = held(&text);
                 let place = *places.entry(text).or_insert(groups.len());
                 if place == groups.len() {
                     budget.take(bytes)?;
-                    let sums = vec![DecimalSum::default(); self.grouping.sums.len()];
-                    groups.push(Group { key, count: 0, sums });
+                    groups.push((entry.key, 0, vec![DecimalSum::default(); self.grouping.sums.len()]));
                 }
-                if let Some(group) = groups.get_mut(place) {
-                    group.count += 1;
-                    for (total, sum) in group.sums.iter_mut().zip(&self.grouping.sums) {
-                        self.add(total, sum, &fields, element.as_ref(), &document)?;
+                if let Some((_, count, totals)) = groups.get_mut(place) {
+                    *count += 1;
+                    for ((total, sum), summand) in
+                        totals.iter_mut().zip(&self.grouping.sums).zip(&entry.summands)
+                    {
+                        add(total, sum, summand, &document)?;
                     }
                 }
             }
         }
-        Ok(groups)
-    }
-
-    /// The array whose elements are grouped, if there is one.
-    fn prefix(&self) -> Option<&[Step]> {
-        self.grouping.keys.iter().find(|key| !key.whole).map(|key| element_prefix(&key.path))
-    }
-
-    /// What is grouped of one document: the document itself (`None`), or the elements of its array. An array that is
-    /// missing, null or empty counts as one element without value; what is no array has none.
-    fn elements(&self, fields: &Object) -> Vec<Option<Json>> {
-        let Some(prefix) = self.prefix() else { return vec![None] };
-        match projection::read_from(fields, prefix) {
-            None | Some(Json::Null) => vec![None],
-            Some(Json::Array(items)) if items.is_empty() => vec![None],
-            Some(Json::Array(items)) => items.into_iter().map(Some).collect(),
-            Some(_) => Vec::new(),
-        }
-    }
-
-    fn key(&self, fields: &Object, element: Option<&Json>) -> Vec<Json> {
-        let value = |path: &[Step], whole: bool| {
-            if whole {
-                return member(fields, path);
-            }
-            let rest = path.get(element_prefix(path).len() + 1..).unwrap_or_default();
-            element.and_then(|element| all(element, rest))
+        let group = |(key, count, totals): (_, _, Vec<DecimalSum>)| Group {
+            key,
+            count,
+            sums: totals.iter().map(DecimalSum::value).collect(),
         };
-        self.grouping.keys.iter().map(|key| value(&key.path, key.whole).unwrap_or_default()).collect()
-    }
-
-    fn add(
-        &self,
-        total: &mut DecimalSum,
-        sum: &Sum,
-        fields: &Object,
-        element: Option<&Json>,
-        document: &Document,
-    ) -> Result<(), QueryError> {
-        let of_element = self.prefix().is_some_and(|prefix| {
-            sum.path.get(prefix.len()) == Some(&Step::Each) && element_prefix(&sum.path) == prefix
-        });
-        let value = if of_element {
-            let rest = sum.path.get(element_prefix(&sum.path).len() + 1..).unwrap_or_default();
-            element.and_then(|element| all(element, rest))
-        } else {
-            member(fields, &sum.path)
-        };
-        match total.add(value.as_ref().unwrap_or(&Json::Null)) {
-            Ok(()) => Ok(()),
-            Err(_) if !sum.asked => {
-                total.failed = true;
-                Ok(())
-            }
-            Err(found) => Err(QueryError::Operation {
-                message: format!(
-                    "'{}' of document '{}' is {found}, so it cannot be summed in its group; mend the document, or group \
-                     by this field too",
-                    sum.name,
-                    document.id.as_str()
-                ),
-            }),
-        }
+        Ok(groups.into_iter().map(group).collect())
     }
 
     fn row(&self, group: Group) -> Object {
@@ -182,98 +161,42 @@ impl<'a> Grouped<'a> {
             row.insert(COUNT, group.count);
         }
         for (sum, total) in self.grouping.sums.iter().zip(group.sums) {
-            if !total.failed {
-                row.insert(sum.name.as_str(), Json::Number(total.number()));
+            if !total.is_null() {
+                row.insert(sum.name.as_str(), total);
             }
         }
         row
     }
 }
 
-fn member(fields: &Object, path: &[Step]) -> Option<Json> {
-    let (first, rest) = path.split_first()?;
-    let Step::Member(name) = first else { return None };
-    all(fields.get(name)?, rest)
+/// Whether the names under which an index knows keys and sums lead to the values that the query means: quoted names and
+/// numbered elements may not.
+fn are_named(grouping: &Grouping) -> bool {
+    let mut keys = grouping.keys.iter();
+    keys.all(|key| key_of(&key.index_part) == KeyPath { path: key.path.clone(), whole: key.whole })
+        && grouping.sums.iter().all(|sum| path_of(&sum.name) == sum.path)
 }
 
-/// The value at a path; behind `[]` an array with one value for each element.
-fn all(value: &Json, path: &[Step]) -> Option<Json> {
-    let Some((step, rest)) = path.split_first() else { return Some(value.clone()) };
-    match (step, value) {
-        (Step::Member(name), Json::Object(object)) => all(object.get(name)?, rest),
-        (Step::Member(_), Json::Array(items)) => {
-            Some(Json::Array(items.iter().filter_map(|item| all(item, path)).collect()))
-        }
-        (Step::Each, Json::Array(items)) => {
-            Some(Json::Array(items.iter().map(|item| all(item, rest).unwrap_or_default()).collect()))
-        }
-        (Step::At(index), Json::Array(items)) => all(crate::term::at(items, *index)?, rest),
-        _ => None,
-    }
+/// About how many bytes a group takes in memory.
+fn held(key: &str) -> usize {
+    4 * key.len() + 512
 }
 
-/// A sum of decimal numbers without rounding.
-#[derive(Debug, Clone, Default)]
-struct DecimalSum {
-    /// The sum is this times ten to the power of minus `places`.
-    mantissa: BigInt,
-    places: u32,
-    /// Whether a summand had no value.
-    failed: bool,
-}
-
-impl DecimalSum {
-    /// Adds a number, or the numbers of an array; null counts as nothing. Otherwise says what it is.
-    fn add(&mut self, value: &Json) -> Result<(), &'static str> {
-        match value {
-            Json::Null => Ok(()),
-            Json::Number(number) => self.add_number(number),
-            Json::Array(items) => items.iter().try_for_each(|item| self.add(item)),
-            Json::String(_) => Err("text"),
-            Json::Bool(_) => Err("a boolean"),
-            Json::Object(_) => Err("an object"),
-            Json::ScriptNumber(_) => Err("a number that JSON has not"),
+fn add(total: &mut DecimalSum, sum: &Sum, summand: &Json, document: &Document) -> Result<(), QueryError> {
+    match total.add(summand) {
+        Ok(()) => Ok(()),
+        Err(_) if !sum.asked => {
+            total.fail();
+            Ok(())
         }
-    }
-
-    fn add_number(&mut self, number: &Number) -> Result<(), &'static str> {
-        const TOO_LARGE: &str = "a number with too many digits";
-        let decimal = number.decimal();
-        if decimal.digits.is_empty() {
-            return Ok(());
-        }
-        let digits = i64::try_from(decimal.digits.len()).map_err(|_| TOO_LARGE)?;
-        let shift = decimal.exponent.checked_sub(digits).ok_or(TOO_LARGE)?;
-        if shift.unsigned_abs() > u64::from(limits::SUM_DIGITS_MAX) || decimal.digits.len() > 10_000 {
-            return Err(TOO_LARGE);
-        }
-        let mut mantissa = decimal.digits.iter().fold(BigInt::from(0), |sum, digit| sum * 10 + *digit);
-        if decimal.negative {
-            mantissa = -mantissa;
-        }
-        let places = u32::try_from(-shift).unwrap_or(0);
-        if shift > 0 {
-            mantissa *= BigInt::from(10).pow(u32::try_from(shift).unwrap_or(0));
-        }
-        if places > self.places {
-            self.mantissa *= BigInt::from(10).pow(places - self.places);
-            self.places = places;
-        } else {
-            mantissa *= BigInt::from(10).pow(self.places - places);
-        }
-        self.mantissa += mantissa;
-        Ok(())
-    }
-
-    fn number(&self) -> Number {
-        let text = self.mantissa.to_string();
-        let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
-        let places = usize::try_from(self.places).unwrap_or(0);
-        let padded = format!("{digits:0>width$}", width = places + 1);
-        let (whole, fraction) = padded.split_at(padded.len() - places);
-        let fraction = fraction.trim_end_matches('0');
-        let point = if fraction.is_empty() { "" } else { "." };
-        Number::from_valid_text(&format!("{sign}{whole}{point}{fraction}"))
+        Err(found) => Err(QueryError::Operation {
+            message: format!(
+                "'{}' of document '{}' is {found}, so it cannot be summed in its group; mend the document, or group by \
+                 this field too",
+                sum.name,
+                document.id.as_str()
+            ),
+        }),
     }
 }
 
@@ -316,33 +239,5 @@ impl SourceIndex for Grouped<'_> {
 
     fn entries(&self) -> Result<Entries<'_>, QueryError> {
         Ok(Box::new(std::iter::empty()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::DecimalSum;
-    use magpie_store::json::parse;
-
-    #[test]
-    fn sums_are_exact() {
-        for (values, sum) in [
-            ("[]", "0"),
-            ("[0.1, 0.2]", "0.3"),
-            ("[1, -1.50, 0.5]", "0"),
-            ("[9007199254740993, 1]", "9007199254740994"),
-            ("[1e3, 2.5e-2]", "1000.025"),
-            ("[-0.05]", "-0.05"),
-            ("[null, [1, [2]]]", "3"),
-            ("[1e300, 1, -1e300]", "1"),
-        ] {
-            let mut total = DecimalSum::default();
-            total.add(&parse(values.as_bytes()).unwrap()).unwrap();
-            assert_eq!(total.number().to_string(), sum, "{values}");
-        }
-        for refused in ["\"1\"", "true", "{}", "1e99999", "1e-99999"] {
-            let value = parse(refused.as_bytes()).unwrap();
-            assert!(DecimalSum::default().add(&value).is_err(), "{refused}");
-        }
     }
 }

@@ -28,6 +28,7 @@
 mod arithmetic;
 pub mod ast;
 mod auto_index;
+mod auto_read;
 mod compare;
 mod error;
 mod execute;
@@ -52,7 +53,8 @@ mod source;
 mod tally;
 mod term;
 
-pub use auto_index::{AutoFields, AutoIndexNames, GroupFields};
+pub use auto_index::{AutoFields, GroupFields};
+pub use auto_read::{DocumentsInOrder, IndexedGroups, SourceAuto};
 pub use error::QueryError;
 pub use execute::{Answer, Request, RowSink, execute, stream};
 pub use parser::parse;

@@ -12,10 +12,8 @@ pub const SORTED_BYTES_MAX: usize = 128 * 1024 * 1024;
 pub const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Largest compiled form of a `regex()` pattern, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 1024 * 1024;
-/// Most fields remembered for the reported name of one collection's auto index.
-pub const AUTO_INDEX_FIELDS_MAX: usize = 64;
-/// Most collections for which the reported name of an auto index is remembered.
-pub const AUTO_INDEX_COLLECTIONS_MAX: usize = 1024;
+/// Most bytes of documents found by an auto index that are held while they are put in order; others are read twice.
+pub const AUTO_HELD_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Most bytes of the parameters' JSON that an error message repeats.
 pub const ERROR_PARAMETERS_BYTES_MAX: usize = 4096;
 /// Most characters of a wrong token that an error message repeats.
@@ -48,8 +46,6 @@ pub const ARITHMETIC_BITS_MAX: usize = 65_536;
 pub const DIVIDE_DIGITS_MAX: u32 = 1000;
 /// Most bytes of keys and sums that `group by` holds at a time.
 pub const GROUPS_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Most digits before or behind the point of a number that `sum()` takes.
-pub const SUM_DIGITS_MAX: u32 = 1000;
 /// Longest time that the JavaScript of one query takes for all its rows, in milliseconds.
 pub const SCRIPT_MS_MAX: u64 = 60_000;
 /// Most documents that the `load` clause loads for one row.

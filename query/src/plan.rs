@@ -14,6 +14,7 @@ mod tally;
 pub(crate) mod terms;
 
 use crate::ast::{Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query};
+use crate::auto_index::AutoFields;
 use crate::error::{QueryError, parameters_text};
 use crate::filter::Filter;
 use crate::include::IncludePath;
@@ -77,6 +78,8 @@ pub(crate) struct Plan {
     /// The parts of the condition with their texts, if the answer tells which of them hold.
     pub(crate) explained: Option<Vec<(String, Filter)>>,
     pub(crate) index_name: String,
+    /// The fields of the auto index of a dynamic query; `None` for a query that needs none.
+    pub(crate) auto_fields: Option<AutoFields>,
     /// A hash of the compare-exchange values that were read.
     pub(crate) exchanged: u64,
     /// Whether the filter or order looks at `@metadata`.
@@ -151,17 +154,15 @@ pub(crate) fn plan(
         Some(_) => Access::Index(compiler.equalities(query.condition.as_ref())),
         None => compiler.access(query.condition.as_ref())?,
     };
-    let collection = match &query.from.source {
-        FromSource::Collection(name) => name.clone(),
-        FromSource::Index(_) => String::new(),
-    };
+    let collection = collection(query);
     // Only queries that need no terms are answered by the collection itself.
     let by_collection =
         order.is_empty() && tally.is_none() && compiler.is_collection_query(query.condition.as_ref());
+    let filter_terms = FilterTerms::new(&filter);
     let index_name = match index {
         Some(index) => index.name(),
         None if by_collection => format!("collection/{collection}"),
-        None => source.auto_index_name(&collection, &compiler.fields),
+        None => source.auto_index_name(&collection, &compiler.fields, &terms::wanted(&filter_terms, &order)),
     };
     let loads = loads(query, alias);
     let parts = parts(query, context, &loads);
@@ -177,7 +178,7 @@ pub(crate) fn plan(
         total_unknown: by_collection && matches!(access, Access::Prefix(_)),
         access,
         collection,
-        terms: index.map(|_| FilterTerms::new(&filter)).unwrap_or_default(),
+        terms: filter_terms,
         filter,
         reduce,
         order,
@@ -194,6 +195,7 @@ pub(crate) fn plan(
         timings: includes_call(query, "timings"),
         explained,
         index_name,
+        auto_fields: (index.is_none() && !by_collection).then_some(compiler.fields),
         exchanged: compiler.exchanged,
         needs_metadata: compiler.needs_metadata,
         shows_score,
@@ -208,6 +210,14 @@ fn parts<'a>(query: &'a Query, context: Context<'a>, loads: &'a [Load]) -> Parts
         alias: query.from.alias.as_deref(),
         loaded: loads.iter().map(|load| load.alias.as_str()).collect(),
         alone: loads.iter().filter(|load| !load.each).map(|load| load.alias.as_str()).collect(),
+    }
+}
+
+/// The collection as the query spells it; empty for an index.
+fn collection(query: &Query) -> String {
+    match &query.from.source {
+        FromSource::Collection(name) => name.clone(),
+        FromSource::Index(_) => String::new(),
     }
 }
 

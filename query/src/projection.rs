@@ -3,7 +3,8 @@
 use crate::arithmetic::{Calculated, Operand, Operands, shortened};
 use crate::error::QueryError;
 use crate::load::Loaded;
-use crate::term::{self, Step};
+use crate::term::Step;
+pub(crate) use magpie_indexes::auto::paths::{read, read_from};
 use magpie_store::json::{Json, Object};
 
 /// What a row holds.
@@ -184,43 +185,6 @@ pub(crate) fn without_state(value: Json) -> Json {
             Json::Object(object.iter().map(inside).collect())
         }
         other => other,
-    }
-}
-
-/// The value at a path.
-pub(crate) fn read_from(object: &Object, path: &[Step]) -> Option<Json> {
-    let (step, rest) = path.split_first()?;
-    let Step::Member(name) = step else { return None };
-    match object.get(name) {
-        Some(value) => read(value, rest),
-        None => {
-            let (first, behind) = name.split_once('.')?;
-            let mut steps = vec![Step::Member(behind.to_owned())];
-            steps.extend_from_slice(rest);
-            read_from(object.get(first)?.as_object()?, &steps)
-        }
-    }
-}
-
-/// The value at a path behind a value; a path through an array gives an array of what its elements have.
-pub(crate) fn read(value: &Json, path: &[Step]) -> Option<Json> {
-    let Some((step, rest)) = path.split_first() else { return Some(value.clone()) };
-    match (step, value) {
-        (Step::Member(_), Json::Object(object)) => read_from(object, path),
-        (Step::Member(name), _)
-            if rest.is_empty() && term::is_length(name) && term::length(value).is_some() =>
-        {
-            term::length(value).map(Json::from)
-        }
-        (Step::Member(_), Json::Array(items)) => {
-            Some(Json::Array(items.iter().filter_map(|item| read(item, path)).collect()))
-        }
-        (Step::Each, Json::Array(items)) => {
-            Some(Json::Array(items.iter().filter_map(|item| read(item, rest)).collect()))
-        }
-        (Step::Each, other) => read(other, rest),
-        (Step::At(index), Json::Array(items)) => read(term::at(items, *index)?, rest),
-        _ => None,
     }
 }
 

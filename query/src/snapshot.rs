@@ -1,6 +1,7 @@
 //! [`Source`] over a real database: a view of the store and the indexes as they are in that view.
 
-use crate::auto_index::{AutoFields, AutoIndexNames, GroupFields};
+use crate::auto_index::{AutoFields, GroupFields};
+use crate::auto_read::{self, IndexedGroups, SourceAuto};
 use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::limits;
@@ -8,10 +9,11 @@ use crate::source::{
     Documents, Entries, FieldIndexing, IndexRow, IndexRows, KeyRange, PlacedRow, ReducedResult,
     ReducedResults, Results, RowsInOrder, Source, SourceCollection, SourceIndex,
 };
+use magpie_indexes::auto::AutoDefinition;
 use magpie_indexes::faults::describe_key;
 use magpie_indexes::key_filter::KeyFilter;
 use magpie_indexes::progress::Progress;
-use magpie_indexes::terms::{Need, TermField, TermSpan};
+use magpie_indexes::terms::{Need, TermField, TermSpan, in_entries};
 use magpie_indexes::{CallError, Index, IndexStatus, Registry};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Document, DocumentId, Etag};
@@ -24,14 +26,13 @@ use std::time::{Duration, Instant};
 pub struct Snapshot<'a> {
     view: &'a DatabaseView<'a>,
     registry: &'a Registry,
-    names: &'a AutoIndexNames,
 }
 
 impl<'a> Snapshot<'a> {
-    /// The state that `view` shows. `names` is kept by the caller for as long as the database is open.
+    /// The state that `view` shows.
     #[must_use]
-    pub fn new(view: &'a DatabaseView<'a>, registry: &'a Registry, names: &'a AutoIndexNames) -> Self {
-        Self { view, registry, names }
+    pub fn new(view: &'a DatabaseView<'a>, registry: &'a Registry) -> Self {
+        Self { view, registry }
     }
 }
 
@@ -112,12 +113,40 @@ impl Source for Snapshot<'_> {
         })))
     }
 
-    fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
-        self.names.widen(collection, fields)
+    fn auto_index_name(&self, collection: &str, fields: &AutoFields, terms: &[TermField]) -> String {
+        let is_small = auto_read::is_small(self, collection).unwrap_or(true);
+        let terms = if is_small { Vec::new() } else { in_entries(terms) };
+        self.registry.auto_index(&auto_read::definition(collection, fields), &terms).name
     }
 
-    fn widen_groups(&self, collection: &str, fields: GroupFields) -> GroupFields {
-        self.names.widen_groups(collection, fields)
+    fn auto_index(
+        &self,
+        collection: &str,
+        fields: &AutoFields,
+        terms: &[TermField],
+    ) -> Result<Option<Box<dyn SourceAuto + '_>>, QueryError> {
+        if auto_read::is_small(self, collection)? {
+            return Ok(None);
+        }
+        let indexes = self.registry.auto_index_in(self.view, &auto_read::definition(collection, fields))?;
+        auto_read::open(self.view, &indexes, terms)
+    }
+
+    fn auto_groups(&self, collection: &str, fields: GroupFields) -> (String, GroupFields) {
+        let found = self.registry.auto_index(&AutoDefinition::groups(collection, fields), &[]);
+        (found.name, found.auto.groups.unwrap_or_default())
+    }
+
+    fn groups(
+        &self,
+        collection: &str,
+        fields: &GroupFields,
+    ) -> Result<Option<IndexedGroups<'_>>, QueryError> {
+        if auto_read::is_small(self, collection)? {
+            return Ok(None);
+        }
+        let auto = AutoDefinition::groups(collection, fields.clone());
+        auto_read::groups(self.view, &self.registry.auto_index_in(self.view, &auto)?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a query reads: the seam to the store and the indexes. One [`Source`] is one consistent state.
 
 use crate::auto_index::{AutoFields, GroupFields};
+use crate::auto_read::{IndexedGroups, SourceAuto};
 use crate::error::QueryError;
 use crate::fold::Fold;
 use crate::limits;
@@ -107,14 +108,42 @@ pub trait Source {
     /// When the indexes cannot be read.
     fn index(&self, name: &str) -> Result<Option<Box<dyn SourceIndex + '_>>, QueryError>;
 
-    /// The index name to report for a dynamic query; see [`crate::AutoIndexNames`].
-    fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
+    /// The index name to report for a dynamic query that uses these fields. Tells that an auto index with terms of `terms`
+    /// would help such queries.
+    fn auto_index_name(&self, collection: &str, fields: &AutoFields, _terms: &[TermField]) -> String {
         fields.index_name(collection)
     }
 
-    /// What the auto index of a query with `group by` counts and sums; see [`crate::AutoIndexNames`].
-    fn widen_groups(&self, _collection: &str, fields: GroupFields) -> GroupFields {
-        fields
+    /// The auto index that has these fields, if there is one that is worth reading. Tells that terms of `terms` are wanted
+    /// of it.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn auto_index(
+        &self,
+        _collection: &str,
+        _fields: &AutoFields,
+        _terms: &[TermField],
+    ) -> Result<Option<Box<dyn SourceAuto + '_>>, QueryError> {
+        Ok(None)
+    }
+
+    /// The index name to report for a query with `group by`, and what its auto index counts and sums. Tells that such an
+    /// index would help.
+    fn auto_groups(&self, collection: &str, fields: GroupFields) -> (String, GroupFields) {
+        (fields.index_name(collection), fields)
+    }
+
+    /// The groups of the auto index that has these fields, if there is one that is worth reading.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn groups(
+        &self,
+        _collection: &str,
+        _fields: &GroupFields,
+    ) -> Result<Option<IndexedGroups<'_>>, QueryError> {
+        Ok(None)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a field path of a query finds in a document, an entry or a result, as terms.
 
 use crate::ast::{FieldPath, PathIndex};
-pub(crate) use magpie_indexes::terms::value::{Step, Term, at, fold, is_length, length, number_text};
+pub(crate) use magpie_indexes::auto::path_of as steps_of_text;
+pub(crate) use magpie_indexes::terms::value::{Step, Term, fold, number_text};
 use magpie_indexes::terms::value::{any_at, any_member};
 use magpie_store::json::Object;
 
@@ -14,18 +15,6 @@ pub(crate) fn steps(path: &FieldPath) -> Vec<Step> {
             PathIndex::None => {}
             PathIndex::Each => steps.push(Step::Each),
             PathIndex::At(index) => steps.push(Step::At(index)),
-        }
-    }
-    steps
-}
-
-/// The steps of a path from its text: names joined by dots, each with `[]` or not.
-pub(crate) fn steps_of_text(text: &str) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for part in text.split('.') {
-        match part.strip_suffix("[]") {
-            Some(name) => steps.extend([Step::Member(name.to_owned()), Step::Each]),
-            None => steps.push(Step::Member(part.to_owned())),
         }
     }
     steps

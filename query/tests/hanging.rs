@@ -6,7 +6,7 @@ use magpie_indexes::function::{
     Emitted, FunctionError, FunctionShape, FunctionSource, IndexFunction, Loads, MappedCollections,
 };
 use magpie_indexes::{NativeIndex, Registry};
-use magpie_query::{Answer, AutoIndexNames, QueryError, Request, Snapshot, execute};
+use magpie_query::{Answer, QueryError, Request, Snapshot, execute};
 use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::{Collection, Command, Database, Document, NewDocument, Timestamp};
@@ -66,7 +66,6 @@ impl IndexFunction for CountsFunction {
 struct Server {
     database: Arc<Database>,
     registry: Arc<Registry>,
-    names: AutoIndexNames,
 }
 
 impl Server {
@@ -82,7 +81,7 @@ impl Server {
     fn ask(&self, user: &str) -> Result<Answer, QueryError> {
         let view = self.database.view();
         let query = format!("from index 'Counts' where user = '{user}' reduce by user");
-        execute(&Snapshot::new(&view, &self.registry, &self.names), &Request { query, ..Request::default() })
+        execute(&Snapshot::new(&view, &self.registry), &Request { query, ..Request::default() })
     }
 }
 
@@ -103,7 +102,7 @@ fn a_hanging_query_stops_neither_queries_nor_the_worker() {
     let native = NativeIndex { name: "Counts".to_owned(), source };
     let database = Arc::new(Database::open(Arc::new(MemoryKv::new()), "abcdefghijklmnopqrstuv").unwrap());
     let registry = Registry::open(Arc::clone(&database), Arc::new(|| Timestamp(0)), vec![native]).unwrap();
-    let server = Server { database, registry, names: AutoIndexNames::default() };
+    let server = Server { database, registry };
     server.put("events/1", "slow", 1);
     server.put("events/2", "slow", 2);
     server.put("events/3", "quick", 1);

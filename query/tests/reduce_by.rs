@@ -10,9 +10,7 @@ use magpie_indexes::function::{
     MappedCollections,
 };
 use magpie_indexes::{NativeIndex, Registry};
-use magpie_query::{
-    Answer, AutoIndexNames, KeyRange, QueryError, Request, Snapshot, Source, execute, limits, stream,
-};
+use magpie_query::{Answer, KeyRange, QueryError, Request, Snapshot, Source, execute, limits, stream};
 use magpie_store::json::{BigInt, Json, Object, ScriptNumber};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::{Collection, Command, Database, Document, NewDocument, Timestamp};
@@ -436,7 +434,6 @@ impl IndexFunction for SumsFunction {
 struct Server {
     database: Arc<Database>,
     registry: Arc<Registry>,
-    names: AutoIndexNames,
 }
 
 /// A document: three fields of few values, and a number.
@@ -462,12 +459,12 @@ impl Server {
         }
         let index = registry.get("Sums").unwrap();
         assert!(index.wait_until_indexed_blocking(database.last_etag(), Duration::from_secs(60)));
-        Self { database, registry, names: AutoIndexNames::default() }
+        Self { database, registry }
     }
 
     fn with<T>(&self, read: impl FnOnce(&Snapshot<'_>) -> T) -> T {
         let view = self.database.view();
-        read(&Snapshot::new(&view, &self.registry, &self.names))
+        read(&Snapshot::new(&view, &self.registry))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use magpie_indexes::definition::FieldOptions;
 use magpie_indexes::{IndexDefinition, Registry};
-use magpie_query::{Answer, AutoIndexNames, QueryError, Request, Snapshot, execute};
+use magpie_query::{Answer, QueryError, Request, Snapshot, execute};
 use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::{Command, Database, NewDocument, Timestamp};
@@ -15,14 +15,13 @@ use std::time::Duration;
 struct Server {
     database: Arc<Database>,
     registry: Arc<Registry>,
-    names: AutoIndexNames,
 }
 
 impl Server {
     fn new() -> Self {
         let database = Arc::new(Database::open(Arc::new(MemoryKv::new()), "abcdefghijklmnopqrstuv").unwrap());
         let registry = Registry::open(Arc::clone(&database), Arc::new(|| Timestamp(0)), Vec::new()).unwrap();
-        Self { database, registry, names: AutoIndexNames::default() }
+        Self { database, registry }
     }
 
     fn put(&self, id: &str, text: &str) {
@@ -53,7 +52,7 @@ impl Server {
 
     fn ask(&self, query: &str) -> Result<Answer, QueryError> {
         let view = self.database.view();
-        let source = Snapshot::new(&view, &self.registry, &self.names);
+        let source = Snapshot::new(&view, &self.registry);
         execute(
             &source,
             &Request { query: query.to_owned(), parameters: Some(Object::new()), ..Request::default() },

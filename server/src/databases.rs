@@ -13,7 +13,6 @@ use crate::operations::Operations;
 use crate::patch::Patcher;
 use crate::random;
 use magpie_indexes::{NativeIndex, Registry};
-use magpie_query::AutoIndexNames;
 use magpie_store::Database;
 use magpie_store::json::Object;
 use magpie_store::kv::rocks::RocksKv;
@@ -31,7 +30,6 @@ pub struct OpenDatabase {
     operations: Operations,
     patcher: Patcher,
     changes: Arc<Changes>,
-    auto_index_names: AutoIndexNames,
     folder: Arc<Folder>,
     /// How many imports are running.
     imports: Mutex<u32>,
@@ -79,6 +77,13 @@ impl OpenDatabase {
         &self.indexes
     }
 
+    /// Makes the auto indexes that queries asked for. What cannot be made now is asked for again: queries do without.
+    pub(crate) fn make_auto_indexes(&self) {
+        if let Err(error) = self.indexes.make_wanted_auto_indexes() {
+            tracing::warn!(database = %self.name, %error, "an auto index could not be made");
+        }
+    }
+
     /// Its long-running operations.
     pub(crate) fn operations(&self) -> &Operations {
         &self.operations
@@ -92,11 +97,6 @@ impl OpenDatabase {
     /// What runs its patches.
     pub(crate) fn patcher(&self) -> &Patcher {
         &self.patcher
-    }
-
-    /// The names under which its dynamic queries are reported.
-    pub(crate) fn auto_index_names(&self) -> &AutoIndexNames {
-        &self.auto_index_names
     }
 
     /// The size of its files, in bytes.
@@ -361,7 +361,6 @@ fn open(
         operations: Operations::telling(Arc::clone(&changes)),
         patcher: Patcher::default(),
         changes,
-        auto_index_names: AutoIndexNames::default(),
         folder: Arc::clone(folder),
         imports: Mutex::default(),
     }))

@@ -38,6 +38,11 @@ fn state_text(status: &IndexStatus) -> &'static str {
     }
 }
 
+/// [`status_text`]; nobody has stopped an idle index.
+fn status_of(index: &Index, status: &IndexStatus) -> &'static str {
+    status_text(if index.is_idle() { &IndexStatus::Running } else { status })
+}
+
 pub(crate) fn status_text(status: &IndexStatus) -> &'static str {
     match status {
         IndexStatus::Running => "Running",
@@ -53,7 +58,7 @@ pub(crate) fn short(index: &Index, statistics: &IndexStatistics, is_stale: bool)
     Object::from_iter([
         ("Name", Json::from(index.name())),
         ("IsStale", is_stale.into()),
-        ("State", state_text(&statistics.status).into()),
+        ("State", if index.is_idle() { "Idle" } else { state_text(&statistics.status) }.into()),
         ("LockMode", format!("{:?}", definition.lock_mode).into()),
         ("Priority", format!("{:?}", definition.priority).into()),
         ("Type", definition.type_name().into()),
@@ -129,8 +134,8 @@ fn full(indexes: &Registry, index: &Arc<Index>, view: &DatabaseView<'_>) -> Resu
         ("MaxNumberOfOutputsPerDocument", progress.outputs_max.into()),
         // When an index was made is not kept; clients read the key.
         ("CreatedTimestamp", Json::Null),
-        ("LastQueryingTime", Json::Null),
-        ("Status", status_text(&statistics.status).into()),
+        ("LastQueryingTime", index.last_queried().map(|at| at.to_string()).into()),
+        ("Status", status_of(index, &statistics.status).into()),
         ("EntriesCount", progress.results.into()),
         ("ErrorsCount", errors.into()),
         ("SearchEngineType", "Corax".into()),
@@ -292,7 +297,11 @@ pub(crate) async fn status(request: DatabaseRequest) -> Result<Response, ServerE
     let statuses = blocking(move || {
         let view = database.documents().view();
         let all = database.indexes().all();
-        let statuses = all.iter().map(|index| Ok((index.name(), index.status(&view)?)));
+        let statuses = all.iter().map(|index| {
+            // Nobody has stopped an idle one.
+            let status = if index.is_idle() { IndexStatus::Running } else { index.status(&view)? };
+            Ok((index.name(), status))
+        });
         Ok(statuses.collect::<Result<Vec<_>, IndexError>>()?)
     })
     .await?;

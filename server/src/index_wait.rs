@@ -100,6 +100,10 @@ impl WaitOptions {
             let name = index.name().to_lowercase();
             return self.specific.iter().any(|wanted| wanted.to_lowercase() == name);
         }
+        // Nobody asks it.
+        if index.is_idle() {
+            return false;
+        }
         let feeds =
             |link: &Arc<Index>| touched.collections.iter().any(|touched| link.feed().contains(touched));
         touched.any || indexes.chain(index).iter().any(feeds)

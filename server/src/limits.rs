@@ -90,6 +90,14 @@ pub const INFLATE_STEP_BYTES: usize = 4 * 1024;
 pub const OPERATIONS_REMEMBERED_MAX: usize = 1024;
 /// Request ids of database creations that are remembered, so that a repeated request is recognised.
 pub const REQUEST_IDS_REMEMBERED_MAX: usize = 256;
+/// Time between two looks at the auto indexes, in milliseconds.
+pub const AUTO_TEND_INTERVAL_MS: u64 = 5_000;
+/// How long an auto index stays when a wider one has taken its place, in milliseconds.
+pub const AUTO_SUPERSEDED_MS: i64 = 15_000;
+/// How long nobody may ask an auto index before it is idle, in milliseconds: half an hour.
+pub const AUTO_IDLE_MS: i64 = 30 * 60 * 1000;
+/// How long nobody may ask an auto index before it is removed, in milliseconds: three days.
+pub const AUTO_REMOVED_MS: i64 = 72 * 60 * 60 * 1000;
 /// Time between two removals of tombstones that every index has seen, in milliseconds.
 pub const PURGE_INTERVAL_MS: u64 = 60_000;
 /// Most documents, or other items, of a dump that are written at a time.

@@ -213,6 +213,9 @@ pub(crate) async fn wait_if_asked(
         FromSource::Index(name) => Some(name),
         FromSource::Collection(_) => None,
     };
+    if let Some(name) = &index_name {
+        database.indexes().note_queried(name, clock::now());
+    }
     if let (Some(name), Some(time)) = (&index_name, asked.wait) {
         wait_for_index(app, database, name, time).await?;
     }
@@ -289,8 +292,11 @@ fn run_once(
     started: Instant,
 ) -> Result<Answered, ServerError> {
     let view = database.documents().view();
-    let snapshot = Snapshot::new(&view, database.indexes(), database.auto_index_names());
-    let answer = magpie_query::execute(&snapshot, &asked.request)?;
+    let snapshot = Snapshot::new(&view, database.indexes());
+    let answered = magpie_query::execute(&snapshot, &asked.request);
+    database.make_auto_indexes();
+    let answer = answered?;
+    database.indexes().note_queried(&answer.index_name, clock::now());
     let mut text = Vec::new();
     if asked.explain {
         let body =

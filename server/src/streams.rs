@@ -4,6 +4,7 @@
 //! last line or property `Error`, and the connection breaks off without an end.
 
 use crate::answer;
+use crate::clock;
 use crate::csv::Csv;
 use crate::document_pages;
 use crate::document_text::write_document;
@@ -71,13 +72,18 @@ async fn stream_query(request: DatabaseRequest, asked: Asked) -> Result<Response
     let answered = respond(app, move |writer| {
         queries::again_when_moved(|| {
             let view = database.documents().view();
-            let snapshot = Snapshot::new(&view, database.indexes(), database.auto_index_names());
+            let snapshot = Snapshot::new(&view, database.indexes());
             let progress = queries::progress(&database, &view, index_name.as_deref())?;
             let indexed_at = queries::index_timestamp(progress.map(|progress| progress.indexed_at));
             let csv = Csv::for_wire(columns.clone());
             let mut rows = Rows { writer, format, csv, indexed_at, begun: false, given: 0 };
-            match magpie_query::stream(&snapshot, &asked.request, &mut rows) {
-                Ok(_) => rows.end().map_err(|Gone| ServerError::Stopping),
+            let streamed = magpie_query::stream(&snapshot, &asked.request, &mut rows);
+            database.make_auto_indexes();
+            match streamed {
+                Ok(answer) => {
+                    database.indexes().note_queried(&answer.index_name, clock::now());
+                    rows.end().map_err(|Gone| ServerError::Stopping)
+                }
                 // Behind the head nothing can begin again.
                 Err(error) if rows.begun => {
                     let error = ServerError::InvalidOperation(error.to_string());

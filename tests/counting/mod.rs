@@ -1,4 +1,4 @@
-//! A store in memory that counts the rows of indexes that are read.
+//! A store in memory that counts the rows of indexes, and the documents, that are read.
 
 use magpie_indexes::keys::Kind;
 use magpie_store::kv::{
@@ -7,6 +7,9 @@ use magpie_store::kv::{
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex};
+
+/// Stands among the kinds of rows for documents.
+const DOCUMENTS: u8 = u8::MAX;
 
 type Counts = Arc<Mutex<BTreeMap<u8, u64>>>;
 
@@ -34,16 +37,27 @@ impl CountingKv {
         self.counts.lock().unwrap().get(&(kind as u8)).copied().unwrap_or(0)
     }
 
-    /// How many rows were read.
+    /// How many rows of indexes were read.
+    #[allow(dead_code, reason = "not every test file uses it")]
     pub fn all_rows(&self) -> u64 {
-        self.counts.lock().unwrap().values().sum()
+        let counts = self.counts.lock().unwrap();
+        counts.iter().filter(|(kind, _)| **kind != DOCUMENTS).map(|(_, count)| count).sum()
+    }
+
+    /// How many documents were read.
+    #[allow(dead_code, reason = "not every test file uses it")]
+    pub fn documents(&self) -> u64 {
+        self.counts.lock().unwrap().get(&DOCUMENTS).copied().unwrap_or(0)
     }
 }
 
 fn count(counts: &Counts, space: Space, key: &[u8]) {
-    if space == Space::Index {
-        *counts.lock().unwrap().entry(key.get(4).copied().unwrap_or(0)).or_default() += 1;
-    }
+    let kind = match space {
+        Space::Index => key.get(4).copied().unwrap_or(0),
+        Space::Documents => DOCUMENTS,
+        _ => return,
+    };
+    *counts.lock().unwrap().entry(kind).or_default() += 1;
 }
 
 impl Kv for CountingKv {

@@ -274,7 +274,8 @@ impl Registry {
     /// # Errors
     /// When the store fails.
     pub fn is_stale(&self, view: &DatabaseView<'_>, index: &Arc<Index>) -> Result<bool, IndexError> {
-        Ok(self.blocked_by(view, index)?.is_some())
+        // Of an idle auto index nobody waits for what it has not taken in.
+        Ok(!index.is_idle() && self.blocked_by(view, index)?.is_some())
     }
 
     /// The first index of the chain that holds up this one, as of the snapshot; the index itself when it is the only

@@ -4,6 +4,7 @@
 //! definition is one synced batch that also removes the rows of the builds it ends. Readers never wait: they look up
 //! the map of names; only changes take the lock.
 
+mod auto;
 mod chains;
 mod laws;
 mod put;
@@ -12,6 +13,7 @@ mod staleness;
 mod trial;
 mod verify;
 
+pub use auto::{AutoTimes, AutoUse};
 pub use laws::CheckedPut;
 pub use staleness::{Behind, Staleness};
 pub use verify::Verified;
@@ -62,6 +64,8 @@ pub struct Registry {
     starts: Arc<Starts>,
     /// Whom to tell what happens to indexes.
     events: Arc<Events>,
+    /// The auto indexes that queries want and that are not there yet.
+    wanted_auto: Mutex<Vec<auto::Wanted>>,
     /// Set when the database closes.
     stopped: AtomicBool,
     this: Weak<Self>,
@@ -102,6 +106,7 @@ impl Registry {
             trials: Arc::default(),
             starts: Arc::new(Starts::new(boot)),
             events: Arc::default(),
+            wanted_auto: Mutex::default(),
             stopped: AtomicBool::new(false),
             this: this.clone(),
         });

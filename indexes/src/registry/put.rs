@@ -161,7 +161,7 @@ impl Registry {
     }
 
     /// Writes all plans in one batch, then ends and starts workers.
-    fn carry_out(&self, plans: Vec<(Plan, IndexDefinition)>) -> Result<(), IndexError> {
+    pub(super) fn carry_out(&self, plans: Vec<(Plan, IndexDefinition)>) -> Result<(), IndexError> {
         let mut batch = Batch::new();
         let mut ended = Vec::new();
         let mut started = Vec::new();
@@ -239,6 +239,9 @@ impl Registry {
 
     pub(super) fn source(&self, definition: &IndexDefinition) -> Result<SharedSource, IndexError> {
         let name = definition.name.clone();
+        if let Some(auto) = &definition.auto {
+            return auto.source(self.database.view().database_id());
+        }
         if definition.is_native() {
             let native = self.natives.get(&name.to_lowercase());
             return native.map(|native| Arc::clone(&native.source)).ok_or_else(|| IndexError::InvalidDefinition {

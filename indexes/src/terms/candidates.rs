@@ -119,7 +119,10 @@ impl<'v> Finder<'v, '_> {
     }
 
     /// Whether no result has several terms in a field.
-    fn is_single(&self, field: &TermField) -> Result<bool, IndexError> {
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_single(&self, field: &TermField) -> Result<bool, IndexError> {
         let Some(number) = self.fields.complete(field) else { return Ok(false) };
         let several = count_key(self.slot, number, &closed(Class::Several, &[]));
         Ok(self.view.get(Space::Index, &several)?.is_none())

@@ -1,8 +1,10 @@
 //! Reading candidates, counting them, and giving those of the page in order.
 
 use super::Budget;
+use super::first_documents::first_documents;
 use super::in_order::InOrder;
 use super::row::{Row, Shaped};
+use crate::auto_read::SourceAuto;
 use crate::error::QueryError;
 use crate::filter::Filter;
 use crate::limits;
@@ -22,6 +24,8 @@ pub(super) struct Collector<'a> {
     pub(super) source: &'a dyn Source,
     pub(super) plan: &'a Plan,
     pub(super) index: Option<&'a dyn SourceIndex>,
+    /// The auto index that helps to find documents.
+    pub(super) auto: Option<&'a dyn SourceAuto>,
     pub(super) metadata_only: bool,
     /// How many rows to skip and to give.
     pub(super) page: (u64, Option<u64>),
@@ -256,6 +260,9 @@ impl Collector<'_> {
             }
             in_order.want();
         }
+        if let Some(found) = first_documents(self)? {
+            return Ok(found);
+        }
         let mut counts = Counts::default();
         // Which rows `filter` lets through shows only when they are in order.
         let capacity = if self.plan.row_filter.is_some() { self.plan.filter_limit } else { self.page_end() };
@@ -296,6 +303,9 @@ impl Collector<'_> {
     pub(super) fn known_total(&self) -> Result<Option<u64>, QueryError> {
         if let (Some((field, term)), Some(index)) = (&self.plan.terms.exact, self.index) {
             return index.count_of_term(field, term);
+        }
+        if let (Some((field, term)), Some(auto)) = (&self.plan.terms.exact, self.auto) {
+            return auto.count(field, term);
         }
         if !self.plan.filter.is_all() || self.plan.reduce.is_some() {
             return Ok(None);
@@ -401,8 +411,34 @@ impl Collector<'_> {
                 Ok(Box::new(ids.iter().filter_map(move |id| source.document(id).transpose())))
             }
             Access::Prefix(prefix) => self.source.documents_by_prefix(prefix),
-            Access::Collection | Access::Index(_) => self.source.documents(self.collection()),
+            Access::Collection | Access::Index(_) => {
+                if let (Some(auto), Some(need)) = (self.auto, &self.plan.terms.need)
+                    && !self.stops_early()?
+                    && let Some(documents) = auto.documents(need)?
+                {
+                    return Ok(documents);
+                }
+                self.source.documents(self.collection())
+            }
         }
+    }
+
+    /// Whether reading documents one after the other will find the page before an auto index would have found all that fit.
+    fn stops_early(&self) -> Result<bool, QueryError> {
+        if !self.plan.order.is_empty() || self.plan.row_filter.is_some() || self.plan.tally.is_some() {
+            return Ok(false);
+        }
+        Ok(match (self.page_end(), self.known_total()?, self.document_count()?) {
+            (Some(end), Some(fitting), Some(count)) => {
+                end.saturating_mul(count) < fitting.saturating_mul(fitting)
+            }
+            _ => false,
+        })
+    }
+
+    /// How many documents the collection has, if that is known.
+    pub(super) fn document_count(&self) -> Result<Option<u64>, QueryError> {
+        self.source.document_count(self.collection())
     }
 
     /// Whether a document that was found by id belongs to what the query is about.
@@ -415,7 +451,7 @@ impl Collector<'_> {
 
     /// `None` when the row does not fit. Otherwise its rank, which an unordered query has not, and a numeric ordering
     /// may deny.
-    fn rank(&self, row: &Row, number: u64) -> Option<Option<Rank>> {
+    pub(super) fn rank(&self, row: &Row, number: u64) -> Option<Option<Rank>> {
         self.with_subject(row, |subject| {
             if !self.plan.filter.holds(subject) {
                 return None;

@@ -1,19 +1,22 @@
 //! A database in memory for the tests of this crate: documents in etag order, and map-only or map-reduce indexes whose
 //! contents are given.
 
+use magpie_indexes::auto::AutoDefinition;
+use magpie_indexes::terms::TermField;
 use magpie_query::{
-    AutoFields, AutoIndexNames, Documents, Entries, GroupFields, KeyRange, QueryError, ReducedResult,
-    ReducedResults, Results, Source, SourceCollection, SourceIndex,
+    AutoFields, Documents, Entries, GroupFields, KeyRange, QueryError, ReducedResult, ReducedResults,
+    Results, Source, SourceCollection, SourceIndex,
 };
 use magpie_store::json::{Json, Object, parse};
 use magpie_store::{Collection, Document, DocumentId, Etag, Timestamp};
+use std::cell::RefCell;
 
 /// The documents and indexes.
 #[derive(Default)]
 pub struct FakeDatabase {
     pub documents: Vec<Document>,
     pub indexes: Vec<FakeIndex>,
-    pub names: AutoIndexNames,
+    pub autos: RefCell<Vec<AutoDefinition>>,
 }
 
 /// One index and all it holds.
@@ -70,6 +73,21 @@ pub fn object(text: &str) -> Object {
     }
 }
 
+impl FakeDatabase {
+    /// The auto index with these fields and those of earlier queries.
+    fn widened(&self, mut auto: AutoDefinition) -> AutoDefinition {
+        let mut autos = self.autos.borrow_mut();
+        match autos.iter_mut().find(|there| there.is_like(&auto)) {
+            Some(there) => {
+                there.widen(&auto);
+                auto = there.clone();
+            }
+            None => autos.push(auto.clone()),
+        }
+        auto
+    }
+}
+
 impl Source for FakeDatabase {
     fn database_id(&self) -> &str {
         "abcdefghijklmnopqrstuv"
@@ -108,17 +126,18 @@ impl Source for FakeDatabase {
         Ok(self.documents.iter().find(|document| document.id.key() == key).cloned())
     }
 
+    fn auto_index_name(&self, collection: &str, fields: &AutoFields, _: &[TermField]) -> String {
+        self.widened(AutoDefinition::map(collection, fields.clone())).name()
+    }
+
+    fn auto_groups(&self, collection: &str, fields: GroupFields) -> (String, GroupFields) {
+        let widened = self.widened(AutoDefinition::groups(collection, fields));
+        (widened.name(), widened.groups.unwrap_or_default())
+    }
+
     fn index(&self, name: &str) -> Result<Option<Box<dyn SourceIndex + '_>>, QueryError> {
         let found = self.indexes.iter().find(|index| index.name.eq_ignore_ascii_case(name));
         Ok(found.map(|index| Box::new(index.clone()) as Box<dyn SourceIndex>))
-    }
-
-    fn auto_index_name(&self, collection: &str, fields: &AutoFields) -> String {
-        self.names.widen(collection, fields)
-    }
-
-    fn widen_groups(&self, collection: &str, fields: GroupFields) -> GroupFields {
-        self.names.widen_groups(collection, fields)
     }
 }
 

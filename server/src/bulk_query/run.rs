@@ -72,7 +72,7 @@ impl Run<'_> {
     fn once(&mut self) -> Result<(), ServerError> {
         self.check()?;
         let view = self.database.documents().view();
-        let (indexes, names) = (self.database.indexes(), self.database.auto_index_names());
+        let indexes = self.database.indexes();
         if let Some(name) = &self.operation.index {
             let index = indexes.get_in(&view, name).map_err(QueryError::Index)?;
             let Some(index) = index else {
@@ -84,7 +84,7 @@ impl Run<'_> {
                 ));
             }
         }
-        let snapshot = Snapshot::new(&view, indexes, names);
+        let snapshot = Snapshot::new(&view, indexes);
         let request = Request {
             query: self.operation.query.clone(),
             parameters: self.operation.parameters.clone(),
@@ -97,7 +97,9 @@ impl Run<'_> {
         let counted = magpie_query::stream(&snapshot, &request, &mut |row| {
             total += 1;
             id_of(&row).map(drop)
-        })?;
+        });
+        self.database.make_auto_indexes();
+        let counted = counted?;
         if counted.is_stale && !self.operation.allow_stale {
             return Err(ServerError::InvalidOperation(
                 "Cannot perform bulk operation. Query is stale.".to_owned(),

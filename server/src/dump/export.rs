@@ -4,6 +4,7 @@
 //! had. Documents that an index made are left out, as the index makes them again; so are indexes in Rust, which are
 //! part of a program. What an import has only kept goes out as it came in ([`super::keep`]).
 
+use super::auto_index;
 use super::counts::Counts;
 use super::error::DumpError;
 use super::import::kind_of;
@@ -267,9 +268,10 @@ impl Export<'_> {
                 self.counts.say(format!("the index '{name}' was left out: it is Rust code of this server"));
                 continue;
             }
+            let body = auto_index::to_json(&definition).unwrap_or_else(|| definition_json(&definition));
             let element = Object::from_iter([
                 ("Type", Json::from(definition.type_name())),
-                ("IndexDefinition", definition_json(&definition).into()),
+                ("IndexDefinition", body.into()),
             ]);
             self.element(Json::from(element).to_string().as_bytes())?;
             self.counts.add("Indexes", |count| count.written += 1);

@@ -1,6 +1,7 @@
 //! The index definitions of a dump. None ends an import: what Magpie cannot run is kept as it is, shown as faulty with
 //! what to do about it, and exported again.
 
+use super::auto_index;
 use super::counts::Counts;
 use super::legacy;
 use crate::error::ServerError;
@@ -57,8 +58,14 @@ fn fate(registry: &Registry, numbers: Numbers, element: &Json) -> Result<Fate, S
     };
     let name = definition.get("Name").and_then(Json::as_str).unwrap_or_default().to_owned();
     if kind.starts_with("Auto") {
+        if let Some(definition) = auto_index::from_json(&definition)
+            && registry.put_auto_index(definition)?
+        {
+            return Ok(Fate::Written);
+        }
         return Ok(Fate::Aside(format!(
-            "the auto index '{name}' is kept for exports: queries need none here"
+            "the auto index '{name}' is kept for exports: there are too many here, or none of its kind; queries make \
+             those that they need"
         )));
     }
     if name.starts_with("Raven/") {

@@ -4,7 +4,8 @@
 //! [`import`] writes them in sub-batches, [`keep`] keeps what Magpie has nothing for. What was written before a fault stays, and the report says what that is.
 //! [`export`] writes one state of a database, and [`pack`] sends it on its way.
 
-pub(crate) mod collector;
+pub(crate) mod auto_index;
+mod collector;
 pub(crate) mod counts;
 pub(crate) mod error;
 pub(crate) mod export;
