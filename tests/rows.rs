@@ -66,8 +66,12 @@ const PARTS: [&str; 51] = [
 ];
 
 /// What a reduce may do without a loop of its own.
-const CALLS: [&str; 16] = [
+const CALLS: [&str; 20] = [
     "sum += g.values.reduce((s, v) => s + v.x, 0);",
+    "for (const { x, name: key, gone } of g.values) { sum += x; names[key] = gone; }",
+    "for (let { x, n } of g.values) { x += n; g.values[0].x = 4; all.push(x); if (all.length > 9) break; }",
+    "for (const { files, n } of g.values) { files.push(n); all.push(files); }",
+    "for (const v of g.values) for (const { k, n } of v.links) { links[k] = n; if (!n) v.links.pop(); }",
     "sum = g.values.reduceRight((s, v, i) => s + v.n * i, sum);",
     "g.values.forEach(v => { sum += v.x; seen[v.name] = true; });",
     "g.values.forEach((v, i) => { set.add(v.name); links[v.name] = i; });",
@@ -144,6 +148,13 @@ fn the_usual_loops_run_on_text() {
             3,
         ),
         ("last = g.values.reduce((a, v) => v.ts > a.ts ? v : a, last);", 3),
+        ("for (const { x, name } of g.values) { const f = () => x; sum += f(); names[name] = x; }", 0),
+        (
+            "for (const { x, name } of g.values) { sum += x; g.values.push(1, 2); names[name] = x; if (count++ > 1) break; }",
+            3,
+        ),
+        ("for (const { x, n: y } of g.values) { sum += x * y; }", 3),
+        ("for (const v of g.values) for (const { k, n } of v.links) links[k] = n;", 3),
         // These need their elements.
         ("for (const v of g.values) last = v;", 0),
         ("for (const v of g.values) { last = v; last.x = 3; sum += v.x; }", 0),

@@ -11,7 +11,7 @@ const WIDTH: u64 = 32;
 /// Names that the values are drawn from.
 const POOL: u64 = 2_000;
 /// Names of each value.
-const NAMES: [u64; 3] = [8, 600, 2_000];
+const NAMES: [u64; 4] = [1, 8, 600, 2_000];
 
 /// Prints one table row for each index and size: nanoseconds of the thread's own time for each name that is read.
 ///

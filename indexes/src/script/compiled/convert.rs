@@ -101,10 +101,11 @@ impl<'a> Machine<'a> {
                 self.number(text.map_or(Value::Undefined, Value::from))
             }
             Value::Big(_) => type_error(),
-            _ => {
+            value if value.is_object() => {
                 let primitive = self.primitive(value, Hint::Number)?;
                 self.number(primitive)
             }
+            _ => hand_over(&"a value that was not read"),
         }
     }
 

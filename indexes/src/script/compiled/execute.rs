@@ -190,7 +190,7 @@ impl<'a> Machine<'a> {
     fn for_of(&mut self, frame: &Frame<'a>, node: &'a ForEach) -> Outcome<'a, Flow<'a>> {
         self.undeclare(frame, &node.declares)?;
         let mut index = 0;
-        if let Some(rows) = &node.rows
+        if let Some(rows) = node.rows.as_ref().filter(|rows| !rows.taken_apart)
             && let Some(text) = self.unmade(frame, &node.over)?
             && Self::guards_hold(frame, rows, None)
         {

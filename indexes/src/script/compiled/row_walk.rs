@@ -12,6 +12,9 @@ use super::text::array_index;
 use super::value::{Outcome, Value, hand_over};
 use std::cell::Cell;
 
+/// Turns of the quickest loops that are charged together.
+const TURNS_AT_ONCE: usize = 1024;
+
 /// How far a loop came on text alone.
 pub(super) enum Walked<'a> {
     /// To its end.
@@ -193,7 +196,7 @@ impl<'a> Machine<'a> {
         let Some(entries) = Entries::of(frame, object) else { return Ok(0) };
         let value = literal_value(literal);
         let mut count = 0;
-        loop {
+        while count < TURNS_AT_ONCE {
             let begin = scanner.place();
             // The caller looks at what ends the array.
             let Some(key) = plain_string(scanner).filter(|_| scanner.take(b',')) else {
@@ -230,7 +233,7 @@ impl<'a> Machine<'a> {
             return Ok(0);
         }
         let mut count = 0;
-        loop {
+        while count < TURNS_AT_ONCE {
             let begin = scanner.place();
             let key = if scanner.take_all(first.0) { plain_string(scanner) } else { None };
             let by = if key.is_some() && scanner.take_all(second.0) { scanner.plain_number() } else { None };

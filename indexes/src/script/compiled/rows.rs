@@ -102,12 +102,21 @@ impl<'a> Machine<'a> {
     ) -> Outcome<'a, Option<Flow<'a>>> {
         let Value::RawRecord(text) = cell.get() else { return Ok(None) };
         let mut scanner = Scanner::new(text);
+        // Before, as what is declared may be the fields.
+        self.undeclare(frame, &node.declares)?;
         if scan(frame, rows, &mut scanner, false, guesses)? == Fit::Object {
             return Ok(None);
         }
         self.realm.native_turns += 1;
         self.charge(node.weight)?;
-        self.undeclare(frame, &node.declares)?;
+        if rows.taken_apart {
+            // These are variables like every other.
+            for field in &rows.fields {
+                if let Some(slot) = frame.slots.get(place(field.slot)) {
+                    self.read(slot)?;
+                }
+            }
+        }
         if let Some(origin) = frame.slots.get(place(rows.origin)) {
             origin.set(Value::Boxed(cell));
         }

@@ -14,6 +14,8 @@ pub(super) struct Scanner<'a> {
     at: usize,
 }
 
+/// Bytes that are looked at together, without branches.
+const SPECIAL_PIECE: usize = 32;
 /// What ends a string, eight times.
 const QUOTES: u64 = 0x2222_2222_2222_2222;
 const BACKSLASHES: u64 = 0x5c5c_5c5c_5c5c_5c5c;
@@ -41,6 +43,18 @@ pub(super) fn same_bytes(one: &[u8], other: &[u8]) -> bool {
         (0..8, ..) => one.iter().zip(other).all(|(one, other)| one == other),
         _ => one == other,
     }
+}
+
+/// The first byte that ends an array, opens something in it, or escapes.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    let is_special = |byte: u8| (byte == b'[') | (byte == b']') | (byte == b'\\') | (byte == b'{');
+    let (chunks, _) = bytes.as_chunks::<SPECIAL_PIECE>();
+    let none = |chunk: &&[u8; SPECIAL_PIECE]| {
+        chunk.iter().fold(0, |found, byte| found | u8::from(is_special(*byte))) == 0
+    };
+    let from = chunks.iter().take_while(none).count() * SPECIAL_PIECE;
+    let rest = bytes.get(from..)?;
+    rest.iter().position(|byte| is_special(*byte)).map(|at| from + at)
 }
 
 impl<'a> Scanner<'a> {
@@ -135,7 +149,7 @@ impl<'a> Scanner<'a> {
                 self.text.get(begin..self.at).map(Value::RawRecord)
             }
             b'[' => {
-                self.skip_container()?;
+                self.skip_list()?;
                 self.text.get(begin..self.at).map(Value::RawList)
             }
             b't' => self.take_all(b"true").then_some(Value::Bool(true)),
@@ -192,7 +206,8 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
                 self.string().map(|_| ())
             }
-            b'{' | b'[' => self.skip_container(),
+            b'[' => self.skip_list(),
+            b'{' => self.skip_container(),
             _ => {
                 let rest = self.text.as_bytes().get(self.at..)?;
                 self.at += rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']'))?;
@@ -239,6 +254,21 @@ impl<'a> Scanner<'a> {
     /// Whether this byte comes next.
     pub fn next_is(&self, byte: u8) -> bool {
         self.peek() == Some(byte)
+    }
+
+    /// Takes an array whole. One of plain values that begins with a string mostly ends at its first bracket.
+    fn skip_list(&mut self) -> Option<()> {
+        let bytes = self.text.as_bytes().get(self.at..)?;
+        if bytes.starts_with(b"[\"")
+            && let Some(end) = first_special(bytes.get(1..)?)
+            && let Some([before, b'"', b']']) = bytes.get(..end + 2)?.last_chunk::<3>()
+            // Behind these a quote may be the first one of a string.
+            && !matches!(before, b',' | b'[')
+        {
+            self.at += end + 2;
+            return Some(());
+        }
+        self.skip_container()
     }
 
     /// Takes an object or an array whole.
@@ -321,6 +351,32 @@ mod tests {
             assert!(
                 matches!(Scanner::new(&format!("{number}}}")).value(), Some(Value::RawNumber(raw)) if raw == number)
             );
+        }
+    }
+
+    #[test]
+    fn arrays_end_where_they_end() {
+        let long = format!(r#"["{}","{}"]"#, "a".repeat(40), "b".repeat(90));
+        for list in [
+            r#"["a"]"#,
+            r#"["",""]"#,
+            r#"["a,"]"#,
+            r#"["]"]"#,
+            r#"["a","]","b"]"#,
+            r#"["a\"]","b"]"#,
+            r#"["a",["b"],"c"]"#,
+            r#"["a",{"]":"]"},"c"]"#,
+            r#"["a","[","]"]"#,
+            r#"["a",1]"#,
+            r#"[[],"a"]"#,
+            "[]",
+            &long,
+            r#"["é]","😀"]"#,
+        ] {
+            let text = format!(r#"{list},"next"]"#);
+            let mut scanner = Scanner::new(&text);
+            assert!(matches!(scanner.value(), Some(Value::RawList(found)) if found == list), "{list}");
+            assert_eq!(scanner.rest(), r#","next"]"#);
         }
     }
 

@@ -109,6 +109,8 @@ pub(super) struct Rows {
     pub whole: bool,
     /// Whether every turn uses it so.
     pub always_whole: bool,
+    /// Whether the loop's variables are the members themselves; its body may do anything then.
+    pub taken_apart: bool,
     /// What the statements rely on.
     pub guards: Box<[(Variable, Guard)]>,
     /// What all of the body is, if it is something that has a loop of its own.

@@ -9,7 +9,8 @@ use crate::script::compiled::methods::Method;
 use crate::script::compiled::natives::Native;
 use crate::script::compiled::program::{
     Assign, Body as FunctionBody, Comparison, Expr, ForEach, Guard, Hot, Item, Logical, Member, MethodCall,
-    MethodName, Part, Place, RowField, Rows, Slot, Statement, Step, Sum, Target, TemplatePart, Variable,
+    MethodName, Part, PatternKey, Place, RowField, Rows, Slot, Statement, Step, Sum, Target, TemplatePart,
+    Variable,
 };
 use crate::script::compiled::row_text::FIELDS_MAX;
 
@@ -72,6 +73,46 @@ impl Compiler<'_> {
         Some(Rows { hot: hot(element, body), steps: steps(element, body), ..rows.1 })
     }
 
+    /// How a loop runs on text that takes its elements apart, with names alone: whatever its body does, it has their values
+    /// and nothing else of them.
+    pub(super) fn taken_apart(&mut self, target: &Target) -> Option<Rows> {
+        let Target::Record(pattern) = target else { return None };
+        if pattern.rest.is_some() || pattern.members.is_empty() || pattern.members.len() > FIELDS_MAX {
+            return None;
+        }
+        let mut fields: Vec<RowField> = Vec::new();
+        for member in &pattern.members {
+            let (PatternKey::Named(name, _), Target::Declare(slot), None) =
+                (&member.key, &member.target, &member.default)
+            else {
+                return None;
+            };
+            let is_twice = fields.iter().any(|field| field.name == name.text);
+            if is_twice || name.inherited || self.is_boxed(*slot) {
+                return None;
+            }
+            fields.push(RowField { name: name.text.clone(), slot: *slot, walked: false });
+        }
+        self.program.loops += 1;
+        Some(Rows {
+            number: self.program.loops - 1,
+            origin: self.slot(),
+            fields: fields.into(),
+            whole: false,
+            always_whole: false,
+            taken_apart: true,
+            guards: Box::default(),
+            hot: None,
+            steps: Box::default(),
+        })
+    }
+
+    /// Whether a variable of the function lives in a cell of its own.
+    fn is_boxed(&mut self, slot: Slot) -> bool {
+        let boxed = &self.function().code.boxed;
+        usize::try_from(slot).ok().and_then(|slot| boxed.get(slot)).is_some_and(|boxed| *boxed)
+    }
+
     /// Ends the body of a function that is called for each element of an array.
     pub(super) fn leave_callback(&mut self, body: &FunctionBody) -> Option<Rows> {
         let rows = self.rows_of(|found| match body {
@@ -87,8 +128,7 @@ impl Compiler<'_> {
     fn rows_of(&mut self, is_plain: impl FnOnce(&mut Body) -> bool) -> Option<(Slot, Rows)> {
         let Element { slot, origin, fields, .. } = self.elements.pop()?;
         let element = slot?;
-        let boxed = &self.function().code.boxed;
-        if usize::try_from(element).ok().and_then(|slot| boxed.get(slot)).is_some_and(|boxed| *boxed) {
+        if self.is_boxed(element) {
             return None;
         }
         let mut found = Body { element, ..Body::default() };
@@ -107,6 +147,7 @@ impl Compiler<'_> {
             fields: fields.collect(),
             whole: found.whole,
             always_whole: found.always_whole || (found.whole && is_empty),
+            taken_apart: false,
             guards: {
                 let written = found.written.into_iter().map(|variable| (variable, Guard::Any));
                 found.guards.into_iter().chain(written).collect()

@@ -189,7 +189,7 @@ impl Compiler<'_> {
         };
         let body = self.statement(body, &[])?;
         let weight = self.weight_since(before);
-        let rows = self.leave_element(&body);
+        let rows = self.leave_element(&body).or_else(|| self.taken_apart(&target));
         self.leave_scope();
         Ok(ForEach { declares: declares.into(), target, over, body, labels: labels.into(), weight, rows })
     }
