@@ -124,7 +124,7 @@ fn compare(database: &Database, model: &BTreeMap<String, usize>) {
     let documents = collections.first().map_or(0, |events| events.documents);
     let tombstones = collections.first().map_or(0, |events| events.tombstones);
     assert_eq!(documents, model.len() as u64);
-    assert_eq!(tombstones as usize, changes.len() - rows);
+    assert_eq!(tombstones, (changes.len() - rows) as u64);
 }
 
 proptest! {
