@@ -49,7 +49,9 @@ impl<'a> Grouped<'a> {
         let name = wider.index_name(collection);
         let is_listed =
             query.select.as_ref().is_some_and(|select| matches!(select.what, Selection::Items(_)));
-        if !is_listed {
+        if is_listed {
+            grouping.widen_plain(&wider.aggregates);
+        } else {
             grouping.widen(&wider.aggregates);
         }
         Self { source, collection: collection.to_owned(), grouping, name, rows: OnceCell::new() }
@@ -287,6 +289,10 @@ impl SourceIndex for Grouped<'_> {
     }
 
     fn has_field(&self, _name: &str) -> bool {
+        true
+    }
+
+    fn keeps_originals(&self) -> bool {
         true
     }
 
