@@ -14,6 +14,7 @@ mod bodies;
 mod cases;
 mod generated;
 mod larger;
+mod nothing;
 
 static NO_SOURCES: BTreeMap<String, String> = BTreeMap::new();
 
