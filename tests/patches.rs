@@ -120,6 +120,10 @@ fn undefined_and_the_change_vector_of_del_are_taken_as_in_the_original() {
         assert_eq!(fixture.text("u/1"), expected, "{script}");
     }
 
+    let (_, answer) = fixture.patch_with("u/1", "output(undefined, null, { a: [1] })", "&debug=true");
+    let info = answer.get("Debug").and_then(|debug| debug.get("Info")).unwrap();
+    assert_eq!(info.to_string(), r#"["undefined","null","{\"a\":[1]}"]"#);
+
     fixture.put("a/1", r#"{"n":1}"#);
     let (status, answer) = fixture.patch("u/1", "this.n = 7; del('a/1', 'A:1-nope')");
     assert_eq!((status, field(&answer, "Type")), (409, "Raven.Client.Exceptions.ConcurrencyException"));

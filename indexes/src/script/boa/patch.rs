@@ -289,7 +289,8 @@ fn effect(effect: Effect) -> JsResult<()> {
 /// `output(value)` and `console.log(value)`: told to who patches with `debug`.
 fn output(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     for argument in arguments {
-        let text = patched::text(argument, context);
+        let text =
+            if argument.is_undefined() { "undefined".to_owned() } else { patched::text(argument, context) };
         CALL.with_borrow_mut(|call| {
             call.output_bytes = call.output_bytes.saturating_add(text.len() + 1);
             if call.output_bytes > PATCH_OUTPUT_BYTES_MAX {
