@@ -104,6 +104,37 @@ fn what_a_script_does_not_touch_keeps_its_digits_and_its_order() {
 }
 
 #[test]
+fn undefined_and_the_change_vector_of_del_are_taken_as_in_the_original() {
+    let fixture = Fixture::new();
+    for (script, expected) in [
+        ("this.zz = undefined", r#"{"n":1,"o":{"k":1,"z":2},"l":[{"a":1}]}"#),
+        ("this.n = undefined", r#"{"n":null,"o":{"k":1,"z":2},"l":[{"a":1}]}"#),
+        ("this.o.k = undefined", r#"{"n":1,"o":{"k":null,"z":2},"l":[{"a":1}]}"#),
+        ("this.o.q = undefined", r#"{"n":1,"o":{"k":1,"z":2},"l":[{"a":1}]}"#),
+        ("this.l[0].a = undefined; this.l[0].b = undefined", r#"{"n":1,"o":{"k":1,"z":2},"l":[{"a":null}]}"#),
+        ("this.o = { k: undefined, l: [undefined] }", r#"{"n":1,"o":{"k":null,"l":[null]},"l":[{"a":1}]}"#),
+        ("delete this.o.k; delete this.l", r#"{"n":1,"o":{"z":2}}"#),
+    ] {
+        fixture.put("u/1", r#"{"n":1,"o":{"k":1,"z":2},"l":[{"a":1}]}"#);
+        assert_eq!(fixture.patch("u/1", script).0, 200, "{script}");
+        assert_eq!(fixture.text("u/1"), expected, "{script}");
+    }
+
+    let (_, answer) = fixture.patch_with("u/1", "output(undefined, null, { a: [1] })", "&debug=true");
+    let info = answer.get("Debug").and_then(|debug| debug.get("Info")).unwrap();
+    assert_eq!(info.to_string(), r#"["undefined","null","{\"a\":[1]}"]"#);
+
+    fixture.put("a/1", r#"{"n":1}"#);
+    let (status, answer) = fixture.patch("u/1", "this.n = 7; del('a/1', 'A:1-nope')");
+    assert_eq!((status, field(&answer, "Type")), (409, "Raven.Client.Exceptions.ConcurrencyException"));
+    assert_eq!(fixture.text("u/1"), r#"{"n":1,"o":{"z":2}}"#);
+    assert_eq!(fixture.text("a/1"), r#"{"n":1}"#);
+    let script = "del('a/1', getMetadata(load('a/1'))['@change-vector'])";
+    assert_eq!(fixture.patch("u/1", script).0, 200);
+    assert_eq!(fixture.client.get("/databases/p/docs?id=a/1").unwrap().status, 404);
+}
+
+#[test]
 fn a_batch_sees_its_own_writes_and_fails_as_a_whole() {
     let fixture = Fixture::new();
     fixture.put("other", r#"{"n":7}"#);

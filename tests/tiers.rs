@@ -15,6 +15,7 @@ mod cases;
 mod generated;
 mod larger;
 mod rows;
+mod nothing;
 
 static NO_SOURCES: BTreeMap<String, String> = BTreeMap::new();
 

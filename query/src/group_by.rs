@@ -3,7 +3,8 @@
 //! of a map-reduce index.
 
 use crate::ast::{
-    Argument, Call, Condition, Expression, FieldPath, Left, PathIndex, PathPart, Query, Selected, Selection,
+    Argument, Call, Condition, Expression, FieldPath, Left, OrderItem, Ordering, PathIndex, PathPart, Query,
+    Selected, Selection,
 };
 use crate::error::QueryError;
 use crate::plan::Context;
@@ -50,6 +51,8 @@ pub(crate) struct Grouping {
     pub(crate) counts: bool,
     /// Whether rows carry [`KEY`].
     pub(crate) shows_key: bool,
+    /// What is selected without being grouped by or summed: it has a value where earlier queries summed it.
+    plain: BTreeSet<String>,
 }
 
 impl Grouping {
@@ -84,12 +87,18 @@ impl Grouping {
             rewriter.condition(condition)?;
         }
         for item in &mut rest.order_by {
-            rewriter.left(&mut item.key)?;
+            rewriter.order(item, query)?;
         }
         if let Some(clause) = &mut rest.filter {
             rewriter.filter(&mut clause.content);
         }
         Ok((rewriter.grouping, rest))
+    }
+
+    /// Takes in what earlier queries summed and this one selects.
+    pub(crate) fn widen_plain(&mut self, aggregates: &BTreeSet<String>) {
+        let plain: BTreeSet<String> = self.plain.intersection(aggregates).cloned().collect();
+        self.widen(&plain);
     }
 
     /// Takes in what earlier queries counted and summed.
@@ -218,11 +227,39 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// A field of `select`: what is not grouped by is summed.
+    /// A field of `select`.
     fn selected_field(&mut self, path: &mut FieldPath) {
-        if path.without_alias(self.alias).is_some() {
-            *path = self.known(path).unwrap_or_else(|| self.sum(path));
+        if let Some(plain) = path.without_alias(self.alias) {
+            *path = self.known(path).unwrap_or_else(|| {
+                let name = plain.text();
+                let field = row_field(&name, &plain);
+                self.grouping.plain.insert(name);
+                field
+            });
         }
+    }
+
+    /// An item of `order by`, which may name what `select` calls an aggregate. Aggregates are ordered as numbers.
+    fn order(&mut self, item: &mut OrderItem, query: &Query) -> Result<(), QueryError> {
+        if let Left::Field(path) = &item.key
+            && self.known(path).is_none()
+            && let Some(Selection::Items(items)) = query.select.as_ref().map(|select| &select.what)
+            && let Some(named) = items.iter().find(|selected| selected.alias.as_deref() == Some(&path.text()))
+            && let Selected::Plain(Argument::Call(call)) = &named.what
+        {
+            item.key = Left::Call(call.clone());
+        }
+        if let Left::Call(call) = &item.key {
+            item.ordering = item.ordering.or(match call.name.to_lowercase().as_str() {
+                "sum" => Some(Ordering::Double),
+                "count" => Some(Ordering::Long),
+                "key" => {
+                    return Err(self.context.invalid(format!("Invalid ORDER BY method call {}", call.name)));
+                }
+                _ => None,
+            });
+        }
+        self.left(&mut item.key)
     }
 
     fn selected(&mut self, argument: &mut Argument) -> Result<(), QueryError> {

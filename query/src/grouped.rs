@@ -54,7 +54,9 @@ impl<'a> Grouped<'a> {
         };
         let is_listed =
             query.select.as_ref().is_some_and(|select| matches!(select.what, Selection::Items(_)));
-        if !is_listed {
+        if is_listed {
+            grouping.widen_plain(&wider.aggregates);
+        } else {
             grouping.widen(&wider.aggregates);
         }
         let fields = is_readable.then_some(wider);
@@ -210,6 +212,10 @@ impl SourceIndex for Grouped<'_> {
     }
 
     fn has_field(&self, _name: &str) -> bool {
+        true
+    }
+
+    fn keeps_originals(&self) -> bool {
         true
     }
 

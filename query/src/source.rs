@@ -226,6 +226,11 @@ pub trait SourceIndex {
         FieldIndexing::Default
     }
 
+    /// Whether `exact()` compares with values as they are, besides the lower-cased ones.
+    fn keeps_originals(&self) -> bool {
+        false
+    }
+
     /// Whether `select` takes a field from the index entry rather than from the document.
     fn is_stored(&self, _field: &str) -> bool {
         false

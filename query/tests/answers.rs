@@ -5,6 +5,8 @@
 #[path = "answers/comparisons.rs"]
 mod comparisons;
 mod fake;
+#[path = "answers/groups.rs"]
+mod groups;
 #[path = "answers/projections.rs"]
 mod projections;
 #[path = "answers/refusals.rs"]

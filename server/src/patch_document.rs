@@ -139,7 +139,7 @@ fn debug_json(run: &PatchRun) -> Object {
         Effect::Delete { .. } => None,
     });
     let deletes = run.effects.iter().filter_map(|effect| match effect {
-        Effect::Delete { id } => Some(Json::from(id.as_str())),
+        Effect::Delete { id, .. } => Some(Json::from(id.as_str())),
         Effect::Put { .. } => None,
     });
     let mut actions = Object::new();

@@ -50,10 +50,12 @@ pub enum Effect {
         /// The change vector it must have, if the script names one.
         expected: Option<String>,
     },
-    /// `del(id)`.
+    /// `del(id, [changeVector])`.
     Delete {
         /// The id.
         id: String,
+        /// The change vector it must have, if the script names one.
+        expected: Option<String>,
     },
 }
 
@@ -62,7 +64,7 @@ impl Effect {
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
-            Self::Put { id, .. } | Self::Delete { id } => id,
+            Self::Put { id, .. } | Self::Delete { id, .. } => id,
         }
     }
 }

@@ -295,7 +295,11 @@ impl<'a> Compiler<'a> {
         if !index.has_field(known) {
             return Err(self.not_indexed(&text, index));
         }
-        let matching = matching(index.indexing(known), exact);
+        let matching = if exact && index.keeps_originals() {
+            Matching::Original
+        } else {
+            matching(index.indexing(known), exact)
+        };
         Ok((field, matching))
     }
 

@@ -19,7 +19,11 @@ pub(super) fn meaningless(query: &Query, context: Context<'_>, from_index: bool)
         if let Argument::Call(call) = &item.key
             && !call.name.eq_ignore_ascii_case("array")
         {
-            return Err(context.invalid(format!("Unsupported method '{}' in GROUP BY", call.name)));
+            return Err(if call.name.eq_ignore_ascii_case("id") {
+                context.invalid(format!("Unsupported method '{}' in GROUP BY", call.name))
+            } else {
+                QueryError::Unsupported { message: format!("Method '{}' is not supported.", call.name) }
+            });
         }
     }
     for item in &query.load {

@@ -342,7 +342,9 @@ impl<'a> Attempt<'a> {
                     id: if id.is_empty() { crate::random::uuid()? } else { id.clone() },
                     expected: expected.clone(),
                 },
-                Effect::Delete { id } => Command::Delete { id: id.clone(), expected: None },
+                Effect::Delete { id, expected } => {
+                    Command::Delete { id: id.clone(), expected: expected.clone() }
+                }
             })?;
         }
         let document = run.document.clone();

@@ -228,13 +228,7 @@ fn put(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<Js
     if !document.as_object().is_some_and(|object| object.is_ordinary()) {
         return refuse(format!("put('{id}', document) needs an object as its second argument"));
     }
-    let expected = match arguments.get(2).filter(|value| !value.is_null_or_undefined()) {
-        None => None,
-        Some(value) => match value.as_string() {
-            Some(text) => Some(text.to_std_string_lossy()),
-            None => return refuse(format!("the change vector of put('{id}', ..) must be a string")),
-        },
-    };
+    let expected = change_vector(arguments.get(2), "put", &id)?;
     let document = match patched::read(&document, context) {
         Ok(document) => document,
         Err(patched::Problem::Thrown(error)) => return Err(error),
@@ -248,14 +242,26 @@ fn put(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<Js
     Ok(answer)
 }
 
-/// `del(id)`: whether there was such a document.
+/// The change vector that a document must have, if the script names one.
+fn change_vector(argument: Option<&JsValue>, function: &str, id: &str) -> JsResult<Option<String>> {
+    match argument.filter(|value| !value.is_null_or_undefined()) {
+        None => Ok(None),
+        Some(value) => match value.as_string() {
+            Some(text) => Ok(Some(text.to_std_string_lossy())),
+            None => refuse(format!("the change vector of {function}('{id}', ..) must be a string")),
+        },
+    }
+}
+
+/// `del(id, [changeVector])`: whether there was such a document.
 fn del(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let id = id_of(arguments.first(), "del(id)")?;
     let existed = match written(&id) {
         Some(effect) => matches!(effect, Effect::Put { .. }),
         None => loads::any(&id, context)?.is_object(),
     };
-    effect(Effect::Delete { id })?;
+    let expected = change_vector(arguments.get(1), "del", &id)?;
+    effect(Effect::Delete { id, expected })?;
     Ok(existed.into())
 }
 
@@ -283,7 +289,8 @@ fn effect(effect: Effect) -> JsResult<()> {
 /// `output(value)` and `console.log(value)`: told to who patches with `debug`.
 fn output(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     for argument in arguments {
-        let text = patched::text(argument, context);
+        let text =
+            if argument.is_undefined() { "undefined".to_owned() } else { patched::text(argument, context) };
         CALL.with_borrow_mut(|call| {
             call.output_bytes = call.output_bytes.saturating_add(text.len() + 1);
             if call.output_bytes > PATCH_OUTPUT_BYTES_MAX {

@@ -23,8 +23,10 @@ use std::collections::HashMap;
 struct Note {
     /// Numbers whose text is not the one that their double prints as.
     numbers: Vec<(PropertyKey, Number)>,
-    /// The keys in their order, when some of them are array indexes, which the engine sorts before all others.
+    /// The keys of an object in their order.
     keys: Vec<PropertyKey>,
+    /// Whether some of them are array indexes, which the engine sorts before all others.
+    reorders: bool,
 }
 
 thread_local! {
@@ -37,7 +39,8 @@ pub(super) fn note(object: &JsObject, json: &Json) {
         Json::Object(fields) => note_fields(object, fields),
         Json::Array(items) => {
             let keys = (0..u32::MAX).map(PropertyKey::from);
-            add(object, Note { numbers: keys.zip(items).filter_map(inexact).collect(), keys: Vec::new() });
+            let numbers = keys.zip(items).filter_map(inexact).collect();
+            add(object, Note { numbers, ..Note::default() });
         }
         _ => {}
     }
@@ -48,8 +51,8 @@ pub(super) fn note_fields(object: &JsObject, fields: &Object) {
     let keys: Vec<PropertyKey> = fields.keys().map(|name| PropertyKey::from(JsString::from(name))).collect();
     let values = fields.iter().map(|(_, value)| value);
     let numbers = keys.iter().cloned().zip(values).filter_map(inexact).collect();
-    let sorted = keys.iter().any(|key| matches!(key, PropertyKey::Index(_)));
-    add(object, Note { numbers, keys: if sorted { keys } else { Vec::new() } });
+    let reorders = keys.iter().any(|key| matches!(key, PropertyKey::Index(_)));
+    add(object, Note { numbers, keys, reorders });
 }
 
 fn inexact((key, value): (PropertyKey, &Json)) -> Option<(PropertyKey, Number)> {
@@ -59,7 +62,7 @@ fn inexact((key, value): (PropertyKey, &Json)) -> Option<(PropertyKey, Number)> 
 }
 
 fn add(object: &JsObject, note: Note) {
-    if !note.numbers.is_empty() || !note.keys.is_empty() {
+    if !note.numbers.is_empty() || !object.is_array() {
         NOTES.with_borrow_mut(|notes| notes.insert(object.clone(), note));
     }
 }
@@ -69,8 +72,8 @@ pub(super) fn forget() {
     NOTES.with_borrow_mut(HashMap::clear);
 }
 
-/// A value of a script as JSON for a document. Functions and what JavaScript calls undefined are null, undefined
-/// properties are left out; NaN and the infinities are texts, dates are ISO 8601 with seven digits.
+/// A value of a script as JSON for a document. Functions and what JavaScript calls undefined are null; a property that an
+/// object of a document did not have and that is undefined is left out. NaN and the infinities are texts, dates are ISO 8601 with seven digits.
 ///
 /// # Errors
 /// When it holds what is no data (symbols, Maps ..), or is too large or too deep.
@@ -203,7 +206,7 @@ impl Reader {
             let is_stores = OWN_METADATA.contains(&name.as_str())
                 && self.path.len() > 1
                 && self.path.last().is_some_and(|last| last == "@metadata");
-            if value.is_undefined() || is_stores {
+            if is_stores || (value.is_undefined() && is_new(object, &key)) {
                 continue;
             }
             self.grow(name.len() + 4)?;
@@ -253,7 +256,7 @@ impl Reader {
 /// The keys that the object had when it was written in, in that order, then the new ones.
 fn in_noted_order(object: &JsObject, keys: Vec<PropertyKey>) -> Vec<PropertyKey> {
     NOTES.with_borrow(|notes| match notes.get(object) {
-        Some(note) if !note.keys.is_empty() => {
+        Some(note) if note.reorders => {
             let here: std::collections::HashSet<&PropertyKey> = keys.iter().collect();
             let before: std::collections::HashSet<&PropertyKey> = note.keys.iter().collect();
             let old = note.keys.iter().filter(|key| here.contains(key));
@@ -261,6 +264,11 @@ fn in_noted_order(object: &JsObject, keys: Vec<PropertyKey>) -> Vec<PropertyKey>
         }
         _ => keys,
     })
+}
+
+/// Whether an object came from a document without this key.
+fn is_new(object: &JsObject, key: &PropertyKey) -> bool {
+    NOTES.with_borrow(|notes| notes.get(object).is_some_and(|note| !note.keys.contains(key)))
 }
 
 /// The number as it was written, if the value is still the same double. In an array its elements may have moved: then
