@@ -193,3 +193,5 @@ pub const SUM_DIGITS_MAX: u32 = 1000;
 pub const AUTO_DOCUMENTS_MIN: u64 = 64;
 /// Most changes behind an auto index that a query takes from the documents.
 pub const AUTO_TAIL_MAX: usize = 1024;
+/// Most bytes of their bodies.
+pub const AUTO_TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;

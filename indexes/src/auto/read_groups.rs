@@ -65,11 +65,16 @@ fn changes(
     }
     let mut changes = Changes::new();
     let mut seen = HashSet::new();
+    let mut bytes = 0;
     for change in tail {
         if !seen.insert(change.id.key().to_owned()) {
             continue;
         }
         let document = view.document(&change.id)?.filter(|document| maps(index.mapped(), document));
+        bytes += document.as_ref().map_or(0, |document| document.body.len() + document.metadata.len());
+        if bytes > limits::AUTO_TAIL_BYTES_MAX {
+            return Ok(None);
+        }
         let old = stored(view, index, source, change.id.key())?;
         let new = document.map(|document| source.entries(&document)).unwrap_or_default();
         // More than an index takes of one document fails in it.

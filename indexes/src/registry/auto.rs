@@ -175,7 +175,7 @@ impl Registry {
     }
 
     /// Removes auto indexes whose place a wider one has taken for long enough, or that nobody has asked for long enough;
-    /// others that nobody asks become idle. Gives the names of those that were removed.
+    /// before that they become idle. Gives the names of those that were removed.
     ///
     /// # Errors
     /// When the store fails.
@@ -190,7 +190,8 @@ impl Registry {
                 if self.delete(&index.name())? {
                     removed.push(index.name());
                 }
-            } else if unused >= times.idle && index.life.set_idle() {
+            } else if (superseded.is_some() || unused >= times.idle) && index.life.set_idle() {
+                // Nobody needs it to follow the documents.
                 index.set_paused(true);
             }
         }

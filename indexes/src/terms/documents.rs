@@ -78,11 +78,16 @@ impl<'v> AutoReader<'v> {
         }
         let mut changed = HashSet::new();
         let mut tail = Vec::new();
+        let mut bytes = 0;
         for change in changes {
             if changed.insert(change.id.key().into())
                 && let Some(document) = view.document(&change.id)?
                 && maps(index.mapped(), &document)
             {
+                bytes += document.body.len() + document.metadata.len();
+                if bytes > limits::AUTO_TAIL_BYTES_MAX {
+                    return Ok(None);
+                }
                 tail.push(document);
             }
         }

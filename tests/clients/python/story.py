@@ -139,6 +139,16 @@ class Story(unittest.TestCase):
             rows = list(raw.add_parameter("max", 3).wait_for_non_stale_results())
             self.assertEqual(sorted(row["company"] for row in rows), ["companies/0", "companies/1", "companies/2"])
 
+    def test_indexes_are_made_for_what_queries_ask(self):
+        with self.store.open_session() as session:
+            told = []
+            query = session.query_collection("Orders", Order).statistics(told.append)
+            self.assertGreater(len(list(query.where_greater_than("freight", 2).order_by("company"))), 5)
+        self.assertRegex(told[0].index_name, r"^Auto/Orders/By.*companyAnd.*freight")
+        statistics = self.store.maintenance.send(GetStatisticsOperation())
+        listed = {index.name: index.type for index in statistics.indexes}
+        self.assertIn("AUTOMAP", str(listed[told[0].index_name]).upper().replace("_", ""))
+
     def test_indexes_map_and_reduce(self):
         OrdersByCompany().execute(self.store)
         with self.store.open_session() as session:
