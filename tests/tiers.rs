@@ -14,8 +14,8 @@ mod bodies;
 mod cases;
 mod generated;
 mod larger;
-mod rows;
 mod nothing;
+mod rows;
 
 static NO_SOURCES: BTreeMap<String, String> = BTreeMap::new();
 

@@ -88,9 +88,8 @@ impl Registry {
         there.retain(|(_, there)| there.covers(auto));
         there.sort_by_key(|(_, there)| (usize::MAX - there.size(), there.name()));
         let mut shown = Vec::new();
-        for (index, auto) in there {
-            let record = records::read(view, &auto.name())?;
-            if record.is_some_and(|record| record.live.slot == index.slot) {
+        for (index, _) in there {
+            if records::names(view, &index)? {
                 shown.push(index);
             }
         }
