@@ -230,7 +230,7 @@ fn natives() -> Vec<NativeIndex> {
 
 /// So many documents that an index of them is built in bulk, and would take several batches otherwise.
 fn many() -> u64 {
-    limits::BULK_DOCUMENTS_MIN + 2 * limits::BATCH_DOCUMENTS_MAX as u64
+    limits::BULK_DOCUMENTS_MIN + 2 * limits::BATCH_DOCUMENTS_FIRST as u64
 }
 
 fn fill_in_bulk(database: &Database) {

@@ -99,7 +99,7 @@ const PLAIN: &str = "map('Events', e => ({ kind: e.kind, n: e.n }))";
 #[test]
 fn an_index_over_more_documents_than_one_batch_takes_needs_no_further_write() {
     let fixture = Fixture::new();
-    let count = magpie_indexes::limits::BATCH_DOCUMENTS_MAX * 2 + 1;
+    let count = magpie_indexes::limits::BATCH_DOCUMENTS_FIRST * 3 + 1;
     let text = br#"{"kind":"a","n":1,"@metadata":{"@collection":"Events"}}"#;
     let put = |n| {
         let id = format!("e/{n}");

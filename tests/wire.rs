@@ -33,6 +33,12 @@ impl Client {
         Self { address: url.trim_start_matches("http://").trim_end_matches('/').to_owned() }
     }
 
+    /// The server's `HOST:PORT`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Sends a request and reads the whole answer. `path` is sent as it is. A body without a `Content-Type` header
     /// is sent as JSON.
     ///

@@ -71,6 +71,8 @@ pub(crate) struct Control {
 /// One live build of one index. Shared by the registry, its worker and queries.
 pub struct Index {
     pub(crate) source: SharedSource,
+    /// A definition row that names this build, to know it again without reading it.
+    pub(crate) known_row: Mutex<Vec<u8>>,
     pub(crate) canonical: String,
     pub(crate) slot: Slot,
     pub(crate) control: Mutex<Control>,
@@ -108,11 +110,6 @@ pub struct IndexStatistics {
     pub status: IndexStatus,
 }
 
-/// The share of failing documents or keys above which an index is not to be trusted, in per cent.
-///
-/// Source: RavenDB's allowed error rate.
-const FAILING_PERCENT_MAX: u64 = 15;
-
 impl Index {
     /// # Errors
     /// [`IndexError::InvalidDefinition`] and [`IndexError::Pattern`] when the output cannot be used.
@@ -130,6 +127,7 @@ impl Index {
             feed: feed_of(source.shape()),
             calls: Calls::new(Arc::clone(&source)),
             source,
+            known_row: Mutex::default(),
             canonical,
             slot,
             control: Mutex::new(Control { paused, ..Control::default() }),
@@ -277,9 +275,17 @@ impl Index {
     /// # Errors
     /// When the store fails.
     pub fn statistics(&self, view: &DatabaseView<'_>) -> Result<IndexStatistics, IndexError> {
-        let progress = Progress::read(view.kv(), self.slot)?;
+        let progress = self.progress_in(view)?;
         let is_behind = target_etag(view, &self.feed)? > progress.etag;
-        Ok(IndexStatistics { progress, is_behind, status: self.status(view)? })
+        Ok(IndexStatistics { progress, is_behind, status: self.status_at(view, &progress)? })
+    }
+
+    /// How far it is, as of the snapshot.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn progress_in(&self, view: &DatabaseView<'_>) -> Result<Progress, IndexError> {
+        Progress::read(view.kv(), self.slot)
     }
 
     /// What it is doing.
@@ -287,10 +293,18 @@ impl Index {
     /// # Errors
     /// When the store fails.
     pub fn status(&self, view: &DatabaseView<'_>) -> Result<IndexStatus, IndexError> {
+        self.status_at(view, &self.progress_in(view)?)
+    }
+
+    /// [`Self::status`] for who has read [`Self::progress_in`] in this snapshot already.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn status_at(&self, view: &DatabaseView<'_>, progress: &Progress) -> Result<IndexStatus, IndexError> {
         if let Some(cause) = lock(&self.failure).clone() {
             return Ok(IndexStatus::Failed(cause));
         }
-        if let Some(cause) = self.failing_text(view)? {
+        if let Some(cause) = self.failing_text(view, progress)? {
             return Ok(IndexStatus::Failed(cause));
         }
         if self.definition().state == IndexState::Disabled {
@@ -305,44 +319,6 @@ impl Index {
     /// When the store fails.
     pub fn errors(&self, view: &DatabaseView<'_>) -> Result<Vec<Fault>, IndexError> {
         read_faults(view.kv(), self.slot, limits::ERRORS_LISTED_MAX)
-    }
-
-    /// Why so much fails that results must not be trusted, if it does. A function of the current documents only.
-    fn failing_text(&self, view: &DatabaseView<'_>) -> Result<Option<String>, IndexError> {
-        let progress = Progress::read(view.kv(), self.slot)?;
-        if progress.failing_documents == 0 && progress.failing_keys == 0 {
-            return Ok(None);
-        }
-        let mut documents = 0;
-        for collection in view.collections()? {
-            if self.mapped.contains(&collection.collection) {
-                documents += collection.documents;
-            }
-        }
-        let keys = progress.results + progress.failing_keys;
-        let too_many = |failing: u64, all: u64| failing * 100 > all * FAILING_PERCENT_MAX;
-        let name = self.name();
-        let percent = |failing: u64, all: u64| {
-            let hundredths = failing * 10_000 / all.max(1);
-            format!("{}.{:02}", hundredths / 100, hundredths % 100)
-                .trim_end_matches('0')
-                .trim_end_matches('.')
-                .to_owned()
-        };
-        let (failing, map_failing) = (progress.failing_keys, progress.failing_documents);
-        if self.is_map_reduce() && (too_many(failing, keys) || too_many(map_failing, documents)) {
-            let rate = percent(failing + map_failing, keys + documents);
-            return Ok(Some(format!(
-                "Index {name} is invalid, out of {documents} map attempts and {keys} reduce attempts, {map_failing} and {failing} has failed respectively. Error rate of {rate}% exceeds allowed {FAILING_PERCENT_MAX}% error rate"
-            )));
-        }
-        if too_many(map_failing, documents) {
-            let rate = percent(map_failing, documents);
-            return Ok(Some(format!(
-                "Index {name} is invalid, out of {documents} map attempts, {map_failing} has failed. Error rate of {rate}% exceeds allowed {FAILING_PERCENT_MAX}% error rate"
-            )));
-        }
-        Ok(None)
     }
 
     /// Waits until everything up to `etag` is mapped and reduced. Gives `false` when the worker ends first (the index

@@ -41,11 +41,13 @@
 //! registry.stop();
 //! ```
 
+mod batch_size;
 pub mod border;
 mod called_function;
 mod calls;
 pub mod definition;
 mod error;
+mod error_rate;
 mod events;
 pub mod explain;
 pub mod faults;

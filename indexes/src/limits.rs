@@ -1,5 +1,7 @@
 //! Every limit of this crate, with its unit.
 
+use std::time::Duration;
+
 /// Stack of every thread that runs scripts, in bytes. Deeply nested source needs it: see [`SCRIPT_NESTING_MAX`].
 pub const SCRIPT_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// Deepest nesting of brackets in a script's source, checked before it is parsed.
@@ -39,8 +41,14 @@ pub const EMITS_PER_DOCUMENT_MAX: usize = 1024;
 pub const REDUCE_OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Largest reduce key in its ordered form, in bytes.
 pub const REDUCE_KEY_BYTES_MAX: usize = 2048;
-/// Most documents of one indexing batch.
-pub const BATCH_DOCUMENTS_MAX: usize = 8192;
+/// Most documents of one indexing batch. Twice as many are no quicker any more.
+pub const BATCH_DOCUMENTS_MAX: usize = 32_768;
+/// Most documents of an index's first batch.
+pub const BATCH_DOCUMENTS_FIRST: usize = 4096;
+/// What batches are not made smaller than for being slow.
+pub const BATCH_DOCUMENTS_LEAST: usize = 256;
+/// How long a batch may take before the next is made smaller.
+pub const BATCH_TIME_WANTED: Duration = Duration::from_secs(1);
 /// Most bytes of document bodies in one indexing batch.
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Fewest documents of an index without rows that make a bulk build of it.

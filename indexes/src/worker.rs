@@ -4,6 +4,7 @@
 //! and ends this thread only. A script that does not come back keeps this thread only: whoever stops the index forbids
 //! its commits and does not wait for ever.
 
+use crate::batch_size::BatchSize;
 use crate::error::IndexError;
 use crate::events::IndexEventKind;
 use crate::index::{Index, lock};
@@ -76,6 +77,7 @@ struct Worker<'w> {
     database: &'w Database,
     clock: &'w Clock,
     indexer: Indexer,
+    size: BatchSize,
     progress: Progress,
     /// The newest etag when the worker began: what a build must reach before its documents are written.
     start: Etag,
@@ -109,17 +111,17 @@ impl<'w> Worker<'w> {
     fn new(index: &'w Arc<Index>, database: &'w Arc<Database>, clock: &'w Clock) -> Result<Self, IndexError> {
         let function =
             index.source.create().map_err(|error| IndexError::Script { name: index.name(), error })?;
+        let size = BatchSize::new(index.definition().map_batch_size()?.unwrap_or(usize::MAX));
         let function = Box::new(Watched::new(function, Arc::clone(index), Arc::clone(database)));
         let indexer = Indexer::new(index.slot, index.shape().clone(), index.borders(), function)
-            .with_documents_max(
-                index.definition().map_batch_size()?.unwrap_or(usize::MAX).min(limits::BATCH_DOCUMENTS_MAX),
-            )
+            .with_documents_max(size.documents())
             .with_output(index.output().cloned());
         let view = database.view();
         let progress = Progress::read(view.kv(), index.slot)?;
         let start = view.last_etag();
         index.publish(progress, start);
-        Ok(Self { index, database, clock, indexer, progress, start, careful: None, has_terms_to_make: true })
+        let has_terms_to_make = true;
+        Ok(Self { index, database, clock, indexer, size, progress, start, careful: None, has_terms_to_make })
     }
 
     fn run(mut self, starts: &Arc<Starts>, caught_up: &CaughtUp) -> Result<(), IndexError> {
@@ -308,7 +310,12 @@ impl<'w> Worker<'w> {
             lock(&self.index.control).making = true;
         }
         self.progress = indexed.progress;
-        self.index.publish_pace(indexed.documents_seen, began, (self.clock)());
+        let ended = (self.clock)();
+        if self.careful.is_none() {
+            self.size.note(indexed.documents_seen, began, ended);
+            self.indexer.set_documents_max(self.size.documents());
+        }
+        self.index.publish_pace(indexed.documents_seen, began, ended);
         self.index.publish(self.progress, newest);
         if indexed.documents_seen > 0 {
             self.index.tell(IndexEventKind::BatchCompleted, self.progress.etag);

@@ -99,11 +99,13 @@ impl Source for Snapshot<'_> {
 
     fn index(&self, name: &str) -> Result<Option<Box<dyn SourceIndex + '_>>, QueryError> {
         let Some(index) = self.registry.get_in(self.view, name)? else { return Ok(None) };
-        if let IndexStatus::Failed(reason) = index.status(self.view)? {
+        let progress = index.progress_in(self.view)?;
+        if let IndexStatus::Failed(reason) = index.status_at(self.view, &progress)? {
             return Err(QueryError::IndexFailed { name: index.name(), reason });
         }
         Ok(Some(Box::new(SnapshotIndex {
             index,
+            progress,
             registry: self.registry,
             view: self.view,
             called: Cell::default(),
@@ -121,6 +123,7 @@ impl Source for Snapshot<'_> {
 
 struct SnapshotIndex<'a> {
     index: Arc<Index>,
+    progress: Progress,
     registry: &'a Registry,
     view: &'a DatabaseView<'a>,
     /// How long the calls of the index's functions took so far.
@@ -130,7 +133,7 @@ struct SnapshotIndex<'a> {
 impl SnapshotIndex<'_> {
     /// Refuses to fold over keys that fail: a sum without them would be wrong.
     fn check_keys(&self) -> Result<(), QueryError> {
-        match self.index.statistics(self.view)?.progress.failing_keys {
+        match self.progress.failing_keys {
             0 => Ok(()),
             count => Err(QueryError::KeysFail { index: self.index.name(), count }),
         }
@@ -225,7 +228,7 @@ impl SourceIndex for SnapshotIndex<'_> {
     }
 
     fn version(&self) -> Result<u64, QueryError> {
-        let progress = self.index.statistics(self.view)?.progress;
+        let progress = &self.progress;
         let slot = format!("{:?}", self.index.slot());
         Ok(fingerprint(&[
             slot.as_bytes(),
@@ -235,7 +238,7 @@ impl SourceIndex for SnapshotIndex<'_> {
     }
 
     fn count(&self) -> Result<Option<u64>, QueryError> {
-        let progress = self.index.statistics(self.view)?.progress;
+        let progress = &self.progress;
         // A failing key has a row but no result.
         Ok((progress.failing_keys == 0).then_some(progress.results))
     }

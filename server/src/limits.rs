@@ -14,6 +14,8 @@ pub const STOP_MS_MAX: u64 = 10_000;
 pub const WAIT_MS_MAX: u64 = 30 * 60 * 1000;
 /// How long a query waits for indexes when it asks to wait and names no time, in milliseconds.
 pub const QUERY_WAIT_MS_DEFAULT: u64 = 15_000;
+/// Longest body of a query that is read on the thread that got it, in bytes.
+pub const QUERY_INLINE_BYTES_MAX: usize = 16 * 1024;
 /// Most threads for blocking work (disk, queries).
 pub const BLOCKING_THREADS_MAX: usize = 64;
 /// Most queries that run at a time; the others wait without a thread, so that writes always find one.

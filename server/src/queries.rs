@@ -10,7 +10,7 @@ use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::index_wait::wait_until_followed;
-use crate::limits::{QUERY_MOVED_RETRIES_MAX, QUERY_WAIT_MS_DEFAULT, WAIT_MS_MAX};
+use crate::limits::{QUERY_INLINE_BYTES_MAX, QUERY_MOVED_RETRIES_MAX, QUERY_WAIT_MS_DEFAULT, WAIT_MS_MAX};
 use crate::query_string::Pairs;
 use crate::random;
 use crate::request::DatabaseRequest;
@@ -58,7 +58,12 @@ pub(crate) async fn get(request: DatabaseRequest) -> Result<Response, ServerErro
 /// The query of a request's body.
 pub(crate) async fn read_body(request: &DatabaseRequest, body: Body) -> Result<Asked, ServerError> {
     let text = body::read(&request.headers, body, request.app.config().limits.request_body_bytes_max).await?;
-    let body = blocking(move || body::parse_object(&text)).await?;
+    // A query is mostly short, and handing it to another thread would cost more than reading it.
+    let body = if text.len() <= QUERY_INLINE_BYTES_MAX {
+        body::parse_object(&text)?
+    } else {
+        blocking(move || body::parse_object(&text)).await?
+    };
     from_body(body, request)
 }
 
@@ -316,7 +321,7 @@ pub(crate) fn progress(
         None => None,
     };
     Ok(match index {
-        Some(index) => Some(index.statistics(view)?.progress),
+        Some(index) => Some(index.progress_in(view)?),
         None => None,
     })
 }

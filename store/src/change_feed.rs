@@ -10,7 +10,7 @@ use crate::document::{Collection, DocumentId, Etag};
 use crate::error::StoreError;
 use crate::keys;
 use crate::kv::{Batch, Direction, Kv, Row, Rows, Space};
-use crate::rows::{self, CollectionRow};
+use crate::rows::{self, CollectionRow, FeedKind};
 use crate::view::DatabaseView;
 use crate::write::Committed;
 use std::collections::BinaryHeap;
@@ -54,6 +54,9 @@ pub struct Change {
     pub collection: Collection,
     /// Whether the document was deleted from that collection.
     pub tombstone: bool,
+    /// Whether nothing had its id before this write, not even a tombstone: who has seen all changes before this one has
+    /// never seen the document.
+    pub first: bool,
 }
 
 impl DatabaseView<'_> {
@@ -138,11 +141,12 @@ impl Iterator for Merge<'_> {
         // The row at hand is good; a failure behind it is told at the next call.
         self.failure = self.advance(head.feed).err();
         let collection = self.feeds.get(head.feed)?.collection.clone();
-        Some(rows::parse_feed(&head.value).map(|(tombstone, id)| Change {
+        Some(rows::parse_feed(&head.value).map(|(kind, id)| Change {
             etag: head.etag,
             id,
             collection,
-            tombstone,
+            tombstone: kind == FeedKind::Tombstone,
+            first: kind == FeedKind::First,
         }))
     }
 }
@@ -195,8 +199,8 @@ fn purge_step(
             step.more_after = Some(Etag(keys::feed_etag(&key)?.0 - 1));
             break;
         }
-        let (tombstone, id) = rows::parse_feed(&value)?;
-        if !tombstone {
+        let (kind, id) = rows::parse_feed(&value)?;
+        if kind != FeedKind::Tombstone {
             continue;
         }
         batch.delete(Space::Feed, key);

@@ -46,7 +46,12 @@ impl Database {
     pub fn open(kv: Arc<dyn Kv>, database_id_if_new: &str) -> Result<Self, StoreError> {
         let found = read_settings(kv.snapshot().as_ref())?;
         let (id, committed) = match found {
-            Some(found) => found,
+            Some((id, committed, format)) => {
+                if format != keys::FORMAT_VERSION {
+                    kv.commit(format_row(), Durability::Synced)?;
+                }
+                (id, committed)
+            }
             None => {
                 create(kv.as_ref(), database_id_if_new)?;
                 (database_id_if_new.into(), Committed::default())
@@ -314,11 +319,11 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// Reads what was there when the store was last open; `None` for a new store.
-fn read_settings(view: &dyn View) -> Result<Option<(Box<str>, Committed)>, StoreError> {
+/// Reads what was there when the store was last open, and its format; `None` for a new store.
+fn read_settings(view: &dyn View) -> Result<Option<(Box<str>, Committed, u64)>, StoreError> {
     let Some(format) = view.get(Space::Meta, keys::FORMAT)? else { return Ok(None) };
     let found = rows::parse_counter(&format)?;
-    if found != keys::FORMAT_VERSION {
+    if !(keys::FORMAT_VERSION_READ..=keys::FORMAT_VERSION).contains(&found) {
         return Err(StoreError::UnsupportedFormat { found, supported: keys::FORMAT_VERSION });
     }
     let id = view.get(Space::Meta, keys::DATABASE_ID)?.and_then(|id| String::from_utf8(id).ok());
@@ -332,7 +337,7 @@ fn read_settings(view: &dyn View) -> Result<Option<(Box<str>, Committed)>, Store
         let (key, value) = row?;
         committed.collections.insert(keys::collection_of(&key)?.into(), CollectionRow::decode(&value)?);
     }
-    Ok(Some((id.into(), committed)))
+    Ok(Some((id.into(), committed, found)))
 }
 
 /// The last etag that a view shows.
@@ -342,9 +347,14 @@ pub(crate) fn last_etag(view: &dyn View) -> Result<Etag, StoreError> {
     Ok(Etag(rows::parse_counter(&row)?))
 }
 
-fn create(kv: &dyn Kv, id: &str) -> Result<(), KvError> {
+fn format_row() -> Batch {
     let mut batch = Batch::new();
     batch.put(Space::Meta, keys::FORMAT, rows::counter(keys::FORMAT_VERSION));
+    batch
+}
+
+fn create(kv: &dyn Kv, id: &str) -> Result<(), KvError> {
+    let mut batch = format_row();
     batch.put(Space::Meta, keys::DATABASE_ID, id.as_bytes());
     batch.put(Space::Meta, keys::LAST_ETAG, rows::counter(0));
     kv.commit(batch, Durability::Synced)

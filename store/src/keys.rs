@@ -27,7 +27,10 @@ use crate::document::{DocumentId, Etag};
 use crate::error::StoreError;
 
 /// Changes with every incompatible change of a key or a value.
-pub(crate) const FORMAT_VERSION: u64 = 1;
+pub(crate) const FORMAT_VERSION: u64 = 2;
+/// The oldest format that is still read. Opening such a store makes it one of [`FORMAT_VERSION`]: 2 has one more kind of row
+/// in the feed.
+pub(crate) const FORMAT_VERSION_READ: u64 = 1;
 
 pub(crate) const FORMAT: &[u8] = b"s/format";
 pub(crate) const DATABASE_ID: &[u8] = b"s/id";

@@ -24,3 +24,5 @@ pub const ATTACHMENT_CHUNK_BYTES: usize = 1024 * 1024;
 pub const ATTACHMENTS_PER_DOCUMENT_MAX: usize = 1000;
 /// Largest compare-exchange value as compact JSON, in bytes.
 pub const COMPARE_EXCHANGE_BYTES_MAX: usize = 1024 * 1024;
+/// Most beginnings of ids of which a database remembers the last id.
+pub const ID_ENDS_MAX: usize = 256;

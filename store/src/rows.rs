@@ -4,7 +4,7 @@
 //! ```text
 //! document    flags (bit 0: live, bit 1: has attachments)  n  n x (collection key, etag)  [live part]
 //!             live part: etag  last modified (i64)  id as written  collection as spelt  metadata  body (to the end)
-//! feed        01 = live, 02 = tombstone, then the id as written (to the end)
+//! feed        01 = live, 02 = tombstone, 03 = live and the id had no row before, then the id as written (to the end)
 //! collection  documents  tombstones  name as first spelt (to the end)
 //! counter     u64
 //! content     how many documents name the bytes, counted per name  how many bytes there are
@@ -25,6 +25,18 @@ const ATTACHMENTS: u8 = 2;
 const LIVE_WITH_ATTACHMENTS: u8 = LIVE | ATTACHMENTS;
 const FEED_LIVE: u8 = 1;
 const FEED_TOMBSTONE: u8 = 2;
+const FEED_FIRST: u8 = 3;
+
+/// What a row of the feed tells about its document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FeedKind {
+    /// It is there.
+    Live,
+    /// It was deleted from the collection.
+    Tombstone,
+    /// It is there, and before this write nothing had its id, not even a tombstone.
+    First,
+}
 
 /// That a document was deleted from a collection, and where that stands in the collection's feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,26 +158,31 @@ pub(crate) fn live_document(row: &[u8]) -> Result<Option<Document>, StoreError> 
 }
 
 /// Writes a feed row's value.
-pub(crate) fn feed(tombstone: bool, id: &str) -> Vec<u8> {
+pub(crate) fn feed(kind: FeedKind, id: &str) -> Vec<u8> {
     let mut row = Vec::with_capacity(1 + id.len());
-    row.push(if tombstone { FEED_TOMBSTONE } else { FEED_LIVE });
+    row.push(match kind {
+        FeedKind::Live => FEED_LIVE,
+        FeedKind::Tombstone => FEED_TOMBSTONE,
+        FeedKind::First => FEED_FIRST,
+    });
     row.extend_from_slice(id.as_bytes());
     row
 }
 
-/// Reads a feed row's value: whether it is a tombstone, and the id.
-pub(crate) fn parse_feed(row: &[u8]) -> Result<(bool, DocumentId), StoreError> {
+/// Reads a feed row's value.
+pub(crate) fn parse_feed(row: &[u8]) -> Result<(FeedKind, DocumentId), StoreError> {
     let mut cursor = Cursor::new("feed", row);
-    let tombstone = match cursor.byte()? {
-        FEED_LIVE => false,
-        FEED_TOMBSTONE => true,
+    let kind = match cursor.byte()? {
+        FEED_LIVE => FeedKind::Live,
+        FEED_TOMBSTONE => FeedKind::Tombstone,
+        FEED_FIRST => FeedKind::First,
         _ => return Err(cursor.corrupt()),
     };
     let id = cursor.text_to_end()?;
     if id.is_empty() {
         return Err(cursor.corrupt());
     }
-    Ok((tombstone, DocumentId::from_stored(id)))
+    Ok((kind, DocumentId::from_stored(id)))
 }
 
 /// A collection's registry row.
@@ -422,11 +439,11 @@ mod tests {
 
     #[test]
     fn feed_collection_and_counter_rows_round_trip_and_refuse_damage() {
-        for tombstone in [false, true] {
-            let (found, id) = parse_feed(&feed(tombstone, "Users/1")).unwrap();
-            assert_eq!((found, id.as_str()), (tombstone, "Users/1"));
+        for kind in [FeedKind::Live, FeedKind::Tombstone, FeedKind::First] {
+            let (found, id) = parse_feed(&feed(kind, "Users/1")).unwrap();
+            assert_eq!((found, id.as_str()), (kind, "Users/1"));
         }
-        for damaged in [&b""[..], b"\x01", b"\x03a", b"\x01\xff"] {
+        for damaged in [&b""[..], b"\x01", b"\x04a", b"\x01\xff"] {
             assert!(parse_feed(damaged).is_err(), "{damaged:?}");
         }
         let row = CollectionRow { documents: 5, tombstones: 6, name: "Users".into() };

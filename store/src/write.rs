@@ -20,8 +20,10 @@ use crate::json::Json;
 use crate::kept;
 use crate::keys;
 use crate::kv::{Batch, Direction, Space, View};
-use crate::rows::{self, CollectionRow, ContentRow, Head, LiveHead, Tombstone};
+use crate::limits;
+use crate::rows::{self, CollectionRow, ContentRow, FeedKind, Head, LiveHead, Tombstone};
 use crate::timestamp::Timestamp;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 /// What the last commit left, as far as every write needs it.
@@ -33,13 +35,20 @@ pub(crate) struct Committed {
     pub collections: HashMap<Box<str>, CollectionRow>,
     /// How many attachments documents have, and how many contents they name.
     pub attachments: (u64, u64),
+    /// The last ids of the beginnings that were written to.
+    pub ends: Ends,
 }
+
+/// For beginnings of ids (lower-cased, up to the first slash) an id that no row with that beginning lies behind. Who
+/// writes in the order of the ids, as events mostly are, is spared looking for what cannot be there.
+pub(crate) type Ends = HashMap<Box<str>, Box<str>>;
 
 /// What writes have changed since some earlier state.
 #[derive(Default)]
 pub(crate) struct Layer {
     last_etag: Etag,
     documents: HashMap<Box<str>, Head>,
+    ends: Ends,
     collections: HashMap<Box<str>, CollectionRow>,
     identities: HashMap<Box<str>, u64>,
     /// The rows of bytes that changed; `None` for those that are gone.
@@ -76,6 +85,7 @@ impl Layer {
         committed.last_etag = self.last_etag;
         committed.collections.extend(self.collections);
         committed.attachments = self.attachments.of(committed.attachments);
+        committed.ends.extend(self.ends);
     }
 }
 
@@ -86,13 +96,16 @@ pub(crate) struct Group<'a> {
     committed: &'a Committed,
     layer: Layer,
     batch: Batch,
+    /// How many last ids were read for this group. Once there are too many it must stay so: what a group writes without
+    /// knowing the last id is not in `view`.
+    ends_read: Cell<usize>,
 }
 
 impl<'a> Group<'a> {
     /// An empty group over the last commit, whose rows `view` shows.
     pub(crate) fn new(view: &'a dyn View, database_id: &'a str, committed: &'a Committed) -> Self {
         let layer = Layer::after(committed.last_etag);
-        Self { view, database_id, committed, layer, batch: Batch::new() }
+        Self { view, database_id, committed, layer, batch: Batch::new(), ends_read: Cell::new(0) }
     }
 
     /// Runs one request: all of it, or nothing.
@@ -105,7 +118,12 @@ impl<'a> Group<'a> {
         self.layer.identities.extend(layer.identities);
         if outcomes.is_ok() {
             self.layer.last_etag = layer.last_etag;
-            self.layer.documents.extend(layer.documents);
+            if self.layer.documents.is_empty() {
+                self.layer.documents = layer.documents;
+            } else {
+                self.layer.documents.extend(layer.documents);
+            }
+            self.layer.ends.extend(layer.ends);
             self.layer.collections.extend(layer.collections);
             self.layer.contents.extend(layer.contents);
             self.layer.attachments.names += layer.attachments.names;
@@ -115,6 +133,16 @@ impl<'a> Group<'a> {
             self.batch.append(batch);
         }
         outcomes
+    }
+
+    /// The last id that has a row in the last commit and begins so and with a slash; empty when there is none.
+    fn last_id(&self, beginning: &str) -> Result<Box<str>, StoreError> {
+        self.ends_read.set(self.ends_read.get() + 1);
+        let (from, to) = keys::documents(&format!("{beginning}/"), None);
+        match self.view.scan(Space::Documents, &from, &to, Direction::Reverse).next() {
+            Some(row) => Ok(keys::document_of(&row?.0)?.into()),
+            None => Ok(Box::default()),
+        }
     }
 
     /// The batch to commit, and what has changed once it is.
@@ -206,8 +234,9 @@ impl Request<'_, '_> {
         let generated = self.generated_id(requested, etag)?;
         let expected = if generated.is_some() { Some(expected.unwrap_or("")) } else { expected };
         let id = DocumentId::new(generated.as_deref().unwrap_or(requested))?;
-        let mut head = self.head(&id)?;
+        let mut head = if self.is_behind_all(&id)? { Head::default() } else { self.head(&id)? };
         self.check_expected(&id, expected, head.live.as_ref(), false)?;
+        let feed_kind = if head == Head::default() { FeedKind::First } else { FeedKind::Live };
         let collection = document.collection.key();
         let mut row = self.collection(&document.collection);
         match &head.live {
@@ -244,7 +273,7 @@ impl Request<'_, '_> {
             has_attachments: !attachments.is_empty(),
         };
         self.batch.put(Space::Documents, keys::document(&id), rows::document(&head.tombstones, Some(&live)));
-        self.batch.put(Space::Feed, keys::feed(collection, etag), rows::feed(false, id.as_str()));
+        self.batch.put(Space::Feed, keys::feed(collection, etag), rows::feed(feed_kind, id.as_str()));
         let collection_name = row.name.clone();
         head.live = Some(LiveHead { etag, id: id.as_str().into(), collection: collection_name, attachments });
         self.layer.last_etag = etag;
@@ -308,7 +337,11 @@ impl Request<'_, '_> {
         let etag = Etag(self.layer.last_etag.0 + 1);
         let collection = Collection::from_stored(&live.collection);
         self.batch.delete(Space::Feed, keys::feed(collection.key(), live.etag));
-        self.batch.put(Space::Feed, keys::feed(collection.key(), etag), rows::feed(true, &live.id));
+        self.batch.put(
+            Space::Feed,
+            keys::feed(collection.key(), etag),
+            rows::feed(FeedKind::Tombstone, &live.id),
+        );
         head.tombstones.push(Tombstone { collection: collection.key().into(), etag });
         self.batch.put(Space::Documents, key.as_bytes(), rows::document(&head.tombstones, None));
         let mut row = self.collection(&collection);
@@ -362,6 +395,31 @@ impl Request<'_, '_> {
         };
         self.layer.exchange_index = Some(last + 1);
         Ok(last + 1)
+    }
+
+    /// Whether an id that is about to be written lies behind all with its beginning, so that there is no row of it. From
+    /// then on it is the last of them.
+    fn is_behind_all(&mut self, id: &DocumentId) -> Result<bool, StoreError> {
+        let Some((beginning, _)) = id.key().split_once('/') else { return Ok(false) };
+        if !self.layer.ends.contains_key(beginning) {
+            let known = [&self.group.layer.ends, &self.group.committed.ends];
+            let end = match known.into_iter().find_map(|ends| ends.get(beginning)) {
+                Some(end) => end.clone(),
+                // Of more beginnings than that nothing is known.
+                None if self.group.ends_read.get() + self.group.committed.ends.len()
+                    >= limits::ID_ENDS_MAX =>
+                {
+                    return Ok(false);
+                }
+                None => self.group.last_id(beginning)?,
+            };
+            self.layer.ends.insert(beginning.into(), end);
+        }
+        let Some(end) = self.layer.ends.get_mut(beginning).filter(|end| id.key() > &***end) else {
+            return Ok(false);
+        };
+        *end = id.key().into();
+        Ok(true)
     }
 
     fn head(&self, id: &DocumentId) -> Result<Head, StoreError> {

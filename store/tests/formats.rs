@@ -1,11 +1,11 @@
-//! The bytes of format version 1. If this test has to change, stores in the field no longer open: raise the format
+//! The bytes of format version 2. If this test has to change, stores in the field no longer open: raise the format
 //! version and say so in the change log.
 
 #![cfg(test)]
 
 use magpie_store::kv::memory::MemoryKv;
-use magpie_store::kv::{Direction, Kv, Space};
-use magpie_store::{Command, Database, NewDocument, Timestamp};
+use magpie_store::kv::{Batch, Direction, Durability, Kv, Space};
+use magpie_store::{Command, Database, NewDocument, StoreError, Timestamp};
 use std::sync::Arc;
 
 fn put(id: &str, text: &str) -> Command {
@@ -21,7 +21,29 @@ fn rows(kv: &MemoryKv, space: Space) -> Vec<String> {
 }
 
 #[test]
-fn the_rows_of_format_1_are_these() {
+fn a_store_of_format_1_becomes_one_of_format_2() {
+    let kv = Arc::new(MemoryKv::new());
+    drop(Database::open(kv.clone(), "0123456789ABCDEFGHIJKL").unwrap());
+    let set = |format: u64| {
+        let mut batch = Batch::new();
+        batch.put(Space::Meta, b"s/format".as_slice(), format.to_be_bytes());
+        kv.commit(batch, Durability::Synced).unwrap();
+    };
+    let open = || Database::open(kv.clone(), "another").map(|database| database.id().to_owned());
+    set(1);
+    assert_eq!(open().unwrap(), "0123456789ABCDEFGHIJKL");
+    let format = kv.snapshot().get(Space::Meta, b"s/format").unwrap();
+    assert_eq!(format.as_deref(), Some(2_u64.to_be_bytes().as_slice()));
+    for unknown in [0, 3] {
+        set(unknown);
+        assert!(
+            matches!(open(), Err(StoreError::UnsupportedFormat { found, supported: 2 }) if found == unknown)
+        );
+    }
+}
+
+#[test]
+fn the_rows_of_format_2_are_these() {
     let kv = Arc::new(MemoryKv::new());
     let database = Database::open(kv.clone(), "0123456789ABCDEFGHIJKL").unwrap();
     let commands = vec![
@@ -40,7 +62,7 @@ fn the_rows_of_format_1_are_these() {
             r"s/collection/users = \x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01Users",
             r"s/collection/\xc3\xa4 = \x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\xc3\x84",
             r"s/etag = \x00\x00\x00\x00\x00\x00\x00\x06",
-            r"s/format = \x00\x00\x00\x00\x00\x00\x00\x01",
+            r"s/format = \x00\x00\x00\x00\x00\x00\x00\x02",
             r"s/id = 0123456789ABCDEFGHIJKL",
             r"s/identity/o| = \x00\x00\x00\x00\x00\x00\x00\x01",
         ]
@@ -49,7 +71,7 @@ fn the_rows_of_format_1_are_these() {
         rows(&kv, Space::Feed),
         [
             r"@empty\x00\x00\x00\x00\x00\x00\x00\x00\x05 = \x02o/1",
-            r"users\x00\x00\x00\x00\x00\x00\x00\x00\x01 = \x01Users/1",
+            r"users\x00\x00\x00\x00\x00\x00\x00\x00\x01 = \x03Users/1",
             r"users\x00\x00\x00\x00\x00\x00\x00\x00\x04 = \x02b",
             r"\xc3\xa4\x00\x00\x00\x00\x00\x00\x00\x00\x06 = \x01o/1",
         ]

@@ -1,5 +1,5 @@
 //! Measurements: `cargo bench -p magpie-tests -- tiers|hot|tree|log|stages|terms|workload`, all of them without an argument;
-//! `tiers Runtime` measures one index.
+//! `tiers Runtime` measures one index, `build`, `live` and `points` parts of the workload.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
@@ -44,6 +44,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs("workload") {
         workload::run()?;
+    }
+    if wanted.iter().any(|wanted| wanted == "live") {
+        workload::run_live()?;
+    }
+    if wanted.iter().any(|wanted| wanted == "build") {
+        workload::run_build()?;
+    }
+    if wanted.iter().any(|wanted| wanted == "points") {
+        workload::run_points()?;
     }
     if runs("terms") {
         terms::run()?;

@@ -18,10 +18,12 @@ use std::collections::BTreeMap;
 pub(crate) type EncodedOutput = (Vec<u8>, Vec<u8>);
 
 impl Indexer {
-    /// Maps one document as it is now, or forgets it when it is gone. Gives the bytes of its body.
+    /// Maps one document as it is now, or forgets it when it is gone. Gives the bytes of its body. `first` says that the
+    /// index surely has no rows of it, which spares looking for them.
     pub(super) fn map_document(
         &mut self,
         id: &DocumentId,
+        first: bool,
         gathered: &mut Gathered<'_>,
     ) -> Result<usize, IndexError> {
         let view = gathered.view;
@@ -46,9 +48,9 @@ impl Indexer {
         gathered.progress.outputs_max = gathered.progress.outputs_max.max(emitted.len() as u64);
         gathered.emitted_bytes += emitted.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         if self.shape.group_by.is_some() {
-            self.difference(id, emitted, gathered)?;
+            self.difference(id, first, emitted, gathered)?;
         } else {
-            self.replace_outputs(id, emitted, gathered)?;
+            self.replace_outputs(id, first, emitted, gathered)?;
         }
         Ok(document.map_or(0, |document| document.body.len()))
     }
@@ -132,11 +134,12 @@ impl Indexer {
     fn difference(
         &self,
         id: &DocumentId,
+        first: bool,
         emitted: Vec<EncodedOutput>,
         gathered: &mut Gathered<'_>,
     ) -> Result<(), IndexError> {
         let row_key = self.slot.key(Kind::DocumentKeys, id.key().as_bytes());
-        let old_row = gathered.view.kv().get(Space::Index, &row_key)?;
+        let old_row = if first { None } else { gathered.view.kv().get(Space::Index, &row_key)? };
         let mut new_row = Vec::new();
         emitted.iter().for_each(|(key, _)| put_bytes(key, &mut new_row));
         let mut old_keys = Reader(old_row.as_deref().unwrap_or_default());
@@ -173,6 +176,7 @@ impl Indexer {
     fn replace_outputs(
         &self,
         id: &DocumentId,
+        first: bool,
         emitted: Vec<EncodedOutput>,
         gathered: &mut Gathered<'_>,
     ) -> Result<(), IndexError> {
@@ -180,8 +184,12 @@ impl Indexer {
         let new_count = emitted.len() as u64;
         let mut behind = key_at(u32::MAX);
         behind.push(0);
-        let old = gathered.view.kv().scan(Space::Index, &key_at(0), &behind, Direction::Forward);
-        let mut old = old.collect::<Result<BTreeMap<_, _>, _>>()?;
+        let mut old = BTreeMap::new();
+        if !first {
+            for row in gathered.view.kv().scan(Space::Index, &key_at(0), &behind, Direction::Forward) {
+                old.extend([row?]);
+            }
+        }
         let old_count = old.len() as u64;
         for (position, (_, value)) in (0..).zip(emitted) {
             let key = key_at(position);

@@ -29,7 +29,7 @@ use magpie_store::kv::Batch;
 use magpie_store::{
     Change, CollectionFilter, Command, DatabaseView, DocumentId, DocumentReader, Etag, Timestamp,
 };
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// What one batch did.
 pub struct IndexedBatch {
@@ -66,14 +66,17 @@ struct Gathered<'v> {
     documents: Vec<Command>,
     document_bytes: usize,
     progress: Progress,
-    trees: BTreeMap<Vec<u8>, Vec<ItemChange>>,
+    /// The changed entries of each reduce key, in no order.
+    trees: HashMap<Vec<u8>, Vec<ItemChange>>,
     emitted_bytes: usize,
     losses: LossChanges,
     terms: TermChanges,
     references: ReferenceChanges,
     loads: BatchLoads<'v>,
-    /// The documents that were mapped in this batch, by lower-cased id.
+    /// The documents that were mapped in this batch and may come again in it, by lower-cased id.
     seen: HashSet<Box<str>>,
+    /// How many documents were mapped in this batch.
+    mapped: usize,
     read_bytes: usize,
     now: Timestamp,
 }
@@ -209,7 +212,7 @@ impl Indexer {
         }
         let work = self.reduce(&mut gathered)?;
         let bytes = gathered.batch.bytes() + gathered.document_bytes;
-        if bytes > limits::BATCH_OUTPUT_BYTES_MAX && gathered.seen.len() > 1 {
+        if bytes > limits::BATCH_OUTPUT_BYTES_MAX && gathered.mapped > 1 {
             return Ok(None);
         }
         gathered.progress.indexed_at = u64::try_from(now.0).unwrap_or(0);
@@ -219,7 +222,7 @@ impl Indexer {
     /// Adds to the rows of a batch what depends on all of them.
     fn finish(&self, gathered: Gathered<'_>, work: TreeWork) -> Result<IndexedBatch, IndexError> {
         let writes = self.writes_documents(&gathered.progress);
-        let Gathered { view, mut batch, mut documents, progress, losses, terms, references, seen, .. } =
+        let Gathered { view, mut batch, mut documents, progress, losses, terms, references, mapped, .. } =
             gathered;
         losses.finish(view.kv(), self.slot, &mut batch)?;
         terms.finish(view.kv(), self.slot, &mut batch)?;
@@ -227,7 +230,7 @@ impl Indexer {
             documents.extend(output.finish(view, writes, references, &mut batch)?);
         }
         progress.write(self.slot, &mut batch);
-        Ok(IndexedBatch { batch: Some(batch), documents, progress, work, documents_seen: seen.len() as u64 })
+        Ok(IndexedBatch { batch: Some(batch), documents, progress, work, documents_seen: mapped as u64 })
     }
 
     /// Takes one change of the feed in: the document itself if it is mapped, its users if it is loaded. Gives `false`
@@ -239,7 +242,7 @@ impl Indexer {
         gathered: &mut Gathered<'_>,
     ) -> Result<bool, IndexError> {
         if self.mapped.contains(&change.collection) {
-            self.map_once(&change.id, gathered)?;
+            self.map_once(&change.id, change.first, gathered)?;
         }
         let is_loaded = self.loaded.as_ref().is_some_and(|loaded| loaded.contains(&change.collection));
         if is_loaded {
@@ -268,7 +271,7 @@ impl Indexer {
                 return Ok(false);
             }
             let user = user?;
-            self.map_once(&DocumentId::new(&user)?, gathered)?;
+            self.map_once(&DocumentId::new(&user)?, false, gathered)?;
             pending.after = user;
         }
         if resumed {
@@ -278,9 +281,17 @@ impl Indexer {
         Ok(true)
     }
 
-    fn map_once(&mut self, id: &DocumentId, gathered: &mut Gathered<'_>) -> Result<(), IndexError> {
-        if gathered.seen.insert(id.key().into()) {
-            gathered.read_bytes += self.map_document(id, gathered)?;
+    fn map_once(
+        &mut self,
+        id: &DocumentId,
+        first: bool,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), IndexError> {
+        // A first write stands in the feed once, and nothing that was mapped before can have loaded for it.
+        let comes_once = first && self.loaded.is_none();
+        if comes_once || gathered.seen.insert(id.key().into()) {
+            gathered.mapped += 1;
+            gathered.read_bytes += self.map_document(id, first, gathered)?;
         }
         Ok(())
     }
@@ -300,13 +311,14 @@ impl<'v> Gathered<'v> {
             documents: Vec::new(),
             document_bytes: 0,
             progress,
-            trees: BTreeMap::new(),
+            trees: HashMap::new(),
             emitted_bytes: 0,
             losses: LossChanges::default(),
             terms: TermChanges::default(),
             references: ReferenceChanges::default(),
             loads: BatchLoads::new(view),
             seen: HashSet::new(),
+            mapped: 0,
             read_bytes: 0,
             now,
         }
@@ -328,7 +340,7 @@ impl<'v> Gathered<'v> {
     }
 
     fn is_full(&self, documents_max: usize) -> bool {
-        self.seen.len() >= documents_max || self.read_bytes + self.emitted_bytes > limits::BATCH_BYTES_MAX
+        self.mapped >= documents_max || self.read_bytes + self.emitted_bytes > limits::BATCH_BYTES_MAX
     }
 }
 

@@ -17,7 +17,10 @@ impl Indexer {
     /// Applies the gathered changes to the trees, reduce key by reduce key.
     pub(super) fn reduce(&mut self, gathered: &mut Gathered<'_>) -> Result<TreeWork, IndexError> {
         let mut work = TreeWork::default();
-        for (reduce_key, mut changes) in std::mem::take(&mut gathered.trees) {
+        // In the order of the rows, which lie side by side then.
+        let mut trees: Vec<_> = std::mem::take(&mut gathered.trees).into_iter().collect();
+        trees.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (reduce_key, mut changes) in trees {
             changes.sort_by(|a, b| a.key.cmp(&b.key));
             self.reduce_key(&reduce_key, changes, &mut work, gathered)?;
         }

@@ -31,7 +31,7 @@ impl Indexer {
         match repair {
             Repair::Row(key) => gathered.batch.delete(Space::Index, key.clone()),
             Repair::Document(id) => {
-                self.map_document(&DocumentId::new(id)?, &mut gathered)?;
+                self.map_document(&DocumentId::new(id)?, false, &mut gathered)?;
             }
             Repair::Entry { reduce_key, entry_key } => {
                 let gone = ItemChange { key: entry_key.clone(), value: None };

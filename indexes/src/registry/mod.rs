@@ -229,11 +229,10 @@ impl Registry {
     /// snapshot would be those of a build in progress: take a new snapshot and ask again.
     pub fn get_in(&self, view: &DatabaseView<'_>, name: &str) -> Result<Option<Arc<Index>>, IndexError> {
         let Some(index) = self.get(name) else { return Ok(None) };
-        let slots = records::read(view, &index.definition().name)?;
-        let known = slots.is_some_and(|record| {
-            record.live.slot == index.slot || record.replacement.is_some_and(|next| next.slot == index.slot)
-        });
-        if known { Ok(Some(index)) } else { Err(IndexError::Moved { name: name.to_owned() }) }
+        if records::names(view, &index)? {
+            return Ok(Some(index));
+        }
+        Err(IndexError::Moved { name: name.to_owned() })
     }
 
     /// All live indexes and replacements, sorted by name.

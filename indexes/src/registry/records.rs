@@ -2,7 +2,7 @@
 
 use crate::definition::IndexDefinition;
 use crate::error::IndexError;
-use crate::index::Index;
+use crate::index::{Index, lock};
 use crate::keys::{FORMAT_VERSION, Slot, meta};
 use crate::signature::Signature;
 use magpie_store::DatabaseView;
@@ -91,6 +91,23 @@ impl Record {
 pub(super) fn read(view: &DatabaseView<'_>, name: &str) -> Result<Option<Record>, IndexError> {
     let row = view.kv().get(Space::Meta, &meta::definition(name))?;
     row.map(|row| Record::decode(&row)).transpose()
+}
+
+/// Whether a build is one of those that its index has, as of the snapshot.
+pub(super) fn names(view: &DatabaseView<'_>, index: &Index) -> Result<bool, IndexError> {
+    let Some(row) = view.kv().get(Space::Meta, &meta::definition(&index.definition().name))? else {
+        return Ok(false);
+    };
+    let mut known = lock(&index.known_row);
+    if *known == row {
+        return Ok(true);
+    }
+    let Record { live, replacement } = Record::decode(&row)?;
+    let is_named = live.slot == index.slot || replacement.is_some_and(|next| next.slot == index.slot);
+    if is_named {
+        *known = row;
+    }
+    Ok(is_named)
 }
 
 pub(super) fn read_all(view: &DatabaseView<'_>) -> Result<Vec<Record>, IndexError> {

@@ -198,7 +198,7 @@ mod tests {
 
     fn change(id: &str, etag: u64) -> Event {
         let (id, collection) = (DocumentId::new(id).unwrap(), Collection::new("Users").unwrap());
-        Event::Document(Arc::new(Change { etag: Etag(etag), id, collection, tombstone: false }))
+        Event::Document(Arc::new(Change { etag: Etag(etag), id, collection, tombstone: false, first: false }))
     }
 
     fn operation(id: i64, ended: bool) -> Event {

@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::keys;
 use crate::kv::Space;
 use crate::limits::ATTACHMENTS_PER_DOCUMENT_MAX;
-use crate::rows::{self, ContentRow, Head, LiveHead};
+use crate::rows::{self, ContentRow, FeedKind, Head, LiveHead};
 use crate::timestamp::Timestamp;
 
 impl Request<'_, '_> {
@@ -206,7 +206,7 @@ impl Request<'_, '_> {
             has_attachments: !list.is_empty(),
         };
         self.batch.put(Space::Documents, keys::document(id), rows::document(&head.tombstones, Some(&live)));
-        let feed = rows::feed(false, document.id.as_str());
+        let feed = rows::feed(FeedKind::Live, document.id.as_str());
         self.batch.put(Space::Feed, keys::feed(collection.key(), etag), feed);
         let live = LiveHead { etag, id: document.id.as_str().into(), collection: name, attachments: list };
         let head = Head { live: Some(live), tombstones: head.tombstones };

@@ -3,6 +3,7 @@
 
 mod events;
 mod indexes;
+mod points;
 pub mod stages;
 
 use events::Events;
@@ -22,14 +23,55 @@ const CHANGES: usize = 200;
 
 /// Prints a row per figure. `MAGPIE_BENCH_EVENTS` sets the number of events.
 pub fn run() -> Result<(), Box<dyn Error>> {
-    let count =
-        std::env::var("MAGPIE_BENCH_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(EVENTS);
+    let count = count();
     let events = generate(count);
     let bytes: usize = events.lines.iter().map(|line| line.len() + 1).sum();
     println!("| {count} events of {} bytes over HTTP | |", bytes / count);
     println!("|---|---|");
     built_after(&events)?;
     live(&events)
+}
+
+/// The part of [`run`] that builds all four indexes at once.
+pub fn run_build() -> Result<(), Box<dyn Error>> {
+    let events = generate(count());
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path(), &[])?;
+    let client = server.client();
+    upload(&client, &events)?;
+    let before = processor_us(&server)?;
+    let count = events.lines.len() as f64;
+    println!("| processor time of the server to take in | {:.1} us an event |", before / count);
+    let built = rate(count, || build_all(&client))?;
+    println!("| build of all four at once | {built} events/s |");
+    println!(
+        "| processor time of the server for it | {:.1} us an event |",
+        (processor_us(&server)? - before) / count
+    );
+    Ok(())
+}
+
+fn build_all(client: &Client) -> Result<(), Box<dyn Error>> {
+    INDEXES.iter().try_for_each(|index| indexes::put(client, DATABASE, *index))?;
+    INDEXES.iter().try_for_each(|index| indexes::wait(client, DATABASE, index[0]))
+}
+
+/// The part of [`run`] with queries by key.
+pub fn run_points() -> Result<(), Box<dyn Error>> {
+    let events = generate(count());
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path(), &[])?;
+    let client = server.client();
+    upload(&client, &events)?;
+    let [runtime, ..] = INDEXES;
+    indexes::put(&client, DATABASE, runtime)?;
+    indexes::wait(&client, DATABASE, runtime[0])?;
+    points::run(&client, &events.expected)
+}
+
+/// The part of [`run`] with the indexes first.
+pub fn run_live() -> Result<(), Box<dyn Error>> {
+    live(&generate(count()))
 }
 
 /// Writes the events to a file, one a line.
@@ -60,13 +102,11 @@ fn built_after(events: &Events) -> Result<(), Box<dyn Error>> {
             .send("DELETE", &format!("{DATABASE}/indexes?name={}", index[0]), &[], None)?
             .expect_status(204)?;
     }
-    let built = rate(count, || {
-        INDEXES.iter().try_for_each(|index| indexes::put(&client, DATABASE, *index))?;
-        INDEXES.iter().try_for_each(|index| indexes::wait(&client, DATABASE, index[0]))
-    })?;
+    let built = rate(count, || build_all(&client))?;
     println!("| build of all four at once | {built} events/s |");
     println!("| results compared | {} |", indexes::check(&client, DATABASE, &events.expected)?);
     println!("| disk, all | {:.0} bytes an event |", disk(folder.path())? / count);
+    points::run(&client, &events.expected)?;
     changes(&client, events)?;
     println!("| peak memory of the server | {} MB |", peak_megabytes(&server)?);
     for (how, killed) in [("SIGTERM", false), ("SIGKILL", true)] {
@@ -89,11 +129,13 @@ fn live(events: &Events) -> Result<(), Box<dyn Error>> {
     let server = ServerProcess::start(folder.path(), &[])?;
     let client = server.client();
     INDEXES.iter().try_for_each(|index| indexes::put(&client, DATABASE, *index))?;
-    let taken_in = rate(events.lines.len() as f64, || {
+    let count = events.lines.len() as f64;
+    let taken_in = rate(count, || {
         upload(&client, events)?;
         INDEXES.iter().try_for_each(|index| indexes::wait(&client, DATABASE, index[0]))
     })?;
     println!("| ingest with all four live, until none is stale | {taken_in} events/s |");
+    println!("| processor time of the server for it | {:.1} us an event |", processor_us(&server)? / count);
     indexes::check(&client, DATABASE, &events.expected)?;
     println!("| peak memory of the server with live indexes | {} MB |", peak_megabytes(&server)?);
     Ok(())
@@ -156,6 +198,16 @@ fn disk(folder: &Path) -> Result<f64, Box<dyn Error>> {
     let output = std::process::Command::new("du").arg("-s").arg("--block-size=1").arg(folder).output()?;
     let text = String::from_utf8(output.stdout)?;
     Ok(text.split_whitespace().next().ok_or("du says nothing")?.parse()?)
+}
+
+/// The processor time that the server has used, in microseconds.
+fn processor_us(server: &ServerProcess) -> Result<f64, Box<dyn Error>> {
+    const TICK_US: f64 = 10_000.0;
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.id()))?;
+    // Behind the name, which may hold anything: fields 3 and on; user and system time are 14 and 15.
+    let fields = stat.rsplit(')').next().ok_or("no fields in stat")?.split_whitespace();
+    let ticks: Result<Vec<f64>, _> = fields.skip(11).take(2).map(str::parse).collect();
+    Ok(ticks?.iter().sum::<f64>() * TICK_US)
 }
 
 /// The most memory that the server has had, in megabytes.
