@@ -1,5 +1,5 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|hot|tree|log|stages|terms|workload`, all of
-//! them without an argument; `tiers Runtime` measures one index, `build`, `live` and `points` parts of the workload.
+//! Measurements: `cargo bench -p magpie-tests -- tiers|hot|tree|log|stages|terms|workload`, all of them without an argument;
+//! `tiers Runtime` measures one index, `build`, `live` and `points` parts of the workload.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
