@@ -184,13 +184,9 @@ fn real_dumps_of_every_version_go_in_completely() {
     let hospital = server.database("hospital");
     assert_eq!(count(&hospital.import_all(&bytes), "Documents"), (29, 0, 0));
     assert_eq!(hospital.collections()["Patients"], 16);
-    let indexes = hospital.get("indexes").get("Results").unwrap().as_array().unwrap().to_vec();
-    let of_type = |name: &str| {
-        indexes.iter().filter(|index| index.get("Type").and_then(Json::as_str) == Some(name)).count()
-    };
-    assert_eq!((of_type("AutoMapReduce"), of_type("AutoMap")), (2, 1), "{indexes:?}");
-    let visits = "from Patients group by visits[].doctorId, visits[].doctorName select key(), count()";
-    assert_eq!(hospital.rows(visits).len(), 3);
+    let indexes = hospital.get("indexes").to_string();
+    let of_type = |name: &str| indexes.matches(&format!("\"Type\":\"{name}\"")).count();
+    assert_eq!((of_type("AutoMapReduce"), of_type("AutoMap")), (2, 1), "{indexes}");
 }
 
 #[test]
