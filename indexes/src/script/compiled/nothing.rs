@@ -2,9 +2,11 @@
 //!
 //! The written program of `rewrite/` goes along a chain of members again when it gave nothing; so does this.
 
+use super::evaluate::place;
 use super::machine::{Frame, Machine};
 use super::program::Expr;
 use super::value::{Outcome, Value, hand_over};
+use std::cell::Cell;
 
 /// Where a chain stands: at a value, or past the first nothing on its way.
 enum Way<'a> {
@@ -31,8 +33,16 @@ impl<'a> Machine<'a> {
     /// Goes along a chain of members again. Nothing is called on the way, so it ends where it did before.
     fn way(&mut self, frame: &Frame<'a>, expr: &'a Expr) -> Outcome<'a, Way<'a>> {
         let object = match expr {
-            Expr::Field(_) | Expr::Slot(_) | Expr::Variable(_) | Expr::Global(_) => {
+            Expr::Field(_) | Expr::Slot(_) | Expr::Variable(_) | Expr::Global(_) | Expr::Element(..) => {
                 return self.eval(frame, expr).map(Way::At);
+            }
+            Expr::Part(part) => {
+                // An element that is only text is an object.
+                return match frame.slots.get(place(part.element)).map(Cell::get) {
+                    Some(Value::Undefined) => Ok(Way::Past(Value::Null)),
+                    Some(Value::Null) => Ok(Way::Past(Value::Undefined)),
+                    _ => self.element_part(frame, part).map(Way::At),
+                };
             }
             Expr::Member(member) => &member.object,
             Expr::Index(sides) => &sides.0,
@@ -58,14 +68,19 @@ impl<'a> Machine<'a> {
 
 /// Whether an expression is a member.
 fn is_link(expr: &Expr) -> bool {
-    matches!(expr, Expr::Field(_) | Expr::Member(_) | Expr::Index(_))
+    matches!(expr, Expr::Field(_) | Expr::Member(_) | Expr::Part(_) | Expr::Index(_))
 }
 
 /// Whether an expression is a variable or a chain of members that begins with one and whose names are literals or
 /// variables; `None` when that is not known.
 fn has_way(expr: &Expr) -> Option<bool> {
     match expr {
-        Expr::Field(_) | Expr::Slot(_) | Expr::Variable(_) | Expr::Global(_) => Some(true),
+        Expr::Field(_)
+        | Expr::Slot(_)
+        | Expr::Variable(_)
+        | Expr::Global(_)
+        | Expr::Element(..)
+        | Expr::Part(_) => Some(true),
         Expr::Member(member) => has_way(&member.object),
         Expr::Index(sides) if is_plain(&sides.1) => has_way(&sides.0),
         Expr::Index(_)
@@ -95,5 +110,6 @@ pub(super) fn is_plain(key: &Expr) -> bool {
             | Expr::Slot(_)
             | Expr::Variable(_)
             | Expr::Global(_)
+            | Expr::Element(..)
     )
 }

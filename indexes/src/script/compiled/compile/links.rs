@@ -18,7 +18,7 @@ use boa_interner::Sym;
 /// [`Machine::nothing_of`]: crate::script::compiled::machine::Machine::nothing_of
 pub(super) fn or_undefined(object: Expr) -> Expr {
     match object {
-        Expr::Field(_) | Expr::Member(_) | Expr::Index(_) => {
+        Expr::Field(_) | Expr::Member(_) | Expr::Part(_) | Expr::Index(_) => {
             Expr::Logic(Logical::Coalesce, Box::new((object, Expr::Undefined)))
         }
         other => other,
