@@ -113,7 +113,7 @@ fn opens_with_all_it_holds(version: &str, is_rebuilt: bool) {
     assert_eq!(
         results,
         [
-            r#"{"kind":"hot","n":17993,"fraction":1799.2999999999997}"#,
+            r#"{"kind":"hot","n":17993,"fraction":1799.3000000000004}"#,
             r#"{"kind":"rare","n":1900,"fraction":190}"#
         ]
     );
