@@ -152,10 +152,12 @@ impl Registry {
         // A name may be taken by fields that differ from these by case alone.
         let is_made =
             there.iter().any(|(_, there)| there.covers(auto)) || self.get(&definition.name).is_some();
+        // One of all documents would leave out those that indexes make, so no query could be answered from it.
+        let is_useless = auto.is_of_all();
         let is_large = auto.size() > limits::AUTO_INDEX_FIELDS_MAX
             || definition.name.len() > limits::AUTO_NAME_BYTES_MAX
             || there.len() >= limits::AUTO_INDEXES_MAX;
-        if is_made || is_large || self.stopped.load(Ordering::Acquire) {
+        if is_made || is_useless || is_large || self.stopped.load(Ordering::Acquire) {
             return Ok(false);
         }
         // What no document can be in needs no index.
@@ -209,11 +211,17 @@ impl Registry {
             if wider.slot == index.slot || !other.covers(auto) || wider.is_behind(&view)? {
                 continue;
             }
-            let terms = index.term_fields(&view)?;
-            let are_there = terms.iter().map(|field| wider.has_terms(&view, field));
-            if are_there.collect::<Result<Vec<_>, _>>()?.into_iter().all(|is_there| is_there) {
+            let mut missing = Vec::new();
+            for field in index.term_fields(&view)? {
+                if !wider.has_terms(&view, &field)? {
+                    missing.push(field);
+                }
+            }
+            if missing.is_empty() {
                 return Ok(true);
             }
+            // It may have got them after the wider one was made.
+            wider.want_terms(missing);
         }
         Ok(false)
     }
