@@ -74,7 +74,7 @@ impl WaitOptions {
                 late.push(Arc::clone(index));
             }
         }
-        if !self.throw {
+        if late.is_empty() || !self.throw {
             return Ok(());
         }
         let database = Arc::clone(database);

@@ -247,8 +247,9 @@ class Magpie:
             event = extra(n, expected["hot"])
             document = dict(event, **{"@metadata": {"@collection": "Events"}})
             command = {"Id": event["id"], "Type": "PUT", "ChangeVector": None, "Document": document}
+            path = "/bulk_docs?waitForIndexesTimeout=00:00:15&waitForSpecificIndex=UserFiles"
             begun = time.perf_counter()
-            self.request("POST", "/bulk_docs?waitForIndexesTimeout=00:00:15", {"Commands": [command]})
+            self.request("POST", path, {"Commands": [command]})
             times.append(time.perf_counter() - begun)
         (row,) = self.query(f"from index 'UserFiles' where user = '{expected['hot']}'")
         check(self.name, (row["largest"],), (event["sizeBytes"],))

@@ -160,7 +160,7 @@ fn changes(client: &Client, events: &Events) -> Result<(), Box<dyn Error>> {
         for n in 0..CHANGES {
             let largest = 2_000_000_000 + n + if what == "update" { CHANGES } else { 0 };
             let begun = Instant::now();
-            let wait = "waitForIndexesTimeout=00:00:15&waitForSpecificIndexs=UserFiles";
+            let wait = "waitForIndexesTimeout=00:00:15&waitForSpecificIndex=UserFiles";
             let path = format!("{DATABASE}/bulk_docs?{wait}");
             let command = if what == "delete" {
                 serde_json::json!({ "Id": format!("extra-{n}"), "Type": "DELETE", "ChangeVector": null })
