@@ -2,6 +2,7 @@
 //! that changed behind it.
 
 use super::collect::{Best, Collector, Counts};
+use super::in_order::is_few;
 use super::row::Row;
 use crate::error::QueryError;
 use crate::limits;
@@ -24,13 +25,7 @@ pub(super) fn first_documents(collector: &Collector<'_>) -> Result<Option<(Best,
     else {
         return Ok(None);
     };
-    // About so many are read in order until enough of them fit, against all.
-    let is_few = if plan.filter.is_all() {
-        end.saturating_mul(4) < count
-    } else {
-        end.saturating_mul(count) < fitting.saturating_mul(fitting)
-    };
-    if !is_few {
+    if !is_few(plan, end, fitting, count) {
         return Ok(None);
     }
     let Some(in_order) = auto.in_order(&field, key.descending)? else { return Ok(None) };

@@ -5,7 +5,7 @@ use super::row::Row;
 use crate::error::QueryError;
 use crate::limits;
 use crate::order::Rank;
-use crate::plan::terms;
+use crate::plan::{Plan, terms};
 use crate::source::{PlacedRow, SourceIndex};
 use magpie_indexes::terms::TermField;
 
@@ -30,6 +30,15 @@ struct Visited {
     is_in_order: bool,
 }
 
+/// Whether about so few of `count` are read in order until `end` of them fit, where `fitting` do, that reading all is slower.
+pub(super) fn is_few(plan: &Plan, end: u64, fitting: u64, count: u64) -> bool {
+    if plan.filter.is_all() {
+        end.saturating_mul(4) < count
+    } else {
+        end.saturating_mul(count) < fitting.saturating_mul(fitting)
+    }
+}
+
 impl<'c, 'a> InOrder<'c, 'a> {
     /// `None` when the query is another one, or asks for so many rows that they can as well all be read.
     pub(super) fn new(collector: &'c Collector<'a>) -> Result<Option<Self>, QueryError> {
@@ -46,14 +55,16 @@ impl<'c, 'a> InOrder<'c, 'a> {
         else {
             return Ok(None);
         };
-        // About so many rows are read in order until enough of them fit, against all that fit.
-        let is_few = if plan.filter.is_all() {
-            end.saturating_mul(4) < count
-        } else {
-            end.saturating_mul(count) < fitting.saturating_mul(fitting)
-        };
         let descending = key.descending;
-        Ok(is_few.then_some(Self { collector, index, field, descending, end, fitting, count }))
+        Ok(is_few(plan, end, fitting, count).then_some(Self {
+            collector,
+            index,
+            field,
+            descending,
+            end,
+            fitting,
+            count,
+        }))
     }
 
     /// Has the index make the terms, if that is worth it.
