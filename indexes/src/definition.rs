@@ -5,8 +5,12 @@
 use crate::auto::{AUTO_PREFIX, AutoDefinition};
 use crate::error::IndexError;
 use crate::laws::LAWS;
+use crate::terms::Analyzer;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+
+/// The name that stands for all fields of an index in its options. Source: the wire.
+pub const ALL_FIELDS: &str = "__all_fields";
 
 /// The key of [`IndexDefinition::configuration`] that marks an index whose functions are Rust code of the program.
 pub const NATIVE: &str = "Magpie.Native";
@@ -227,6 +231,20 @@ impl IndexDefinition {
         }
     }
 
+    /// What makes the terms of a field: the analyzer that it names, or the standard one when it is indexed for search.
+    #[must_use]
+    pub fn analyzer_of(&self, field: &str) -> Option<Analyzer> {
+        let (own, general) = (self.fields.get(field), self.fields.get(ALL_FIELDS));
+        let read =
+            |read: fn(&FieldOptions) -> Option<&str>| own.and_then(read).or_else(|| general.and_then(read));
+        let is_searched =
+            read(|options| options.indexing.as_deref()).is_some_and(|way| way.eq_ignore_ascii_case("Search"));
+        match read(|options| options.analyzer.as_deref()) {
+            Some(name) => Analyzer::named(name),
+            None => is_searched.then_some(Analyzer::Standard),
+        }
+    }
+
     /// Checks the name and everything else that needs no script engine.
     ///
     /// # Errors
@@ -260,7 +278,16 @@ impl IndexDefinition {
         if let Some(source) = &self.source_type {
             return Some(format!("it is over {source}, and Magpie indexes documents only"));
         }
-        self.why_not_script()
+        self.why_not_script().or_else(|| self.why_not_analyzed())
+    }
+
+    /// Which field names an analyzer that is not known, if one does.
+    fn why_not_analyzed(&self) -> Option<String> {
+        self.fields.iter().find_map(|(field, options)| {
+            let name = options.analyzer.as_deref().filter(|name| Analyzer::named(name).is_none())?;
+            let known = Analyzer::NAMES.map(|(name, _)| name).join(", ");
+            Some(format!("Cannot find analyzer type '{name}' for field: {field}. There are {known}"))
+        })
     }
 
     /// What to do about functions that are C#, if they are.

@@ -4,7 +4,7 @@
 //! or boolean with that text, but a number never finds a string. `null` equals only `null` and is in no range.
 
 use crate::term::{Term, fold, number_text};
-use magpie_indexes::terms::instant;
+use magpie_indexes::terms::{Analyzer, instant};
 use magpie_store::Timestamp;
 use magpie_store::json::{Json, Number};
 use std::borrow::Cow;
@@ -22,6 +22,10 @@ pub(crate) enum Matching {
     Original,
     /// The value is taken as written, the terms are lower-cased: `exact()` on a field that is not indexed exactly.
     OriginalAgainstFolded,
+    /// The value in lower case, the terms as the analyzer makes them: the field is indexed for search.
+    Words(Analyzer),
+    /// The value as written, the terms as the analyzer makes them.
+    OriginalAgainstWords(Analyzer),
     /// The field is not indexed: it has no terms.
     Nothing,
 }
@@ -29,7 +33,20 @@ pub(crate) enum Matching {
 impl Matching {
     /// Whether the query's value is lower-cased.
     pub(crate) fn folds(self) -> bool {
-        matches!(self, Self::Folded | Self::FoldedText)
+        matches!(self, Self::Folded | Self::FoldedText | Self::Words(_))
+    }
+
+    /// What makes the terms of a field of its texts, when these are no terms themselves.
+    pub(crate) fn analyzer(self) -> Option<Analyzer> {
+        match self {
+            Self::Words(analyzer) | Self::OriginalAgainstWords(analyzer) => Some(analyzer),
+            _ => None,
+        }
+    }
+
+    /// Whether dates compare by instant.
+    pub(crate) fn by_instant(self) -> bool {
+        matches!(self, Self::Folded | Self::Words(_))
     }
 }
 
@@ -77,7 +94,7 @@ impl Operand {
     /// The point in time that it is compared as.
     pub(crate) fn instant(&self, matching: Matching) -> Option<Timestamp> {
         match self {
-            Self::Text { instant, .. } if matching == Matching::Folded => *instant,
+            Self::Text { instant, .. } if matching.by_instant() => *instant,
             _ => None,
         }
     }
@@ -85,7 +102,9 @@ impl Operand {
 
 /// The text of a term as it is compared.
 pub(crate) fn compared<'t>(term: &'t Term<'_>, matching: Matching) -> Cow<'t, str> {
-    if matching == Matching::Original { term.text() } else { term.folded() }
+    // The terms of an analyzer are as they shall be.
+    let is_kept = matching == Matching::Original || matching.analyzer().is_some();
+    if is_kept { term.text() } else { term.folded() }
 }
 
 fn term_instant(term: &Term<'_>) -> Option<Timestamp> {

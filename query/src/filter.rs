@@ -86,11 +86,13 @@ impl Filter {
 
 impl Test {
     fn holds(&self, field: &FieldRef, matching: Matching, subject: &Subject<'_>) -> bool {
-        let any = |test: &mut dyn FnMut(&Term<'_>) -> bool| {
-            matching != Matching::Nothing && field.any(subject, test)
+        let any = |test: &mut dyn FnMut(&Term<'_>) -> bool| match (matching, matching.analyzer()) {
+            (Matching::Nothing, _) => false,
+            (_, Some(analyzer)) => field.any(subject, &mut |term| analyzer.any(term, test)),
+            (_, None) => field.any(subject, test),
         };
         match self {
-            Self::Exists => any(&mut |_| true),
+            Self::Exists => matching != Matching::Nothing && field.any(subject, &mut |_| true),
             Self::Equal(operand) => any(&mut |term| compare::equals(term, operand, matching)),
             Self::NotEqual(operand) => !any(&mut |term| compare::equals(term, operand, matching)),
             Self::Range { operator, bound } => any(&mut |term| {

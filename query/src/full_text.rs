@@ -1,63 +1,52 @@
-//! `search()`: text as words. Fields and terms are cut into words at Unicode's word borders and lower-cased; English
-//! stop words are left out on both sides, as the original's standard analyzer does.
+//! `search()`: what is looked for in the terms of a field. A field that is indexed for search, and every field of a dynamic
+//! query, has the words of its texts (`magpie_indexes::terms::Analyzer`); other fields are searched by their whole values.
 
 use crate::term::{FieldRef, Subject, Term, fold};
-use unicode_segmentation::UnicodeSegmentation;
+use magpie_indexes::terms::Analyzer;
 
-/// Words that are not looked for. Source: the stop words of Lucene's standard analyzer.
-const STOP_WORDS: [&str; 33] = [
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no",
-    "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to",
-    "was", "will", "with",
-];
+/// Which terms the searched field has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SearchedTerms {
+    /// What an analyzer makes of its texts.
+    Analyzed(Analyzer),
+    /// Whole values in lower case.
+    Folded,
+    /// Whole values as they are.
+    Original,
+}
 
 /// What is looked for in one field.
 #[derive(Debug, Clone)]
 pub(crate) struct Search {
-    wanted: Vec<Wanted>,
+    pub(crate) wanted: Vec<Wanted>,
     /// Whether all must be found instead of any.
-    all: bool,
+    pub(crate) all: bool,
+    pub(crate) terms: SearchedTerms,
 }
 
 #[derive(Debug, Clone)]
-enum Wanted {
-    Word(String),
-    /// A word with `*` for any characters, cut at these.
-    Wildcard(Vec<String>),
-    /// Words that follow each other.
+pub(crate) enum Wanted {
+    /// Any term, null included.
+    Any,
+    /// Terms that follow each other; never empty.
     Phrase(Vec<String>),
-}
-
-/// The words of a text without stop words.
-pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.unicode_words()
-        .map(|word| fold(word).into_owned())
-        .filter(|word| !STOP_WORDS.contains(&word.as_str()))
+    /// A term with more before it, behind it, or both.
+    Part { text: String, more_before: bool, more_behind: bool },
 }
 
 impl Search {
-    /// From the second argument of `search()`: words between blanks, with `*` as a wildcard and double quotes around
-    /// phrases.
-    pub(crate) fn new(terms: &str, all: bool) -> Self {
+    /// From the second argument of `search()`: words between blanks, with `*` before or behind for more, and double quotes
+    /// around phrases.
+    pub(crate) fn new(text: &str, all: bool, terms: SearchedTerms) -> Self {
         let mut wanted = Vec::new();
-        for (number, part) in terms.split('"').enumerate() {
+        for (number, part) in text.split('"').enumerate() {
             if number % 2 == 1 {
-                let phrase: Vec<String> = words(part).collect();
-                if !phrase.is_empty() {
-                    wanted.push(Wanted::Phrase(phrase));
-                }
-                continue;
-            }
-            for term in part.split_whitespace() {
-                if term.contains('*') {
-                    let pieces = fold(term).split('*').map(str::to_owned).collect();
-                    wanted.push(Wanted::Wildcard(pieces));
-                } else {
-                    wanted.extend(words(term).map(Wanted::Word));
-                }
+                wanted.extend(phrase(part, terms));
+            } else {
+                wanted.extend(part.split_whitespace().filter_map(|word| Wanted::of_word(word, terms)));
             }
         }
-        Self { wanted, all }
+        Self { wanted, all, terms }
     }
 
     /// Whether the field has what is looked for.
@@ -68,80 +57,127 @@ impl Search {
 
     /// How much of what is looked for the field has.
     pub(crate) fn found(&self, field: &FieldRef, subject: &Subject<'_>) -> usize {
-        let mut found = vec![false; self.wanted.len()];
+        let mut is_there = false;
+        let mut terms: Vec<String> = Vec::new();
+        let mut add = |term: &Term<'_>| {
+            if !matches!(term, Term::Null) {
+                let text = if self.terms == SearchedTerms::Folded { term.folded() } else { term.text() };
+                terms.push(text.into_owned());
+            }
+            false
+        };
         field.any(subject, &mut |term| {
-            if matches!(term, Term::Null) {
-                return false;
+            is_there = true;
+            match self.terms {
+                SearchedTerms::Analyzed(analyzer) => analyzer.any(term, &mut add),
+                SearchedTerms::Folded | SearchedTerms::Original => add(term),
             }
-            let words: Vec<String> = words(&term.text()).collect();
-            for (found, wanted) in found.iter_mut().zip(&self.wanted) {
-                *found = *found || wanted.is_in(&words);
-            }
-            found.iter().all(|found| *found)
         });
-        found.into_iter().filter(|found| *found).count()
+        self.wanted.iter().filter(|wanted| is_there && wanted.is_in(&terms)).count()
     }
+}
+
+fn phrase(text: &str, terms: SearchedTerms) -> Option<Wanted> {
+    let found = match terms {
+        // Parts of words are found one by one.
+        SearchedTerms::Analyzed(Analyzer::NGram) => vec![fold(text).into_owned()],
+        SearchedTerms::Analyzed(analyzer) => analyzer.words(text),
+        SearchedTerms::Folded => vec![fold(text).into_owned()],
+        SearchedTerms::Original => vec![text.to_owned()],
+    };
+    (!found.is_empty() && !text.is_empty()).then_some(Wanted::Phrase(found))
 }
 
 impl Wanted {
-    fn is_in(&self, words: &[String]) -> bool {
-        match self {
-            Self::Word(wanted) => words.contains(wanted),
-            Self::Wildcard(pieces) => words.iter().any(|word| fits(word, pieces)),
-            Self::Phrase(phrase) => words.windows(phrase.len()).any(|window| window == phrase),
+    /// `None` when nothing of it is looked for, as with stop words.
+    fn of_word(word: &str, terms: SearchedTerms) -> Option<Self> {
+        let (more_before, text) = word.strip_prefix('*').map_or((false, word), |rest| (true, rest));
+        let (more_behind, text) = text.strip_suffix('*').map_or((false, text), |rest| (true, rest));
+        match (text.is_empty(), more_before || more_behind) {
+            (true, _) => Some(Self::Any),
+            (false, false) => phrase(text, terms),
+            (false, true) => {
+                let folds = match terms {
+                    SearchedTerms::Analyzed(analyzer) => analyzer.folds(),
+                    SearchedTerms::Folded => true,
+                    SearchedTerms::Original => false,
+                };
+                let text = if folds { fold(text).into_owned() } else { text.to_owned() };
+                Some(Self::Part { text, more_before, more_behind })
+            }
         }
     }
-}
 
-/// Whether a word is these pieces with anything between them.
-fn fits(word: &str, pieces: &[String]) -> bool {
-    let Some((first, rest)) = pieces.split_first() else { return false };
-    let Some(mut left) = word.strip_prefix(first.as_str()) else { return false };
-    let Some((last, middle)) = rest.split_last() else { return left.is_empty() };
-    for piece in middle {
-        match left.find(piece.as_str()) {
-            Some(at) => left = left.get(at + piece.len()..).unwrap_or_default(),
-            None => return false,
+    fn is_in(&self, terms: &[String]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Phrase(phrase) => terms.windows(phrase.len()).any(|window| window == phrase),
+            Self::Part { text, more_before, more_behind } => {
+                terms.iter().any(|term| match (more_before, more_behind) {
+                    (true, true) => term.contains(text.as_str()),
+                    (true, false) => term.ends_with(text.as_str()),
+                    (false, _) => term.starts_with(text.as_str()),
+                })
+            }
         }
     }
-    left.ends_with(last.as_str())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Search, words};
+    use super::{Analyzer, Search, SearchedTerms};
     use crate::term::{FieldRef, Step, Subject};
     use magpie_store::json::{Json, Object};
 
-    #[test]
-    fn words_are_those_of_unicode_in_lower_case() {
-        let found: Vec<String> = words("The Quick-brown fox's 3.5 ÉTÉ, at 日本!").collect();
-        assert_eq!(found, ["quick", "brown", "fox's", "3.5", "été", "日", "本"]);
+    fn holds(text: &str, terms: &str, all: bool, by: SearchedTerms) -> bool {
+        let fields = Object::from_iter([("t", Json::from(text))]);
+        let subject = Subject { id: None, fields: &fields, metadata: None };
+        let field = FieldRef::Path(vec![Step::Member("t".to_owned())]);
+        Search::new(terms, all, by).holds(&field, &subject)
     }
 
     #[test]
-    fn terms_wildcards_and_phrases_are_found() {
-        let fields = Object::from_iter([("t", Json::from("Big data is not small Data"))]);
-        let subject = Subject { id: None, fields: &fields, metadata: None };
-        let field = FieldRef::Path(vec![Step::Member("t".to_owned())]);
-        for (terms, all, holds) in [
+    fn words_parts_and_phrases_are_found() {
+        for (terms, all, expected) in [
             ("data", false, true),
             ("DATA none", false, true),
             ("data none", true, false),
             ("data small", true, true),
             ("da*", false, true),
             ("*ig", false, true),
-            ("s*l*", false, true),
-            ("s*x*", false, false),
+            ("*mal*", false, true),
+            ("s*l", false, false),
+            ("sma**", false, false),
             ("\"big data\"", false, true),
             ("\"data big\"", false, false),
             ("\"small data\" big", true, true),
+            ("big,data", false, true),
+            ("data,big", false, false),
             ("not", false, false),
             ("", false, false),
             ("", true, false),
             ("*", false, true),
         ] {
-            assert_eq!(Search::new(terms, all).holds(&field, &subject), holds, "{terms} {all}");
+            let found =
+                holds("Big data is not small Data", terms, all, SearchedTerms::Analyzed(Analyzer::Standard));
+            assert_eq!(found, expected, "{terms} {all}");
+        }
+    }
+
+    #[test]
+    fn other_fields_are_searched_by_their_whole_values() {
+        for (terms, folded, original) in [
+            ("big", false, false),
+            ("big data", false, false),
+            ("\"big data\"", true, false),
+            ("\"Big Data\"", true, true),
+            ("BIG*", true, false),
+            ("Big*", true, true),
+            ("*ta", true, true),
+            ("*", true, true),
+        ] {
+            assert_eq!(holds("Big Data", terms, false, SearchedTerms::Folded), folded, "{terms}");
+            assert_eq!(holds("Big Data", terms, false, SearchedTerms::Original), original, "{terms}");
         }
     }
 }

@@ -327,8 +327,10 @@ fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {
 fn matching(indexing: FieldIndexing, exact: bool) -> crate::compare::Matching {
     use crate::compare::Matching;
     match (indexing, exact) {
-        (FieldIndexing::Default | FieldIndexing::Search, false) => Matching::Folded,
-        (FieldIndexing::Default | FieldIndexing::Search, true) => Matching::OriginalAgainstFolded,
+        (FieldIndexing::Default, false) => Matching::Folded,
+        (FieldIndexing::Default, true) => Matching::OriginalAgainstFolded,
+        (FieldIndexing::Analyzed(analyzer), false) => Matching::Words(analyzer),
+        (FieldIndexing::Analyzed(analyzer), true) => Matching::OriginalAgainstWords(analyzer),
         (FieldIndexing::Exact, _) => Matching::Original,
         (FieldIndexing::No, _) => Matching::Nothing,
     }

@@ -10,6 +10,7 @@ use crate::source::{
     ReducedResults, Results, RowsInOrder, Source, SourceCollection, SourceIndex,
 };
 use magpie_indexes::auto::AutoDefinition;
+use magpie_indexes::definition::ALL_FIELDS;
 use magpie_indexes::faults::describe_key;
 use magpie_indexes::key_filter::KeyFilter;
 use magpie_indexes::progress::Progress;
@@ -207,7 +208,7 @@ impl SnapshotIndex<'_> {
     ) -> bool {
         let definition = self.index.definition();
         let own = definition.fields.get(field).and_then(&read);
-        let general = definition.fields.get("__all_fields").and_then(&read);
+        let general = definition.fields.get(ALL_FIELDS).and_then(&read);
         own.or(general).is_some_and(|found| found.eq_ignore_ascii_case(value))
     }
 }
@@ -239,12 +240,11 @@ impl SourceIndex for SnapshotIndex<'_> {
     fn indexing(&self, field: &str) -> FieldIndexing {
         if self.option(field, |options| options.indexing.as_deref(), "Exact") {
             FieldIndexing::Exact
-        } else if self.option(field, |options| options.indexing.as_deref(), "Search") {
-            FieldIndexing::Search
         } else if self.option(field, |options| options.indexing.as_deref(), "No") {
             FieldIndexing::No
         } else {
-            FieldIndexing::Default
+            let definition = self.index.definition();
+            definition.analyzer_of(field).map_or(FieldIndexing::Default, FieldIndexing::Analyzed)
         }
     }
 

@@ -6,7 +6,7 @@ use crate::error::QueryError;
 use crate::fold::Fold;
 use crate::limits;
 use magpie_indexes::key_filter::KeyFilter;
-use magpie_indexes::terms::{Need, TermField, TermSpan};
+use magpie_indexes::terms::{Analyzer, Need, TermField, TermSpan};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Document, DocumentId, Etag, ordered};
 use std::cmp::Ordering;
@@ -203,8 +203,8 @@ pub enum FieldIndexing {
     Default,
     /// With case.
     Exact,
-    /// Word by word.
-    Search,
+    /// By the terms that an analyzer makes of its texts.
+    Analyzed(Analyzer),
     /// Not at all: a query on the field finds nothing.
     No,
 }

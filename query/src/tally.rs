@@ -5,8 +5,8 @@ use crate::compare::{self, Matching};
 use crate::error::QueryError;
 use crate::execute::Budget;
 use crate::filter::Filter;
-use crate::full_text;
 use crate::term::{FieldRef, Subject, Term, fold};
+use magpie_indexes::terms::Analyzer;
 use magpie_store::json::{Json, Number, Object};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,8 +73,8 @@ pub(crate) enum AggregationKind {
 pub(crate) struct Suggestion {
     pub(crate) name: String,
     pub(crate) field: FieldRef,
-    /// Whether the words of the values are meant.
-    pub(crate) by_words: bool,
+    /// What makes the terms that are suggested, when it is not the values themselves.
+    pub(crate) analyzer: Option<Analyzer>,
     /// Lower-cased.
     pub(crate) wanted: Vec<String>,
     pub(crate) accuracy: f64,
@@ -182,7 +182,7 @@ fn bucket<'c>(
 /// The distinct terms of a field, in the case in which they compare.
 fn terms(field: &FieldRef, matching: Matching, subject: &Subject<'_>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    field.any(subject, &mut |term| {
+    let mut add = |term: &Term<'_>| {
         found.insert(match term {
             Term::Null => NULL_VALUE.to_owned(),
             other => match compare::compared(other, matching).into_owned() {
@@ -191,6 +191,10 @@ fn terms(field: &FieldRef, matching: Matching, subject: &Subject<'_>) -> BTreeSe
             },
         });
         false
+    };
+    field.any(subject, &mut |term| match matching.analyzer() {
+        Some(analyzer) => analyzer.any(term, &mut add),
+        None => add(term),
     });
     found
 }
@@ -309,10 +313,11 @@ impl Suggestion {
         let mut found = BTreeSet::new();
         self.field.any(subject, &mut |term| {
             if let Term::Text(text) = term {
-                if self.by_words {
-                    found.extend(full_text::words(text));
-                } else {
-                    found.insert(fold(text).into_owned());
+                match self.analyzer {
+                    Some(analyzer) => found.extend(analyzer.words(text)),
+                    None => {
+                        found.insert(fold(text).into_owned());
+                    }
                 }
             }
             false

@@ -74,17 +74,22 @@ impl AutoFields {
     /// fields.add("name", false);
     /// fields.add("age", false);
     /// assert_eq!(fields.index_name("Users"), "Auto/Users/ByageAndname");
+    ///
+    /// fields.add("name", true);
+    /// fields.add_search("text");
+    /// assert_eq!(fields.index_name("Users"), "Auto/Users/ByExact(name)AndSearch(text)Andage");
     /// ```
     #[must_use]
     pub fn index_name(&self, collection: &str) -> String {
         let collection = shown(collection);
-        let with = |wanted: fn(&Ways) -> bool| {
-            self.0.iter().filter(move |(_, ways)| wanted(ways)).map(|(path, _)| path.as_str())
+        let part = |(path, ways): (&String, &Ways)| match (ways.search, ways.exact) {
+            (true, true) => format!("Search({path})AndExact({path})"),
+            (true, false) => format!("Search({path})"),
+            (false, true) => format!("Exact({path})"),
+            (false, false) => path.clone(),
         };
-        let search = with(|ways| ways.search).map(|path| format!("Search({path})"));
-        let exact = with(|ways| ways.exact).map(|path| format!("Exact({path})"));
-        let plain = with(|ways| !ways.exact && !ways.search).map(str::to_owned);
-        let names: Vec<String> = search.chain(exact).chain(plain).collect();
+        let mut names: Vec<String> = self.0.iter().map(part).collect();
+        names.sort_unstable();
         let by = if names.is_empty() { "" } else { "/By" };
         format!("Auto/{collection}{by}{}", names.join("And"))
     }

@@ -22,11 +22,13 @@ pub enum Family {
     Long = 3,
     /// Text whose digits count by value.
     AlphaNumeric = 4,
+    /// The words of texts as [`super::Analyzer::Standard`] has them, and whatever else is found by its text.
+    Words = 5,
 }
 
 impl Family {
     fn from_code(code: u8) -> Result<Self, IndexError> {
-        [Self::Text, Self::Double, Self::Long, Self::AlphaNumeric]
+        [Self::Text, Self::Double, Self::Long, Self::AlphaNumeric, Self::Words]
             .into_iter()
             .find(|family| *family as u8 == code)
             .ok_or_else(|| IndexError::Corrupt(format!("family of terms {code}")))
@@ -57,6 +59,7 @@ impl fmt::Display for TermField {
             Family::Double => write!(f, " as double"),
             Family::Long => write!(f, " as long"),
             Family::AlphaNumeric => write!(f, " as alphaNumeric"),
+            Family::Words => write!(f, " as words"),
         }
     }
 }

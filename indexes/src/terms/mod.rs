@@ -29,6 +29,7 @@ mod span;
 pub mod value;
 mod verify;
 mod walk;
+mod words;
 
 pub use alphanumeric::Chunks;
 pub use build::{TermStep, fields, step};
@@ -39,3 +40,4 @@ pub use posting::truncated;
 pub use read::{InOrder, IndexRow, IndexRows, Placed};
 pub use span::{Need, TermSpan};
 pub(crate) use verify::wrong_fields;
+pub use words::Analyzer;

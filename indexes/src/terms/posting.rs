@@ -1,10 +1,11 @@
-//! What terms a field of a result has, and their bytes. Four families:
+//! What terms a field of a result has, and their bytes. Five families:
 //!
 //! * `Text`: the lower-cased text of each term; the normal form of each point in time once more, for these order by
 //!   instant; a mark for objects, which do not order among each other.
 //! * `Double`: numbers by value; points in time by their ticks.
 //! * `Long`: the same cut to whole numbers.
 //! * `AlphaNumeric`: the lower-cased text as runs of digits and others.
+//! * `Words`: each word of a text; what is no text as in `Text`.
 //!
 //! The key of a posting is `class u8, term bytes (00 as 00 ff) 00 01, subject`, where the subject is the rest of the
 //! key of the result or map output. The order of these bytes is the order of the query. Terms are cut at
@@ -14,6 +15,7 @@ use super::Chunks;
 use super::field::{Family, TermField};
 use super::instant;
 use super::value::{Term, any_at};
+use super::words::Analyzer;
 use crate::error::IndexError;
 use crate::limits;
 use magpie_store::json::{Json, Number, Object};
@@ -101,6 +103,12 @@ pub(crate) fn terms(field: &TermField, value: &Json) -> Terms {
         is_there = true;
         match field.family {
             Family::Text => text_terms(term, &mut terms),
+            Family::Words => {
+                Analyzer::Standard.any(term, &mut |word| {
+                    text_terms(word, &mut terms);
+                    false
+                });
+            }
             Family::Double => number_terms(term, &mut terms, |number| {
                 let mut bytes = Vec::new();
                 ordered::encode(&Json::Number(number.clone()), &mut bytes);

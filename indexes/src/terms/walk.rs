@@ -76,7 +76,7 @@ impl<'v> Walk<'v> {
         };
         let mut absent = vec![reader(Class::Missing), reader(Class::Null)];
         let middle = match field.family {
-            Family::Text => vec![reader(Class::Plain), reader(Class::Instant)],
+            Family::Text | Family::Words => vec![reader(Class::Plain), reader(Class::Instant)],
             Family::Double | Family::Long | Family::AlphaNumeric => vec![reader(Class::Plain)],
         };
         if descending {

@@ -7,10 +7,11 @@ use crate::compare::{Matching, Operand, OperandSet};
 use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::filter::{Filter, Test};
-use crate::full_text::Search;
+use crate::full_text::{Search, SearchedTerms};
 use crate::limits;
-use crate::source::{FieldIndexing, Source, SourceIndex};
+use crate::source::{Source, SourceIndex};
 use crate::term::{FieldRef, fold, steps};
+use magpie_indexes::terms::Analyzer;
 use magpie_store::json::Json;
 use regex::RegexBuilder;
 use std::collections::HashSet;
@@ -117,10 +118,6 @@ impl<'a> Compiler<'a> {
         self.check_single(left, &value)?;
         let operand = Operand::new(&value);
         Ok(match operator {
-            Operator::Equal if self.is_searched(left) && value.as_str().is_some() => {
-                let words = value.as_str().unwrap_or_default().replace(['*', '"'], " ");
-                test(field, Test::Search(Box::new(Search::new(&words, true))))
-            }
             Operator::Equal => test(field, Test::Equal(operand)),
             Operator::NotEqual => test(field, Test::NotEqual(operand)),
             _ if value.is_null() => {
@@ -151,17 +148,6 @@ impl<'a> Compiler<'a> {
         self.exchanged = fingerprint(&[&self.exchanged.to_be_bytes(), &index.to_be_bytes()]);
         // Clients wrap what they store.
         Ok(value.get("Object").cloned().unwrap_or(value))
-    }
-
-    /// Whether an index has the words of this field rather than the whole.
-    fn is_searched(&self, left: &Left) -> bool {
-        match (left, self.index) {
-            (Left::Field(path), Some(index)) => {
-                let path = path.without_alias(self.alias);
-                path.is_some_and(|path| index.indexing(&path.text()) == FieldIndexing::Search)
-            }
-            _ => false,
-        }
     }
 
     fn membership(
@@ -448,7 +434,14 @@ impl<'a> Compiler<'a> {
             Some(_) => return Err(self.context.invalid("The third argument of search() is 'and' or 'or'")),
         };
         let field = self.first_field(call, true)?;
-        Ok(test(field, Test::Search(Box::new(Search::new(&text, all)))))
+        let terms = match (field.1.analyzer(), field.1) {
+            // Without an index that says otherwise, fields are searched by words.
+            _ if self.index.is_none() => SearchedTerms::Analyzed(Analyzer::Standard),
+            (Some(analyzer), _) => SearchedTerms::Analyzed(analyzer),
+            (None, Matching::Original) => SearchedTerms::Original,
+            (None, _) => SearchedTerms::Folded,
+        };
+        Ok(test(field, Test::Search(Box::new(Search::new(&text, all, terms)))))
     }
 
     /// The text that a method's second argument is.

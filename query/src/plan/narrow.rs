@@ -51,7 +51,9 @@ fn of_field(filter: &Filter, field: &str) -> Option<Vec<Span>> {
             Some(spans)
         }
         Filter::Test { field: FieldRef::Path(steps), matching, test } => match steps.as_slice() {
-            [Step::Member(name)] if name == field && *matching != Matching::Nothing => {
+            [Step::Member(name)]
+                if name == field && *matching != Matching::Nothing && matching.analyzer().is_none() =>
+            {
                 of_test(test, *matching)
             }
             _ => None,
@@ -176,6 +178,7 @@ fn dates(low: Option<Timestamp>, high: Option<Timestamp>) -> Option<Span> {
 mod tests {
     use super::*;
     use crate::term::Subject;
+    use magpie_indexes::terms::Analyzer;
     use magpie_store::json::{BigInt, Object, ScriptNumber};
     use proptest::prelude::*;
 
@@ -210,6 +213,8 @@ mod tests {
             1 => Just(Matching::FoldedText),
             1 => Just(Matching::Original),
             1 => Just(Matching::OriginalAgainstFolded),
+            1 => Just(Matching::Words(Analyzer::Whitespace)),
+            1 => Just(Matching::OriginalAgainstWords(Analyzer::Standard)),
             1 => Just(Matching::Nothing),
         ]
     }

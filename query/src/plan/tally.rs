@@ -348,7 +348,10 @@ fn suggestion(
     let is_popularity = |mode: &str| mode.eq_ignore_ascii_case("Popularity");
     Ok(Suggestion {
         field: crate::term::FieldRef::Path(steps_of_text(&name)),
-        by_words: index.is_some_and(|index| index.indexing(&name) == FieldIndexing::Search),
+        analyzer: match index.map(|index| index.indexing(&name)) {
+            Some(FieldIndexing::Analyzed(analyzer)) => Some(analyzer),
+            _ => None,
+        },
         name: alias.map_or(name, str::to_owned),
         wanted,
         accuracy: read("Accuracy")

@@ -7,10 +7,11 @@
 use crate::ast::Operator;
 use crate::compare::{Matching, Operand};
 use crate::filter::{Filter, Test};
+use crate::full_text::{Search, SearchedTerms, Wanted};
 use crate::limits;
 use crate::order::{OrderBy, OrderKey};
 use crate::term::{FieldRef, Step, fold};
-use magpie_indexes::terms::{Family, Need, TermField, TermSpan};
+use magpie_indexes::terms::{Analyzer, Family, Need, TermField, TermSpan};
 use magpie_store::json::Number;
 
 /// What the terms of an index tell about a filter.
@@ -96,9 +97,10 @@ fn spans(family: Family, path: &[Step], spans: Vec<TermSpan>) -> Need {
 }
 
 fn of_test(path: &[Step], matching: Matching, test: &Test) -> Option<Need> {
-    let text = |found: Vec<TermSpan>| spans(Family::Text, path, found);
+    let family = of_texts(matching)?;
+    let text = |found: Vec<TermSpan>| spans(family, path, found);
     match test {
-        Test::Exists => Some(text(vec![TermSpan::exists()])),
+        Test::Exists => Some(spans(Family::Text, path, vec![TermSpan::exists()])),
         Test::Equal(operand) => Some(match operand {
             Operand::Number { number, .. } => {
                 spans(Family::Double, path, vec![TermSpan::numbers(Some(number), Some(number))])
@@ -123,7 +125,9 @@ fn of_test(path: &[Step], matching: Matching, test: &Test) -> Option<Need> {
             Operator::Greater | Operator::GreaterOrEqual => range(path, Some(bound), None, matching),
             Operator::Equal | Operator::NotEqual => None,
         },
-        Test::Between { low: Operand::Null, high: Operand::Null } => Some(text(vec![TermSpan::exists()])),
+        Test::Between { low: Operand::Null, high: Operand::Null } => {
+            Some(spans(Family::Text, path, vec![TermSpan::exists()]))
+        }
         Test::Between { low: Operand::Null, high } => range(path, None, Some(high), matching),
         // Null fits as well, and stands before all other terms.
         Test::Between { high: Operand::Null, .. } => None,
@@ -139,8 +143,50 @@ fn of_test(path: &[Step], matching: Matching, test: &Test) -> Option<Need> {
         Test::StartsWith(prefix) => {
             Some(text(spellings(prefix).iter().map(|prefix| TermSpan::prefix(prefix)).collect()))
         }
-        Test::NotEqual(_) | Test::EndsWith(_) | Test::Search(_) | Test::Pattern(_) => None,
+        Test::Search(search) => of_search(path, search),
+        Test::NotEqual(_) | Test::EndsWith(_) | Test::Pattern(_) => None,
     }
+}
+
+/// The terms that tell about the texts of a field; `None` when no family does.
+fn of_texts(matching: Matching) -> Option<Family> {
+    match matching.analyzer() {
+        None => Some(Family::Text),
+        Some(Analyzer::Standard) => Some(Family::Words),
+        Some(_) => None,
+    }
+}
+
+fn of_search(path: &[Step], search: &Search) -> Option<Need> {
+    let family = match search.terms {
+        SearchedTerms::Analyzed(Analyzer::Standard) => Family::Words,
+        SearchedTerms::Analyzed(_) => return None,
+        SearchedTerms::Folded | SearchedTerms::Original => Family::Text,
+    };
+    let one =
+        |text: &str| spans(family, path, spellings(text).iter().map(|text| TermSpan::text(text)).collect());
+    let of = |wanted: &Wanted| match wanted {
+        Wanted::Any => Some(spans(Family::Text, path, vec![TermSpan::exists()])),
+        Wanted::Phrase(phrase) if phrase.len() > limits::TERM_SPANS_MAX => None,
+        Wanted::Phrase(phrase) => match phrase.as_slice() {
+            [word] => Some(one(word)),
+            words => Some(Need::And(words.iter().map(|word| one(word)).collect())),
+        },
+        Wanted::Part { more_before: true, .. } => None,
+        Wanted::Part { text, .. } => {
+            let prefixes = spellings(text);
+            Some(spans(family, path, prefixes.iter().map(|prefix| TermSpan::prefix(prefix)).collect()))
+        }
+    };
+    if search.wanted.len() > limits::TERM_SPANS_MAX {
+        return None;
+    }
+    if search.all {
+        let mut needs: Vec<_> = search.wanted.iter().filter_map(of).collect();
+        return if needs.len() > 1 { Some(Need::And(needs)) } else { needs.pop() };
+    }
+    // Without anything that is looked for, nothing fits.
+    search.wanted.iter().map(of).collect::<Option<Vec<_>>>().map(Need::Or)
 }
 
 /// Under which texts a term may be found whose text is this one: terms are kept in lower case, but numbers as they are
@@ -168,8 +214,9 @@ fn same_text(operand: &Operand, matching: Matching) -> Vec<TermSpan> {
 fn range(path: &[Step], low: Option<&Operand>, high: Option<&Operand>, matching: Matching) -> Option<Need> {
     let bounds = || low.into_iter().chain(high);
     // Null is in no range.
+    let family = of_texts(matching)?;
     if bounds().any(|bound| *bound == Operand::Null) {
-        return Some(spans(Family::Text, path, Vec::new()));
+        return Some(spans(family, path, Vec::new()));
     }
     if bounds().any(|bound| matches!(bound, Operand::Number { .. })) {
         let number = |bound: Option<&Operand>| -> Option<Option<Number>> {
@@ -189,12 +236,12 @@ fn range(path: &[Step], low: Option<&Operand>, high: Option<&Operand>, matching:
             return None;
         }
         let [low, high] = instants.map(Option::flatten);
-        return Some(spans(Family::Text, path, TermSpan::instants(low, high)));
+        return Some(spans(family, path, TermSpan::instants(low, high)));
     }
     // With case, texts are in another order than their lower case.
     if matching == Matching::Original {
         return None;
     }
     let [low, high] = [low, high].map(|bound| bound.map(|bound| bound.compared(matching)));
-    Some(spans(Family::Text, path, vec![TermSpan::texts(low, high)]))
+    Some(spans(family, path, vec![TermSpan::texts(low, high)]))
 }
