@@ -133,6 +133,10 @@ pub const DUMP_DRAIN_MS_MAX: u64 = 20_000;
 pub const DUMP_OPTIONS_BYTES_MAX: usize = 1024 * 1024;
 /// Distinct terms that one request may list.
 pub const TERMS_MAX: usize = 1024;
+/// Most files of a folder that one request imports.
+pub const IMPORT_FILES_MAX: usize = 10_000;
+/// Most columns of a file of CSV that is imported.
+pub const CSV_COLUMNS_MAX: usize = 4096;
 
 /// The limits an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
