@@ -52,6 +52,7 @@ mod index_admin;
 mod index_debug;
 mod index_explain;
 mod index_laws;
+mod index_performance;
 mod index_staleness;
 mod index_stats;
 mod index_terms;
@@ -193,7 +194,7 @@ fn index_routes() -> Router<AppState> {
         .route(&of_db("/indexes/explain"), get(index_explain::get))
         .route(&of_db("/indexes/verify"), get(index_verify::verify).post(index_verify::verify))
         .route(&of_db("/indexes/debug"), get(index_debug::debug))
-        .route(&of_db("/indexes/performance"), get(index_debug::performance))
+        .route(&of_db("/indexes/performance"), get(index_performance::get))
         .route(&of_db("/indexes/replace"), post(index_debug::replace))
         .route(&of_db("/indexes/total-time"), get(index_debug::total_time))
         .route(&of_db("/indexes/source"), get(index_debug::source))
