@@ -75,8 +75,8 @@ mod request;
 mod server;
 mod smuggler;
 mod smuggler_export;
-pub mod state;
 mod smuggler_folder;
+pub mod state;
 mod stats;
 mod stream_body;
 mod streams;
@@ -152,10 +152,10 @@ fn database_routes() -> Router<AppState> {
         )
         .route(&of_db("/attachments/bulk"), post(attachments::get_many).delete(attachments::delete_many))
         .route(&of_db("/smuggler/import"), post(smuggler::import))
-        .route(&of_db("/smuggler/validate-options"), post(smuggler::validate_options))
         .route(&of_db("/smuggler/import/csv"), post(smuggler::import_csv))
         .route(&of_db("/admin/smuggler/import"), get(smuggler_folder::import_file))
         .route(&of_db("/admin/smuggler/import-dir"), get(smuggler_folder::import_folder))
+        .route(&of_db("/smuggler/validate-options"), post(smuggler::validate_options))
         .route(&of_db("/smuggler/export"), post(smuggler_export::export).get(smuggler_export::export))
         .route(&of_db("/multi_get"), post(multi_get::post))
         .route(
