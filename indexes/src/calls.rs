@@ -155,6 +155,8 @@ struct Functions<F> {
 enum Reply<T> {
     /// The map asks for a document.
     Load { id: String, collection: Option<Collection>, tracked: bool },
+    /// A patch or query asks for a compare-exchange value.
+    Exchange { key: String },
     /// It is done.
     Done(Result<T, CallError>),
 }
@@ -230,8 +232,9 @@ impl<F: 'static> Calls<F> {
         let mut lease = Lease { calls: self, thread: Some(self.thread()?) };
         let (reply, replies) = sync_channel(1);
         let (found, founds) = sync_channel(1);
+        let (value, values) = sync_channel(1);
         let job: Job<F> = Box::new(move |functions| {
-            let mut loads = RemoteLoads { ask: reply, founds };
+            let mut loads = RemoteLoads { ask: reply, founds, values };
             let outcome = functions.run(|function| work(function, &mut loads));
             // The caller may have stopped waiting.
             let _ = loads.ask.send(Reply::Done(outcome));
@@ -249,6 +252,9 @@ impl<F: 'static> Calls<F> {
                 Ok(Reply::Load { id, collection, tracked }) => {
                     // The function waits for this; it cannot have gone.
                     let _ = found.send(loads.load(&id, collection.as_ref(), tracked));
+                }
+                Ok(Reply::Exchange { key }) => {
+                    let _ = value.send(loads.compare_exchange(&key));
                 }
                 Ok(Reply::Done(outcome)) => {
                     let broken = matches!(outcome, Err(CallError::Panicked { .. }));
@@ -381,6 +387,7 @@ impl<F> Functions<F> {
 struct RemoteLoads<T> {
     ask: SyncSender<Reply<T>>,
     founds: Receiver<Option<Arc<Document>>>,
+    values: Receiver<Option<Json>>,
 }
 
 impl<T> Loads for RemoteLoads<T> {
@@ -389,6 +396,11 @@ impl<T> Loads for RemoteLoads<T> {
         // A caller who stopped waiting makes no use of the outcome.
         self.ask.send(asked).ok()?;
         self.founds.recv().ok().flatten()
+    }
+
+    fn compare_exchange(&mut self, key: &str) -> Option<Json> {
+        self.ask.send(Reply::Exchange { key: key.to_owned() }).ok()?;
+        self.values.recv().ok().flatten()
     }
 }
 

@@ -100,6 +100,13 @@ pub trait Loads {
     ///
     /// A failing store gives `None` and is told to whoever made the loads: the call's outcome is then not used.
     fn load(&mut self, id: &str, collection: Option<&Collection>, tracked: bool) -> Option<Arc<Document>>;
+
+    /// The compare-exchange value of a key, as it is stored. Asked for by scripts of patches and queries only.
+    ///
+    /// A failing store gives `None`, as with [`Self::load`].
+    fn compare_exchange(&mut self, _key: &str) -> Option<Json> {
+        None
+    }
 }
 
 /// Loads for indexes that load nothing.

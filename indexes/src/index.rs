@@ -15,6 +15,7 @@ use crate::limits;
 use crate::losses::{Loss, read_losses};
 use crate::output::OutputCollection;
 use crate::pace::Pace;
+use crate::performance::{BatchPerformance, Performance};
 use crate::progress::{OutputPhase, Progress};
 use crate::signature::{Signature, canonical_definition};
 use crate::starts::Start;
@@ -90,6 +91,7 @@ pub struct Index {
     feed: CollectionFilter,
     progress: Mutex<Progress>,
     pace: Mutex<Pace>,
+    performance: Mutex<Performance>,
     /// Documents that a bulk build has mapped so far; 0 when none runs.
     bulk_mapped: AtomicU64,
     failure: Mutex<Option<String>>,
@@ -141,6 +143,7 @@ impl Index {
             definition: RwLock::new(Arc::new(definition)),
             progress: Mutex::default(),
             pace: Mutex::default(),
+            performance: Mutex::default(),
             bulk_mapped: AtomicU64::new(0),
             failure: Mutex::default(),
             reached: watch::Sender::new(Reached { etag: Etag(0), outputs: None, ended: false }),
@@ -392,6 +395,17 @@ impl Index {
     /// Publishes how long a committed batch took.
     pub(crate) fn publish_pace(&self, documents: u64, began: Timestamp, ended: Timestamp) {
         lock(&self.pace).note(documents, began, ended);
+    }
+
+    /// Publishes what a committed batch did.
+    pub(crate) fn publish_performance(&self, batch: BatchPerformance) {
+        lock(&self.performance).note(batch);
+    }
+
+    /// What its last batches did, the oldest first; those since its worker was started.
+    #[must_use]
+    pub fn performance(&self) -> Vec<BatchPerformance> {
+        lock(&self.performance).last()
     }
 
     /// How long its worker has worked on batches since it was started.

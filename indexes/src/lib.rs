@@ -64,6 +64,7 @@ pub mod losses;
 mod output;
 mod pace;
 pub mod patches;
+pub mod performance;
 pub mod progress;
 mod query_script;
 pub mod reduce_tree;

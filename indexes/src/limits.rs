@@ -85,6 +85,8 @@ pub const QUERY_CALLS_IDLE_MS_MAX: u64 = 30_000;
 pub const QUERY_SCRIPTS_MAX: usize = 64;
 /// Most batches that tell how fast an index goes.
 pub const PACE_BATCHES_MAX: usize = 16;
+/// Most batches of an index whose figures are kept.
+pub const PERFORMANCE_BATCHES_MAX: usize = 32;
 /// Most changes that are counted to tell how far an index is behind; more are estimated.
 pub const BEHIND_COUNTED_MAX: usize = 1024;
 /// Starts of an index in a row that may end with the process in one call, before anything is committed; then it is left

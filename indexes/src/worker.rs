@@ -10,6 +10,7 @@ use crate::events::IndexEventKind;
 use crate::index::{Index, lock};
 use crate::indexer::{BulkBuild, Indexer, target_etag};
 use crate::limits;
+use crate::performance::{BatchCounts, BatchParts, BatchPerformance, between};
 use crate::progress::{OutputPhase, Progress};
 use crate::starts::{FailedStarts, Starts, Turn, Watched};
 use crate::terms;
@@ -115,6 +116,7 @@ impl<'w> Worker<'w> {
         let function = Box::new(Watched::new(function, Arc::clone(index), Arc::clone(database)));
         let indexer = Indexer::new(index.slot, index.shape().clone(), index.borders(), function)
             .with_documents_max(size.documents())
+            .with_clock(Arc::clone(clock))
             .with_output(index.output().cloned());
         let view = database.view();
         let progress = Progress::read(view.kv(), index.slot)?;
@@ -254,6 +256,7 @@ impl<'w> Worker<'w> {
         {
             return Ok(None);
         }
+        let began = (self.clock)();
         let running = starts.bulk_builds.fetch_add(1, Ordering::AcqRel) + 1;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let last = Mutex::new((self.clock)());
@@ -289,6 +292,14 @@ impl<'w> Worker<'w> {
         self.database.ingest_derived(built.files)?;
         drop(may_commit);
         self.progress = built.progress;
+        index.publish_performance(BatchPerformance {
+            number: 0,
+            began,
+            ended: (self.clock)(),
+            parts: None,
+            counts: counts_of_build(&self.progress, index.is_map_reduce()),
+            caught_up: self.progress.etag >= view.last_etag(),
+        });
         index.publish(self.progress, view.last_etag());
         index.tell(IndexEventKind::BatchCompleted, self.progress.etag);
         Ok(Some(Commit::Done))
@@ -298,6 +309,7 @@ impl<'w> Worker<'w> {
     fn batch(&mut self, view: &DatabaseView<'_>) -> Result<Commit, IndexError> {
         let began = (self.clock)();
         let indexed = self.indexer.run_batch(view, self.progress, began)?;
+        let made = (self.clock)();
         let mut newest = view.last_etag();
         if let Some(batch) = indexed.batch {
             match self.commit(batch, indexed.documents)? {
@@ -316,6 +328,19 @@ impl<'w> Worker<'w> {
             self.indexer.set_documents_max(self.size.documents());
         }
         self.index.publish_pace(indexed.documents_seen, began, ended);
+        let mapped_at = indexed.mapped_at.unwrap_or(made);
+        self.index.publish_performance(BatchPerformance {
+            number: 0,
+            began,
+            ended,
+            parts: Some(BatchParts {
+                map: between(began, mapped_at),
+                reduce: between(mapped_at, made),
+                commit: between(made, ended),
+            }),
+            counts: indexed.counts,
+            caught_up: self.progress.etag >= view.last_etag(),
+        });
         self.index.publish(self.progress, newest);
         if indexed.documents_seen > 0 {
             self.index.tell(IndexEventKind::BatchCompleted, self.progress.etag);
@@ -415,6 +440,18 @@ impl<'w> Worker<'w> {
         // Wakes those who wait for terms, too.
         self.index.publish(self.progress, self.database.last_etag());
         Ok(Commit::Done)
+    }
+}
+
+/// What a build in bulk did: it begins with nothing, so its counters are the index's.
+fn counts_of_build(progress: &Progress, is_map_reduce: bool) -> BatchCounts {
+    BatchCounts {
+        mapped: progress.map_attempts,
+        map_failed: progress.failing_documents,
+        reduced: if is_map_reduce { progress.reduce_attempts } else { 0 },
+        reduce_failed: progress.failing_keys,
+        outputs: progress.results,
+        ..BatchCounts::default()
     }
 }
 

@@ -63,6 +63,9 @@ pub struct Answer {
     pub rows: Vec<Json>,
     /// The included documents by id.
     pub includes: Object,
+    /// The included compare-exchange values by key, with their indexes; -1 for what is not there. `None` when the query
+    /// asks for none.
+    pub exchanges: Option<Object>,
     /// The paths of `include`; `None` when there are none.
     pub included_paths: Option<Vec<String>>,
     /// Whether the query asks how long it took.
@@ -87,7 +90,7 @@ pub fn execute(source: &dyn Source, request: &Request) -> Result<Answer, QueryEr
         Ok(())
     };
     let (mut answer, included) = run(source, request, &mut Out::Rows(&mut take))?;
-    answer.includes = includes(source, &included, &mut budget)?;
+    included.load(source, &mut budget, &mut answer)?;
     answer.rows = rows;
     Ok(answer)
 }
@@ -126,7 +129,7 @@ impl<F: FnMut(Json) -> Result<(), QueryError>> RowSink for F {
 /// Those of [`execute`], and what `sink` returns, which ends the query.
 pub fn stream(source: &dyn Source, request: &Request, sink: &mut dyn RowSink) -> Result<Answer, QueryError> {
     let (mut answer, included) = run(source, request, &mut Out::Stream(sink))?;
-    answer.includes = includes(source, &included, &mut Budget::answer())?;
+    included.load(source, &mut Budget::answer(), &mut answer)?;
     Ok(answer)
 }
 
@@ -145,11 +148,7 @@ impl Out<'_> {
     }
 }
 
-fn run(
-    source: &dyn Source,
-    request: &Request,
-    out: &mut Out<'_>,
-) -> Result<(Answer, Vec<String>), QueryError> {
+fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Answer, ToInclude), QueryError> {
     let mut query = parser::parse(&request.query)?;
     let context = Context {
         text: &request.query,
@@ -162,6 +161,7 @@ fn run(
     let plan = plan::plan(&query, context, source, index)?;
     let mut answer = head(source, request, &plan, index)?;
     let mut included = Included::default();
+    let mut exchanged = Included::default();
     let mut row_ids = HashSet::new();
     let auto = auto_read::of(source, &plan)?;
     let collector = Collector {
@@ -181,7 +181,7 @@ fn run(
         for row in rows {
             out.row(Json::Object(row))?;
         }
-        return Ok((answer, Vec::new()));
+        return Ok((answer, ToInclude::default()));
     }
     let (mut explanations, mut explained) = (Vec::new(), Budget::answer());
     let mut candidates = collector.candidates()?;
@@ -196,6 +196,10 @@ fn run(
             row_ids.extend(shaped.whole_id().map(|id| fold(id).into_owned()));
             Budget::sorted().take(included.bytes())?;
         }
+        if !plan.exchanges.is_empty() {
+            exchanged.collect_keys(&plan.exchanges, &shaped.subject());
+            Budget::sorted().take(exchanged.bytes())?;
+        }
         if let (Some(reasons), Some(id)) = (&shaped.reasons, shaped.id()) {
             explained.take(reasons.len() + id.len() + 64)?;
             explanations.push((id.to_owned(), Json::Array(vec![Json::from(reasons.as_str())])));
@@ -208,7 +212,8 @@ fn run(
     set_totals(&mut answer, &plan, counts.total, Some(counts.given));
     answer.skipped_results = i64::try_from(counts.skipped).unwrap_or(i64::MAX);
     answer.scanned_results = i64::try_from(counts.scanned).unwrap_or(i64::MAX);
-    Ok((answer, included.ids(&row_ids).map(str::to_owned).collect()))
+    let documents = included.ids(&row_ids).map(str::to_owned).collect();
+    Ok((answer, ToInclude { documents, exchanges: exchanged.all().to_vec() }))
 }
 
 /// The index that the query asks. A query with `group by` becomes one that asks its groups.
@@ -249,6 +254,7 @@ fn head(
         is_stale,
         included_paths: (!plan.include.is_empty())
             .then(|| plan.include.iter().map(|path| path.text.clone()).collect()),
+        exchanges: (!plan.exchanges.is_empty()).then(Object::new),
         result_etag: result_etag(source, request, index, is_stale, plan)?,
         index_name: plan.index_name.clone(),
         wants_timings: plan.timings,
@@ -276,6 +282,39 @@ fn page(plan: &Plan, request: &Request) -> (u64, Option<u64>) {
     (plan.page.offset.max(request.start), take)
 }
 
+/// What the rows point to.
+#[derive(Default)]
+struct ToInclude {
+    /// Ids of documents.
+    documents: Vec<String>,
+    /// Keys of compare-exchange values.
+    exchanges: Vec<String>,
+}
+
+impl ToInclude {
+    /// Adds it to the answer.
+    fn load(self, source: &dyn Source, budget: &mut Budget, answer: &mut Answer) -> Result<(), QueryError> {
+        answer.includes = includes(source, &self.documents, budget)?;
+        if self.exchanges.is_empty() {
+            return Ok(());
+        }
+        let mut values = Vec::with_capacity(self.exchanges.len());
+        for key in self.exchanges {
+            let found = source.compare_exchange(&key)?;
+            let (value, index) = match found {
+                Some((value, index)) => (value, Json::from(index)),
+                None => (Json::Null, Json::from(-1_i64)),
+            };
+            budget.take(projection::bytes(&value) + 2 * key.len())?;
+            let item =
+                Object::from_iter([("Key", Json::from(key.as_str())), ("Index", index), ("Value", value)]);
+            values.push((key, Json::Object(item)));
+        }
+        answer.exchanges = Some(Object::from_distinct(values));
+        Ok(())
+    }
+}
+
 /// Loads the included documents; ids without a document are left out.
 fn includes(source: &dyn Source, ids: &[String], budget: &mut Budget) -> Result<Object, QueryError> {
     let mut documents = Vec::new();
@@ -286,6 +325,10 @@ fn includes(source: &dyn Source, ids: &[String], budget: &mut Budget) -> Result<
         }
     }
     Ok(Object::from_distinct(documents))
+}
+
+fn names_exchanges(query: &str) -> bool {
+    query.as_bytes().windows(7).any(|word| word.eq_ignore_ascii_case(b"cmpxchg"))
 }
 
 fn result_etag(
@@ -304,7 +347,8 @@ fn result_etag(
         request.page_size.unwrap_or(u64::MAX),
         u64::from(request.metadata_only),
         request.random_seed,
-        plan.exchanged,
+        // Whoever looks at compare-exchange values in any way sees another answer when one has changed.
+        if names_exchanges(&request.query) { source.last_compare_exchange()? } else { 0 },
         request.now.map_or(0, |now| u64::from_ne_bytes(now.0.to_ne_bytes())),
     ];
     let mut parts: Vec<&[u8]> = vec![

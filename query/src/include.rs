@@ -1,4 +1,5 @@
-//! The `include` clause: documents whose ids the rows hold, each once, without those that are rows themselves.
+//! The `include` clause: documents whose ids the rows hold, each once, without those that are rows themselves; and
+//! compare-exchange values whose keys they hold.
 
 use crate::term::{FieldRef, Subject, Term, fold, steps_of_text};
 use std::collections::HashSet;
@@ -31,16 +32,38 @@ impl Included {
     pub(crate) fn collect(&mut self, paths: &[IncludePath], subject: &Subject<'_>) {
         for path in paths {
             path.field.any(subject, &mut |term| {
-                if let Term::Text(id) = term
-                    && !id.is_empty()
-                    && self.seen.insert(fold(id).into_owned())
-                {
-                    self.ids.push((*id).to_owned());
-                    self.bytes += 2 * id.len() + 64;
+                if let Term::Text(id) = term {
+                    self.add(id);
                 }
                 false
             });
         }
+    }
+
+    /// Collects keys instead, which may be numbers as well.
+    pub(crate) fn collect_keys(&mut self, paths: &[IncludePath], subject: &Subject<'_>) {
+        for path in paths {
+            path.field.any(subject, &mut |term| {
+                match term {
+                    Term::Text(key) => self.add(key),
+                    Term::Number(number) => self.add(&number.to_string()),
+                    _ => {}
+                }
+                false
+            });
+        }
+    }
+
+    fn add(&mut self, id: &str) {
+        if !id.is_empty() && self.seen.insert(fold(id).into_owned()) {
+            self.ids.push(id.to_owned());
+            self.bytes += 2 * id.len() + 64;
+        }
+    }
+
+    /// All that was collected.
+    pub(crate) fn all(&self) -> &[String] {
+        &self.ids
     }
 
     /// The ids, without those of `rows` (lower-cased).

@@ -13,7 +13,7 @@ mod select;
 mod tally;
 pub(crate) mod terms;
 
-use crate::ast::{Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query};
+use crate::ast::{Argument, Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query, Value};
 use crate::auto_index::AutoFields;
 use crate::error::{QueryError, parameters_text};
 use crate::filter::Filter;
@@ -80,8 +80,8 @@ pub(crate) struct Plan {
     pub(crate) index_name: String,
     /// The fields of the auto index of a dynamic query; `None` for a query that needs none.
     pub(crate) auto_fields: Option<AutoFields>,
-    /// A hash of the compare-exchange values that were read.
-    pub(crate) exchanged: u64,
+    /// Paths to keys of compare-exchange values that come along.
+    pub(crate) exchanges: Vec<IncludePath>,
     /// Whether the filter or order looks at `@metadata`.
     pub(crate) needs_metadata: bool,
     /// Whether the collection itself answers, without terms.
@@ -90,6 +90,13 @@ pub(crate) struct Plan {
     pub(crate) total_unknown: bool,
     /// Whether rows carry `@index-score`.
     pub(crate) shows_score: bool,
+}
+
+impl Plan {
+    /// Whether nothing is looked for in the rows to send it along.
+    pub(crate) fn includes_nothing(&self) -> bool {
+        self.include.is_empty() && self.exchanges.is_empty()
+    }
 }
 
 /// What errors repeat, and where values come from.
@@ -196,7 +203,7 @@ pub(crate) fn plan(
         explained,
         index_name,
         auto_fields: (index.is_none() && !by_collection).then_some(compiler.fields),
-        exchanged: compiler.exchanged,
+        exchanges: exchanges(query, context, alias)?,
         needs_metadata: compiler.needs_metadata,
         shows_score,
     })
@@ -310,10 +317,39 @@ fn loads(query: &Query, alias: Option<&str>) -> Vec<Load> {
     loads
 }
 
+/// The paths of `include cmpxchg(..)`.
+fn exchanges(
+    query: &Query,
+    context: Context<'_>,
+    alias: Option<&str>,
+) -> Result<Vec<IncludePath>, QueryError> {
+    let mut paths = Vec::new();
+    for item in &query.include {
+        let Include::Call(call) = item else { continue };
+        if !is_told(call, "cmpxchg") {
+            continue;
+        }
+        let path = match call.arguments.as_slice() {
+            [Argument::Field(path)] => path.text(),
+            [Argument::Value(Value::Text(path))] => path.clone(),
+            [_] => {
+                return Err(
+                    context.invalid("Method 'cmpxchg()' takes the path of a field with keys in include")
+                );
+            }
+            _ => return Err(context.invalid("Method 'cmpxchg()' expects one argument to be provided")),
+        };
+        let behind_alias =
+            alias.and_then(|alias| path.strip_prefix(alias)).and_then(|rest| rest.strip_prefix('.'));
+        paths.push(IncludePath::new(behind_alias.unwrap_or(&path)));
+    }
+    Ok(paths)
+}
+
 fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {
     let mut paths = Vec::with_capacity(query.include.len());
     for item in &query.include {
-        // Calls were refused before.
+        // Calls ask for something else, or were refused before.
         if let Include::Path(path) = item {
             let behind_alias =
                 alias.and_then(|alias| path.strip_prefix(alias)).and_then(|rest| rest.strip_prefix('.'));

@@ -254,6 +254,16 @@ impl Loads for SourceLoads<'_> {
             }
         }
     }
+
+    fn compare_exchange(&mut self, key: &str) -> Option<Json> {
+        match self.source.compare_exchange(key) {
+            Ok(found) => found.map(|(value, _)| value),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                None
+            }
+        }
+    }
 }
 
 /// Text that grows, with the places of what comes from the query.

@@ -81,6 +81,10 @@ impl Source for Snapshot<'_> {
         Ok(self.view.compare_exchange(key)?.map(|found| (found.value, found.index)))
     }
 
+    fn last_compare_exchange(&self) -> Result<u64, QueryError> {
+        Ok(self.view.last_compare_exchange()?)
+    }
+
     fn document_count(&self, collection: SourceCollection<'_>) -> Result<Option<u64>, QueryError> {
         let wanted = match filter(collection) {
             Some(CollectionFilter::Named(names)) => names,

@@ -94,6 +94,14 @@ pub trait Source {
         Ok(None)
     }
 
+    /// The index of the compare-exchange value that was changed last; 0 when there never was one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn last_compare_exchange(&self) -> Result<u64, QueryError> {
+        Ok(0)
+    }
+
     /// How many documents `collection` has, if that is known without counting.
     ///
     /// # Errors

@@ -43,6 +43,8 @@ pub struct Config {
     pub laws: LawMode,
     /// What the large whole numbers of documents are in scripts of indexes whose configuration says nothing.
     pub numbers: Numbers,
+    /// The folder whose dumps requests may have imported without sending them; `None` for none.
+    pub import_root: Option<PathBuf>,
     /// Sizes and counts.
     pub limits: Limits,
 }
@@ -62,6 +64,7 @@ impl Config {
             verify_every: None,
             laws: LawMode::default(),
             numbers: Numbers::default(),
+            import_root: None,
             limits: Limits::default(),
         }
     }

@@ -17,7 +17,9 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
 use magpie_store::json::{Json, Object};
-use magpie_store::{ChangeVector, Command, DatabaseView, Document, DocumentId, NewDocument, Outcome};
+use magpie_store::{
+    ChangeVector, Command, CompareExchangeValue, DatabaseView, Document, DocumentId, NewDocument, Outcome,
+};
 use std::collections::BTreeSet;
 
 /// `GET docs`: by `id`s, by `startsWith`, or the newest.
@@ -146,12 +148,15 @@ async fn load(request: DatabaseRequest, ids: Vec<String>) -> Result<Response, Se
         if let [None] = found.as_slice() {
             return Ok(None);
         }
-        let included = load_includes(&view, &found, &query.all("include").collect::<Vec<_>>())?;
+        let limit = app.config().limits.answer_bytes_max;
+        let included = Included {
+            documents: load_includes(&view, &found, &query.all("include").collect::<Vec<_>>())?,
+            exchanges: load_exchanges(&view, &found, &query.all("cmpxchg").collect::<Vec<_>>(), limit)?,
+        };
         let etag = etag_of(&found, &included, view.database_id());
         if answer::client_has(&headers, &etag) {
             return Ok(Some(Loaded { etag, text: None }));
         }
-        let limit = app.config().limits.answer_bytes_max;
         let text = write_loaded(&found, &included, view.database_id(), metadata_only, limit)?;
         Ok(Some(Loaded { etag, text: Some(text) }))
     })
@@ -190,9 +195,44 @@ fn load_includes(
     Ok(included)
 }
 
+/// What is sent along with the documents that were asked for.
+struct Included {
+    documents: Vec<Document>,
+    /// Compare-exchange values by their keys as the documents have them; `None` for one that is not there.
+    exchanges: Vec<(String, Option<CompareExchangeValue>)>,
+}
+
+/// The compare-exchange values whose keys the found documents have, each once, in order of discovery.
+fn load_exchanges(
+    view: &DatabaseView<'_>,
+    found: &[Option<Document>],
+    paths: &[&str],
+    limit: usize,
+) -> Result<Vec<(String, Option<CompareExchangeValue>)>, ServerError> {
+    let mut seen = BTreeSet::new();
+    let mut exchanges = Vec::new();
+    let mut bytes = 0;
+    for document in found.iter().flatten().filter(|_| !paths.is_empty()) {
+        let body = document.body_json();
+        for key in paths.iter().flat_map(|path| includes::ids(&body, path)) {
+            if !seen.insert(key.to_lowercase()) {
+                continue;
+            }
+            let value = view.compare_exchange(&key)?;
+            bytes += key.len() + value.as_ref().map_or(0, |found| found.value.to_string().len());
+            if bytes > limit {
+                return Err(crate::document_text::answer_too_large(limit));
+            }
+            exchanges.push((key, value));
+        }
+    }
+    Ok(exchanges)
+}
+
 /// The change vector of a single document; for a set, a hash over all that is sent.
-fn etag_of(found: &[Option<Document>], included: &[Document], database_id: &str) -> String {
-    if let ([Some(document)], []) = (found, included) {
+fn etag_of(found: &[Option<Document>], included: &Included, database_id: &str) -> String {
+    if let ([Some(document)], [], []) = (found, included.documents.as_slice(), included.exchanges.as_slice())
+    {
         return quoted_change_vector(document, database_id);
     }
     let mut hasher = blake3::Hasher::new();
@@ -200,8 +240,12 @@ fn etag_of(found: &[Option<Document>], included: &[Document], database_id: &str)
         let etag = document.as_ref().map_or(0, |document| document.etag.0);
         hasher.update(&etag.to_le_bytes());
     }
-    for document in included {
+    for document in &included.documents {
         hasher.update(&document.etag.0.to_le_bytes());
+    }
+    for (key, value) in &included.exchanges {
+        hasher.update(key.as_bytes());
+        hasher.update(&value.as_ref().map_or(0, |found| found.index).to_le_bytes());
     }
     let hash = hasher.finalize();
     let short: Vec<u8> = hash.as_bytes().iter().copied().take(16).collect();
@@ -210,7 +254,7 @@ fn etag_of(found: &[Option<Document>], included: &[Document], database_id: &str)
 
 fn write_loaded(
     found: &[Option<Document>],
-    included: &[Document],
+    included: &Included,
     database_id: &str,
     metadata_only: bool,
     limit: usize,
@@ -224,7 +268,7 @@ fn write_loaded(
     }
     let mut text = list.close();
     text.extend_from_slice(b",\"Includes\":{");
-    for (place, document) in included.iter().enumerate() {
+    for (place, document) in included.documents.iter().enumerate() {
         if place > 0 {
             text.push(b',');
         }
@@ -235,6 +279,19 @@ fn write_loaded(
             return Err(crate::document_text::answer_too_large(limit));
         }
     }
-    text.extend_from_slice(b"}}");
+    text.push(b'}');
+    if !included.exchanges.is_empty() {
+        text.extend_from_slice(b",\"CompareExchangeValueIncludes\":");
+        let values = included.exchanges.iter().map(|(key, value)| {
+            let (value, index) = match value {
+                Some(found) => (found.value.clone(), Json::from(found.index)),
+                None => (Json::Null, Json::from(-1_i64)),
+            };
+            let item = [("Key", Json::from(key.as_str())), ("Index", index), ("Value", value)];
+            (key.clone(), Json::Object(Object::from_iter(item)))
+        });
+        Json::Object(Object::from_distinct(values.collect())).write_to(&mut text);
+    }
+    text.push(b'}');
     Ok(text)
 }

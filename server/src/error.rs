@@ -133,6 +133,18 @@ pub enum ServerError {
         /// What it may be.
         expected: &'static str,
     },
+    /// Dumps on the server's machine are not to be read.
+    #[error(
+        "this server reads no files of its own machine; start it with --import-dir-root FOLDER to allow those of a folder, \
+         or send the dump to smuggler/import"
+    )]
+    ImportFolderOff,
+    /// A path leads out of the folder whose files may be read.
+    #[error("'{path}' is outside of the folder that this server may import from (--import-dir-root)")]
+    OutsideImportFolder {
+        /// As the request has it.
+        path: String,
+    },
     /// A value of the body is not one of an enumeration's names.
     #[error("Could not convert '{value}' to {enumeration}; it must be one of: {allowed}")]
     NotInEnumeration {

@@ -1,5 +1,4 @@
-//! What people and tools ask about an index besides its statistics: `indexes/debug`, `source`, `performance`,
-//! `total-time`, `replace`.
+//! What people and tools ask about an index besides its statistics: `indexes/debug`, `source`, `total-time`, `replace`.
 
 use crate::answer;
 use crate::clock;
@@ -37,15 +36,6 @@ pub(crate) async fn source(request: DatabaseRequest) -> Result<Response, ServerE
     ))
 }
 
-/// `GET indexes/performance[?name=..]`: the last batches of indexes. They are not kept here, so the lists are empty.
-pub(crate) async fn performance(request: DatabaseRequest) -> Result<Response, ServerError> {
-    let results = named(request.database.indexes(), &request.query).into_iter().map(|index| {
-        Object::from_iter([("Name", Json::from(index.name())), ("Performance", Vec::new().into())]).into()
-    });
-    let body = Object::from_iter([("Results", Json::Array(results.collect()))]);
-    Ok(answer::json(StatusCode::OK, body))
-}
-
 /// `GET indexes/total-time[?name=..]`: how long indexes have worked since the server was started, and for how long the
 /// oldest document that they have not taken in has been waiting.
 pub(crate) async fn total_time(request: DatabaseRequest) -> Result<Response, ServerError> {
@@ -71,7 +61,7 @@ pub(crate) async fn total_time(request: DatabaseRequest) -> Result<Response, Ser
 }
 
 /// The indexes of `name=..`, those that exist; all without one.
-fn named(indexes: &Registry, query: &Pairs) -> Vec<Arc<Index>> {
+pub(crate) fn named(indexes: &Registry, query: &Pairs) -> Vec<Arc<Index>> {
     let names: Vec<&str> = query.all("name").filter(|name| !name.is_empty()).collect();
     if names.is_empty() {
         return indexes.all();

@@ -52,6 +52,7 @@ mod index_admin;
 mod index_debug;
 mod index_explain;
 mod index_laws;
+mod index_performance;
 mod index_staleness;
 mod index_stats;
 mod index_terms;
@@ -74,6 +75,7 @@ mod request;
 mod server;
 mod smuggler;
 mod smuggler_export;
+mod smuggler_folder;
 pub mod state;
 mod stats;
 mod stream_body;
@@ -150,6 +152,9 @@ fn database_routes() -> Router<AppState> {
         )
         .route(&of_db("/attachments/bulk"), post(attachments::get_many).delete(attachments::delete_many))
         .route(&of_db("/smuggler/import"), post(smuggler::import))
+        .route(&of_db("/smuggler/import/csv"), post(smuggler::import_csv))
+        .route(&of_db("/admin/smuggler/import"), get(smuggler_folder::import_file))
+        .route(&of_db("/admin/smuggler/import-dir"), get(smuggler_folder::import_folder))
         .route(&of_db("/smuggler/validate-options"), post(smuggler::validate_options))
         .route(&of_db("/smuggler/export"), post(smuggler_export::export).get(smuggler_export::export))
         .route(&of_db("/multi_get"), post(multi_get::post))
@@ -189,7 +194,7 @@ fn index_routes() -> Router<AppState> {
         .route(&of_db("/indexes/explain"), get(index_explain::get))
         .route(&of_db("/indexes/verify"), get(index_verify::verify).post(index_verify::verify))
         .route(&of_db("/indexes/debug"), get(index_debug::debug))
-        .route(&of_db("/indexes/performance"), get(index_debug::performance))
+        .route(&of_db("/indexes/performance"), get(index_performance::get))
         .route(&of_db("/indexes/replace"), post(index_debug::replace))
         .route(&of_db("/indexes/total-time"), get(index_debug::total_time))
         .route(&of_db("/indexes/source"), get(index_debug::source))

@@ -34,8 +34,10 @@ pub const STREAM_IDLE_MS_MAX: u64 = 120_000;
 pub const VERIFICATIONS_RUNNING_MAX: usize = 2;
 /// Most requests with patches that run at a time; the others wait without a thread.
 pub const PATCHES_RUNNING_MAX: usize = 16;
-/// Most times that a batch with patches runs anew because a document that it read was written meanwhile.
-pub const PATCH_ATTEMPTS_MAX: usize = 32;
+/// Most times that a batch with patches runs anew because a document that it read was written meanwhile. That is no
+/// fault of the batch, and how often it happens hangs on how loaded the machine is: so what ends the attempts is
+/// [`PATCH_BATCH_MS_MAX`], and this number is only there to end those that would take no time at all.
+pub const PATCH_ATTEMPTS_MAX: usize = 1_000_000;
 /// Longest time in which a batch runs patches, in milliseconds, all attempts together.
 pub const PATCH_BATCH_MS_MAX: u64 = 60_000;
 /// Most bytes of documents that the patches of one batch write.
@@ -131,6 +133,10 @@ pub const DUMP_PIECE_BYTES: usize = 64 * 1024;
 pub const DUMP_DRAIN_MS_MAX: u64 = 20_000;
 /// Longest options of an import, in bytes.
 pub const DUMP_OPTIONS_BYTES_MAX: usize = 1024 * 1024;
+/// Most files of a folder that one request imports.
+pub const IMPORT_FILES_MAX: usize = 10_000;
+/// Most columns of a file of CSV that is imported.
+pub const CSV_COLUMNS_MAX: usize = 4096;
 /// Distinct terms that one request may list.
 pub const TERMS_MAX: usize = 1024;
 

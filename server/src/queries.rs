@@ -369,6 +369,9 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
     ] {
         body.insert(key, value);
     }
+    if let Some(exchanges) = answer.exchanges.filter(|found| !found.is_empty()) {
+        body.insert("CompareExchangeValueIncludes", exchanges);
+    }
     if wants_timings {
         let query =
             Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", Object::new().into())]);

@@ -1,4 +1,4 @@
-//! Dumps over HTTP: `smuggler/import`, `smuggler/validate-options`.
+//! Files over HTTP: `smuggler/import` for dumps, `smuggler/import/csv`, `smuggler/validate-options`.
 //!
 //! Each import has a thread of its own, which may wait for a slow client; a few pieces wait between the two. What the
 //! client sends is a form with the options and the file, or the file alone as the body.
@@ -7,7 +7,11 @@ use crate::answer;
 use crate::batch_attachments::{self, broken};
 use crate::body::{self, BodyStream};
 use crate::databases::OpenDatabase;
+use crate::dump::Intake;
 use crate::dump::counts::Counts;
+use crate::dump::csv_document::collection_of;
+use crate::dump::csv_import::CsvImport;
+use crate::dump::csv_options::CsvOptions;
 use crate::dump::import::{Import, Target};
 use crate::dump::options::DumpOptions;
 use crate::dump::transform::Transform;
@@ -28,7 +32,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// What goes to the thread of an import, in this order.
 enum Piece {
-    Options(DumpOptions),
+    Options(Object),
+    /// The name of the file.
+    Name(String),
     Bytes(Bytes),
     /// Nothing more will come, though the dump has not ended.
     Broken(ServerError),
@@ -40,8 +46,56 @@ enum Source {
     File(BodyStream),
 }
 
+/// What stands before the bytes of a file.
+#[derive(Default)]
+struct Head {
+    options: Object,
+    name: String,
+}
+
+/// A kind of file that can be imported.
+#[derive(Clone)]
+enum Kind {
+    Dump,
+    /// With the collection that the request names.
+    Csv(Option<String>),
+}
+
+impl Kind {
+    /// The part of the form with the options, and the parameter for requests without a form.
+    fn options(&self) -> &'static str {
+        match self {
+            Self::Dump => "importOptions",
+            Self::Csv(_) => "csvImportOptions",
+        }
+    }
+
+    /// # Errors
+    /// When the options cannot be carried out.
+    fn open<'d>(self, target: Target<'d>, head: Head) -> Result<Box<dyn Intake + 'd>, ServerError> {
+        match self {
+            Self::Dump => Ok(Box::new(Import::new(target, DumpOptions::read(&head.options)?)?)),
+            Self::Csv(collection) => {
+                let collection = collection.unwrap_or_else(|| collection_of(&head.name));
+                let options = CsvOptions::read(&head.options)?;
+                Ok(Box::new(CsvImport::new(target, options, collection)))
+            }
+        }
+    }
+}
+
 /// `POST smuggler/import?operationId=`
 pub(crate) async fn import(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    import_kind(request, body, Kind::Dump).await
+}
+
+/// `POST smuggler/import/csv?operationId=&collection=`
+pub(crate) async fn import_csv(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
+    let collection = request.query.get("collection").filter(|name| !name.is_empty()).map(str::to_owned);
+    import_kind(request, body, Kind::Csv(collection)).await
+}
+
+async fn import_kind(request: DatabaseRequest, body: Body, kind: Kind) -> Result<Response, ServerError> {
     let mut source = source(&request, body)?;
     let place = request.app.dump_place()?;
     let database = Arc::clone(&request.database);
@@ -52,10 +106,11 @@ pub(crate) async fn import(request: DatabaseRequest, body: Body) -> Result<Respo
     let numbers = request.app.config().numbers;
     let (pieces, received) = mpsc::channel(DUMP_PIECES_MAX);
     let (done, result) = oneshot::channel();
+    let options = kind.options();
     let work = move || {
         let importing = database.importing();
         // Whoever asked may be gone; the operation's state has the result as well.
-        let result = run(&database, id, numbers, received);
+        let result = run(&database, id, numbers, kind, received);
         importing.end();
         let _ = done.send(result);
         drop(place);
@@ -64,7 +119,7 @@ pub(crate) async fn import(request: DatabaseRequest, body: Body) -> Result<Respo
         .name("import".to_owned())
         .spawn(work)
         .map_err(|cause| ServerError::Panicked(format!("no thread could be started: {cause}")))?;
-    if let Err(error) = send(&request, &mut source, &pieces).await {
+    if let Err(error) = send(&request, &mut source, options, &pieces).await {
         // When the thread has ended already, its own error is the one to tell.
         let _ = pieces.send(Piece::Broken(error)).await;
     }
@@ -88,31 +143,46 @@ pub(crate) async fn validate_options(request: DatabaseRequest, body: Body) -> Re
     Ok(answer::no_content())
 }
 
-/// The thread of an import.
+/// The thread of an import: takes what comes, and tells the operation what it came to.
 fn run(
     database: &OpenDatabase,
     id: i64,
     numbers: Numbers,
-    mut received: mpsc::Receiver<Piece>,
+    kind: Kind,
+    received: mpsc::Receiver<Piece>,
 ) -> Result<Counts, ServerError> {
     let running = database.operations().start(id);
-    let mut options = DumpOptions::default();
+    let result = take_pieces(Target { database, numbers, running: &running }, kind, received);
+    match &result {
+        Ok(counts) => running.complete_with(counts.to_json()),
+        Err(error) => running.fail(error),
+    }
+    result
+}
+
+fn take_pieces(
+    target: Target<'_>,
+    kind: Kind,
+    mut received: mpsc::Receiver<Piece>,
+) -> Result<Counts, ServerError> {
+    let mut head = Head::default();
     let mut first = received.blocking_recv();
-    if let Some(Piece::Options(given)) = first {
-        options = given;
+    loop {
+        match first {
+            Some(Piece::Options(options)) => head.options = options,
+            Some(Piece::Name(name)) => head.name = name,
+            other => {
+                first = other;
+                break;
+            }
+        }
         first = received.blocking_recv();
     }
-    let mut import = match Import::new(Target { database, numbers, running: &running }, options) {
-        Ok(import) => import,
-        Err(error) => {
-            running.fail(&error);
-            return Err(error);
-        }
-    };
+    let mut import = kind.open(target, head)?;
     let mut end = Ok(());
     while let Some(piece) = first.take() {
         end = match piece {
-            Piece::Options(_) => Ok(()),
+            Piece::Options(_) | Piece::Name(_) => Ok(()),
             Piece::Bytes(bytes) => import.feed(&bytes),
             Piece::Broken(error) => Err(error),
         };
@@ -121,15 +191,10 @@ fn run(
         }
         first = received.blocking_recv();
     }
-    let result = match end.and_then(|()| import.finish()) {
+    match end.and_then(|()| import.finish()) {
         Ok(counts) => Ok(counts),
         Err(cause) => Err(import.stopped(cause)),
-    };
-    match &result {
-        Ok(counts) => running.complete_with(counts.to_json()),
-        Err(error) => running.fail(error),
     }
-    result
 }
 
 fn source(request: &DatabaseRequest, body: Body) -> Result<Source, ServerError> {
@@ -145,12 +210,13 @@ fn source(request: &DatabaseRequest, body: Body) -> Result<Source, ServerError> 
 async fn send(
     request: &DatabaseRequest,
     source: &mut Source,
+    options_name: &'static str,
     pieces: &mpsc::Sender<Piece>,
 ) -> Result<(), ServerError> {
     match source {
         Source::File(stream) => {
-            if let Some(options) = request.query.get("importOptions") {
-                let options = DumpOptions::read(&body::parse_object(options.as_bytes())?)?;
+            if let Some(options) = request.query.get(options_name) {
+                let options = body::parse_object(options.as_bytes())?;
                 hand_on(pieces, Piece::Options(options)).await?;
             }
             while let Some(chunk) = stream.chunk().await? {
@@ -160,14 +226,23 @@ async fn send(
         Source::Form(form) => {
             let mut has_file = false;
             while let Some(mut field) = form.next_field().await.map_err(broken)? {
-                if field.name() == Some("importOptions") {
-                    let options = DumpOptions::read(&options_of(&mut field).await?)?;
+                let is_file = field.file_name().is_some();
+                if field.name() == Some(options_name) {
+                    let options = options_of(&mut field).await?;
                     hand_on(pieces, Piece::Options(options)).await?;
                     continue;
                 }
+                if field.name().is_some_and(|name| name.to_lowercase().ends_with("options")) && !is_file {
+                    let message =
+                        format!("the part of the form with the options is named {options_name} here");
+                    return Err(ServerError::InvalidOperation(message));
+                }
                 if std::mem::replace(&mut has_file, true) {
-                    let message = "the form has two files; import one dump at a time";
+                    let message = "the form has two files; import one at a time";
                     return Err(ServerError::InvalidOperation(message.to_owned()));
+                }
+                if let Some(name) = field.file_name().map(str::to_owned) {
+                    hand_on(pieces, Piece::Name(name)).await?;
                 }
                 while let Some(chunk) = field.chunk().await.map_err(broken)? {
                     hand_on(pieces, Piece::Bytes(chunk)).await?;

@@ -161,7 +161,7 @@ fn count_of(collection: &CollectionStats, detailed: bool, size: impl Fn(u64) -> 
     ]))
 }
 
-fn size_json(bytes: u64) -> Object {
+pub(crate) fn size_json(bytes: u64) -> Object {
     Object::from_iter([("HumaneSize", Json::from(humane_size(bytes))), ("SizeInBytes", bytes.into())])
 }
 

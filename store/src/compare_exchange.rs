@@ -130,6 +130,15 @@ impl DatabaseView<'_> {
         read(self.kv(), &lower_case(key))
     }
 
+    /// The index that was given last: it grows with every change of any value.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`], [`StoreError::Corrupt`].
+    pub fn last_compare_exchange(&self) -> Result<u64, StoreError> {
+        let last = self.kv().get(Space::Meta, keys::COMPARE_EXCHANGE_INDEX)?;
+        last.map_or(Ok(0), |row| rows::parse_counter(&row))
+    }
+
     /// All values whose keys start with `prefix`, by key.
     pub fn compare_exchanges(
         &self,

@@ -46,6 +46,17 @@ impl Indexer {
         self.note_fault(id, failure.as_ref(), gathered)?;
         self.note_losses((LossSource::Map, id.key().as_bytes(), id.as_str()), &lost, gathered)?;
         gathered.progress.outputs_max = gathered.progress.outputs_max.max(emitted.len() as u64);
+        let counts = &mut gathered.counts;
+        match &document {
+            Some(document) => {
+                counts.mapped += 1;
+                counts.map_failed += u64::from(failure.is_some());
+                counts.document_bytes += document.body.len() as u64;
+            }
+            None => counts.deleted += 1,
+        }
+        // Those of a map-reduce index are its results.
+        counts.outputs += if self.shape.group_by.is_some() { 0 } else { emitted.len() as u64 };
         gathered.emitted_bytes += emitted.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         if self.shape.group_by.is_some() {
             self.difference(id, first, emitted, gathered)?;

@@ -21,10 +21,12 @@ use crate::keys::Slot;
 use crate::limits;
 use crate::losses::LossChanges;
 use crate::output::{OutputCollection, ReferenceChanges};
+use crate::performance::BatchCounts;
 use crate::progress::{OutputPhase, Progress};
 use crate::reduce_tree::{ItemChange, TreeWork};
 use crate::references::{self, BatchLoads, PendingLoad};
 use crate::terms::TermChanges;
+use crate::worker::Clock;
 use magpie_store::kv::Batch;
 use magpie_store::{
     Change, CollectionFilter, Command, DatabaseView, DocumentId, DocumentReader, Etag, Timestamp,
@@ -43,6 +45,10 @@ pub struct IndexedBatch {
     pub work: TreeWork,
     /// How many documents it took in.
     pub documents_seen: u64,
+    /// What it did in numbers.
+    pub counts: BatchCounts,
+    /// When all was mapped, of an indexer with a clock.
+    pub mapped_at: Option<Timestamp>,
 }
 
 /// Runs the batches of one index build, one after the other.
@@ -56,6 +62,7 @@ pub struct Indexer {
     function: Box<dyn IndexFunction>,
     output: Option<OutputCollection>,
     documents_max: usize,
+    clock: Option<Clock>,
 }
 
 /// The changes of one batch, gathered before the trees are touched.
@@ -78,6 +85,7 @@ struct Gathered<'v> {
     /// How many documents were mapped in this batch.
     mapped: usize,
     read_bytes: usize,
+    counts: BatchCounts,
     now: Timestamp,
 }
 
@@ -127,6 +135,7 @@ impl Indexer {
             function,
             output: None,
             documents_max: limits::BATCH_DOCUMENTS_MAX,
+            clock: None,
         }
     }
 
@@ -140,6 +149,13 @@ impl Indexer {
     /// [`Self::with_documents_max`] between two batches; gives what it was.
     pub(crate) fn set_documents_max(&mut self, documents_max: usize) -> usize {
         std::mem::replace(&mut self.documents_max, documents_max.max(1))
+    }
+
+    /// Tells when a batch has mapped its documents.
+    #[must_use]
+    pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
     }
 
     /// Writes the results as documents of a collection, too.
@@ -198,6 +214,8 @@ impl Indexer {
                 progress,
                 work: TreeWork::default(),
                 documents_seen: 0,
+                counts: BatchCounts::default(),
+                mapped_at: None,
             }));
         }
         for change in &changes {
@@ -210,27 +228,47 @@ impl Indexer {
         if changes.len() < documents_max && !cut {
             gathered.progress.etag = newest.max(gathered.progress.etag);
         }
+        let mapped_at = self.clock.as_ref().map(|clock| clock());
         let work = self.reduce(&mut gathered)?;
         let bytes = gathered.batch.bytes() + gathered.document_bytes;
         if bytes > limits::BATCH_OUTPUT_BYTES_MAX && gathered.mapped > 1 {
             return Ok(None);
         }
         gathered.progress.indexed_at = u64::try_from(now.0).unwrap_or(0);
-        Ok(Some(self.finish(gathered, work)?))
+        Ok(Some(IndexedBatch { mapped_at, ..self.finish(gathered, work)? }))
     }
 
     /// Adds to the rows of a batch what depends on all of them.
     fn finish(&self, gathered: Gathered<'_>, work: TreeWork) -> Result<IndexedBatch, IndexError> {
         let writes = self.writes_documents(&gathered.progress);
-        let Gathered { view, mut batch, mut documents, progress, losses, terms, references, mapped, .. } =
-            gathered;
+        let Gathered {
+            view,
+            mut batch,
+            mut documents,
+            progress,
+            losses,
+            terms,
+            references,
+            mapped,
+            counts,
+            ..
+        } = gathered;
         losses.finish(view.kv(), self.slot, &mut batch)?;
         terms.finish(view.kv(), self.slot, &mut batch)?;
         if let Some(output) = &self.output {
             documents.extend(output.finish(view, writes, references, &mut batch)?);
         }
         progress.write(self.slot, &mut batch);
-        Ok(IndexedBatch { batch: Some(batch), documents, progress, work, documents_seen: mapped as u64 })
+        let documents_seen = mapped as u64;
+        Ok(IndexedBatch {
+            batch: Some(batch),
+            documents,
+            progress,
+            work,
+            documents_seen,
+            counts,
+            mapped_at: None,
+        })
     }
 
     /// Takes one change of the feed in: the document itself if it is mapped, its users if it is loaded. Gives `false`
@@ -320,6 +358,7 @@ impl<'v> Gathered<'v> {
             seen: HashSet::new(),
             mapped: 0,
             read_bytes: 0,
+            counts: BatchCounts::default(),
             now,
         }
     }

@@ -68,6 +68,10 @@ impl Indexer {
         gathered: &mut Gathered<'_>,
     ) -> Result<(), IndexError> {
         gathered.progress.reduce_attempts += 1;
+        let after = applied.after.as_ref().map(StoredResult::presence);
+        gathered.counts.reduced += 1;
+        gathered.counts.reduce_failed += u64::from(after == Some(Presence::Failed));
+        gathered.counts.outputs += u64::from(after == Some(Presence::Value));
         if applied.before == applied.after {
             return Ok(());
         }

@@ -115,6 +115,7 @@ impl PatchScript {
             projections,
             numbers: Numbers::Double,
             is_query: false,
+            reads_exchanges: true,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! text of it.
 
 use super::boa::{BoaFunction, Plan};
+use super::dialect::names;
 use super::parse::{self, Role};
 use super::{rewrite, tokens};
 use crate::definition::Numbers;
@@ -45,6 +46,7 @@ impl QuerySource {
             projections: Vec::new(),
             numbers: Numbers::Double,
             is_query: true,
+            reads_exchanges: text.contains(names::COMPARE_EXCHANGE),
         };
         let shape = FunctionShape::new(MappedCollections::All, None, Vec::new());
         Ok(Self { shape, plan: Arc::new(plan) })

@@ -262,7 +262,7 @@ fn whole(
 ) -> Shaped {
     let metadata = document.wire_metadata(source.database_id());
     // Only `include` needs the fields once more.
-    let origin = if plan.include.is_empty() { Object::new() } else { fields.clone() };
+    let origin = if plan.includes_nothing() { Object::new() } else { fields.clone() };
     let row = finished(fields, metadata, metadata_only);
     Shaped { row, id: Some(document.id.as_str().to_owned()), is_whole: true, origin, reasons: None }
 }
@@ -286,7 +286,7 @@ fn from_result(
     let mut metadata = Object::new();
     if matches!(plan.projection, Projection::Whole) {
         metadata.insert("@change-vector", Json::Null);
-        let origin = if plan.include.is_empty() { Object::new() } else { result.clone() };
+        let origin = if plan.includes_nothing() { Object::new() } else { result.clone() };
         let row = finished(result, metadata, metadata_only);
         return Ok(vec![Shaped { row, id: None, is_whole: false, origin, reasons: None }]);
     }

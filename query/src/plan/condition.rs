@@ -30,8 +30,6 @@ pub(super) struct Compiler<'a> {
     pub(super) alias: Option<&'a str>,
     index: Option<&'a dyn SourceIndex>,
     source: &'a dyn Source,
-    /// A hash of the compare-exchange values that were read.
-    pub(super) exchanged: u64,
     /// The fields of the auto index that the query would have.
     pub(super) fields: AutoFields,
     pub(super) needs_metadata: bool,
@@ -51,7 +49,6 @@ impl<'a> Compiler<'a> {
     ) -> Self {
         Self {
             source,
-            exchanged: 0,
             context,
             alias,
             index,
@@ -144,8 +141,7 @@ impl<'a> Compiler<'a> {
                 .context
                 .invalid("cmpxchg() takes the key of a compare-exchange value, a string"));
         };
-        let Some((value, index)) = self.source.compare_exchange(key)? else { return Ok(Json::Null) };
-        self.exchanged = fingerprint(&[&self.exchanged.to_be_bytes(), &index.to_be_bytes()]);
+        let Some((value, _)) = self.source.compare_exchange(key)? else { return Ok(Json::Null) };
         // Clients wrap what they store.
         Ok(value.get("Object").cloned().unwrap_or(value))
     }

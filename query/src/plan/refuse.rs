@@ -125,6 +125,7 @@ pub(super) fn unsupported(query: &Query, context: Context<'_>) -> Result<(), Que
         if let Include::Call(include) = item
             && !super::is_told(include, "timings")
             && !super::is_told(include, "explanations")
+            && !super::is_told(include, "cmpxchg")
         {
             return Err(match include.name.to_lowercase().as_str() {
                 name if CONDITIONS.contains(&name) => context.invalid(format!(

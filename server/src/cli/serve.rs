@@ -41,6 +41,9 @@ pub struct Serve {
     /// Magpie.Numbers says otherwise.
     #[arg(long, value_enum, default_value = "double", value_name = "NUMBERS")]
     numbers: DocumentNumbers,
+    /// A folder of this machine whose dumps requests may have imported (admin/smuggler/import?file= and import-dir?dir=).
+    #[arg(long, value_name = "FOLDER")]
+    import_dir_root: Option<PathBuf>,
     /// Largest body of a request that is not streamed, in MiB.
     #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..))]
     limit_request_mib: u16,
@@ -126,6 +129,7 @@ impl Serve {
             DocumentNumbers::Double => Numbers::Double,
             DocumentNumbers::Exact => Numbers::Exact,
         };
+        config.import_root = self.import_dir_root;
         config.unsecured_access = match self.unsecured_access {
             None => UnsecuredAccess::Local,
             Some(Network::PrivateNetwork) => UnsecuredAccess::PrivateNetwork,

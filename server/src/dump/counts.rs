@@ -41,6 +41,16 @@ pub(crate) struct Count {
     pub(crate) written: u64,
 }
 
+impl Count {
+    fn add(&mut self, other: &Self) {
+        self.read += other.read;
+        self.skipped += other.skipped;
+        self.kept += other.kept;
+        self.errored += other.errored;
+        self.written += other.written;
+    }
+}
+
 /// The counts of all kinds, and messages.
 #[derive(Debug, Clone)]
 pub(crate) struct Counts {
@@ -97,6 +107,16 @@ impl Counts {
         } else {
             self.messages_dropped += 1;
         }
+    }
+
+    /// Adds what another file came to.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (count, more) in self.kinds.iter_mut().zip(&other.kinds) {
+            count.add(more);
+        }
+        self.attachments.add(&other.attachments);
+        other.messages.into_iter().for_each(|message| self.say(message));
+        self.messages_dropped += other.messages_dropped;
     }
 
     /// What is written, in one line.

@@ -3,6 +3,7 @@
 use crate::error::ServerError;
 use crate::limits::{
     DUMP_DEPTH_MAX, DUMP_ITEM_BYTES_MAX, DUMP_KEY_BYTES_MAX, DUMP_RATIO_MAX, DUMPS_RUNNING_MAX,
+    IMPORT_FILES_MAX,
 };
 use thiserror::Error;
 
@@ -78,6 +79,42 @@ pub enum DumpError {
         /// Its name.
         key: String,
     },
+    /// A file of CSV breaks the grammar, or one of its records does not fit the columns.
+    #[error("line {line}, column {column}: {message}")]
+    Csv {
+        /// The line, counted from 1.
+        line: u64,
+        /// The column, counted from 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A file of the server's machine is not there.
+    #[error("there is no {} '{path}' on the server's machine", kind_of_path(*is_folder))]
+    NoFile {
+        /// Its full path.
+        path: String,
+        /// Whether a folder was asked for.
+        is_folder: bool,
+    },
+    /// A folder of the server's machine has too many dumps.
+    #[error(
+        "the folder '{path}' has more than {IMPORT_FILES_MAX} dumps (import_files_max); import parts of it"
+    )]
+    TooManyFiles {
+        /// Its full path.
+        path: String,
+    },
+    /// A dump of several is at fault; the ones behind it were not read.
+    #[error("{name}: {cause}. From the files before it: {before}; those behind it were not read")]
+    File {
+        /// Its full path.
+        name: String,
+        /// What is wrong with it.
+        cause: Box<ServerError>,
+        /// What is in the database of those before it.
+        before: String,
+    },
     /// An option asks for what this server cannot do.
     #[error("the option {name} of an import or export is not supported by this server; leave it out")]
     Option {
@@ -118,4 +155,8 @@ pub enum DumpError {
     /// The sender was too slow, or went away.
     #[error("the dump could not be received to its end: {0}")]
     Receiving(String),
+}
+
+fn kind_of_path(is_folder: bool) -> &'static str {
+    if is_folder { "folder" } else { "file or folder" }
 }

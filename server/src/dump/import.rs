@@ -4,6 +4,7 @@
 //! another collection under the same id) is counted and told one by one; the rest goes on. A dump that is damaged
 //! ends the import; what was written before stays, and the error says what that is.
 
+use super::batch::{Batch, Pending, Place, is_refusal};
 use super::counts::Counts;
 use super::error::DumpError;
 use super::keep::{OLD_DOCUMENTS, RECORD};
@@ -11,16 +12,16 @@ use super::options::DumpOptions;
 use super::reader::{Event, Reader, parse};
 use super::transform::Transform;
 use super::unpack::Unpacker;
-use super::{import_indexes, keep, legacy};
+use super::{Intake, import_indexes, keep, legacy};
 use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
-use crate::limits::{DUMP_BATCH_ITEMS_MAX, UPLOAD_BATCH_BYTES_MAX};
+use crate::limits::DUMP_BATCH_ITEMS_MAX;
 use crate::operations::Running;
 use magpie_indexes::definition::Numbers;
 use magpie_store::json::{self, Json, Object};
 use magpie_store::limits::ATTACHMENT_BYTES_MAX;
-use magpie_store::{Attachment, Command, Content, ContentHash, NewDocument, Outcome, StoreError, Timestamp};
+use magpie_store::{Attachment, Command, Content, ContentHash, NewDocument, Timestamp};
 
 /// Where an import goes.
 pub(crate) struct Target<'d> {
@@ -28,13 +29,6 @@ pub(crate) struct Target<'d> {
     /// What whole numbers are in scripts of indexes that do not say it.
     pub(crate) numbers: Numbers,
     pub(crate) running: &'d Running<'d>,
-}
-
-/// A command of the next sub-batch, and where it comes from.
-struct Pending {
-    id: String,
-    at: u64,
-    command: Command,
 }
 
 /// Takes the pieces of a dump and writes what is in them.
@@ -56,28 +50,20 @@ impl<'d> Import<'d> {
             counts: Counts::new(),
             is_legacy: true,
             blob: None,
-            documents: Vec::new(),
-            bytes: 0,
+            batch: Batch::default(),
             exchanges: Vec::new(),
         };
         Ok(Self { unpacker: Unpacker::new(), reader: Reader::new(), writer })
     }
+}
 
-    /// Takes the next piece of the packed dump.
-    ///
-    /// # Errors
-    /// [`DumpError`], a failure of the store, [`ServerError::OperationKilled`]. The import is over then; see
-    /// [`Self::stopped`].
-    pub(crate) fn feed(&mut self, piece: &[u8]) -> Result<(), ServerError> {
+impl Intake for Import<'_> {
+    fn feed(&mut self, piece: &[u8]) -> Result<(), ServerError> {
         let Self { unpacker, reader, writer } = self;
         unpacker.feed(piece, &mut |plain| reader.feed(plain, &mut |event| writer.take(event)))
     }
 
-    /// The end of the dump.
-    ///
-    /// # Errors
-    /// As [`Self::feed`].
-    pub(crate) fn finish(&mut self) -> Result<Counts, ServerError> {
+    fn finish(&mut self) -> Result<Counts, ServerError> {
         let Self { unpacker, reader, writer } = self;
         let unpacker = std::mem::replace(unpacker, Unpacker::new());
         let end = unpacker.finish(&mut |plain| reader.feed(plain, &mut |event| writer.take(event)));
@@ -94,16 +80,19 @@ impl<'d> Import<'d> {
         Ok(writer.counts.clone())
     }
 
-    /// Writes what was read, if that can be, and says what is in the database now, with the cause of the end.
-    pub(crate) fn stopped(mut self, cause: ServerError) -> ServerError {
+    fn stopped(mut self: Box<Self>, cause: ServerError) -> ServerError {
         // The first cause is the one to tell.
         let _ = self.writer.flush();
-        let written = self.writer.counts.written();
-        match cause {
-            // Nothing of it can have been read.
-            ServerError::Dump(DumpError::NotADump { .. }) => cause,
-            cause => DumpError::Stopped { cause: Box::new(cause), written }.into(),
-        }
+        stopped(cause, &self.writer.counts)
+    }
+}
+
+/// The cause of an import's early end, with what is in the database.
+pub(super) fn stopped(cause: ServerError, counts: &Counts) -> ServerError {
+    match cause {
+        // Nothing of it can have been read.
+        ServerError::Dump(DumpError::NotADump { .. }) => cause,
+        cause => DumpError::Stopped { cause: Box::new(cause), written: counts.written() }.into(),
     }
 }
 
@@ -117,8 +106,7 @@ struct Writer<'d> {
     is_legacy: bool,
     /// The attachment whose bytes are coming.
     blob: Option<Blob>,
-    documents: Vec<Pending>,
-    bytes: usize,
+    batch: Batch,
     exchanges: Vec<(String, Json)>,
 }
 
@@ -163,7 +151,7 @@ impl Writer<'_> {
                 None => {}
             },
         }
-        if self.documents.len() >= DUMP_BATCH_ITEMS_MAX || self.bytes >= UPLOAD_BATCH_BYTES_MAX {
+        if self.batch.is_full() {
             self.flush()?;
         }
         Ok(())
@@ -205,9 +193,9 @@ impl Writer<'_> {
     }
 
     fn set_aside(&mut self, key: &str, text: Vec<u8>, bytes: Vec<u8>) {
-        self.bytes = self.bytes.saturating_add(text.len()).saturating_add(bytes.len());
+        let size = text.len().saturating_add(bytes.len());
         let command = Command::Keep(keep::item(key, text, bytes));
-        self.documents.push(Pending { id: key.to_owned(), at: 0, command });
+        self.batch.add(Pending { id: key.to_owned(), place: Place::Byte(0), command }, size);
     }
 
     /// Bytes of an item that is only kept follow.
@@ -316,9 +304,8 @@ impl Writer<'_> {
                     None => document,
                 };
                 self.counts.add("Documents", |count| count.read += 1);
-                self.bytes += text.len();
                 let command = Command::Import { id: id.clone(), document, attachments };
-                self.documents.push(Pending { id, at, command });
+                self.batch.add(Pending { id, place: Place::Byte(at), command }, text.len());
             }
         }
         Ok(())
@@ -370,8 +357,9 @@ impl Writer<'_> {
             return Ok(());
         }
         let size = content.size();
-        self.documents.push(Pending { id: String::new(), at, command: Command::StageContent { content } });
-        self.bytes = self.bytes.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+        let command = Command::StageContent { content };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        self.batch.add(Pending { id: String::new(), place: Place::Byte(at), command }, size);
         Ok(())
     }
 
@@ -394,14 +382,11 @@ impl Writer<'_> {
                     attachment.name
                 ));
                 self.counts.add("Documents", |count| count.read += 1);
-                self.bytes += text.len();
-                self.documents.push(Pending {
-                    id: id.clone(),
-                    at,
-                    command: Command::StageContent { content },
-                });
+                let place = Place::Byte(at);
+                let command = Command::StageContent { content };
+                self.batch.add(Pending { id: id.clone(), place, command }, text.len());
                 let command = Command::Import { id: id.clone(), document, attachments: vec![attachment] };
-                self.documents.push(Pending { id, at, command });
+                self.batch.add(Pending { id, place, command }, 0);
             }
         }
         Ok(())
@@ -478,7 +463,7 @@ impl Writer<'_> {
             None => Json::Null,
         };
         self.counts.add(KIND, |count| count.read += 1);
-        self.bytes += text.len();
+        self.batch.weigh(text.len());
         self.exchanges.push((name.to_owned(), value));
         if self.exchanges.len() >= DUMP_BATCH_ITEMS_MAX {
             self.flush()?;
@@ -491,53 +476,10 @@ impl Writer<'_> {
         if self.target.running.is_killed() {
             return Err(ServerError::OperationKilled);
         }
-        self.bytes = 0;
-        self.flush_documents()?;
+        self.batch.write(self.target.database.documents(), &mut self.counts)?;
         self.flush_exchanges()?;
         self.target.running.progress(self.counts.to_json());
         Ok(())
-    }
-
-    fn flush_documents(&mut self) -> Result<(), ServerError> {
-        let pending = std::mem::take(&mut self.documents);
-        let database = self.target.database.documents();
-        let commands: Vec<Command> = pending.iter().map(|pending| pending.command.clone()).collect();
-        match database.write(commands, clock::now()) {
-            Ok(outcomes) => {
-                outcomes.into_iter().for_each(|outcome| self.written(outcome));
-                return Ok(());
-            }
-            Err(error) if is_refusal(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
-        // One of them is refused, so nothing was written: each on its own.
-        for Pending { id, at, command } in pending {
-            match database.write(vec![command], clock::now()) {
-                Ok(outcomes) => outcomes.into_iter().for_each(|outcome| self.written(outcome)),
-                Err(error) if is_refusal(&error) => {
-                    self.counts.add("Documents", |documents| documents.errored += 1);
-                    self.counts.say(format!("the document '{id}' at byte {at}: {error}"));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    fn written(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Imported { id, missing, .. } => {
-                self.counts.add("Documents", |documents| documents.written += 1);
-                for name in missing {
-                    self.counts.attachments.errored += 1;
-                    self.counts.say(format!(
-                        "the attachment '{name}' of the document '{id}' has no bytes in the dump"
-                    ));
-                }
-            }
-            Outcome::ContentStaged { .. } => self.counts.attachments.written += 1,
-            _ => {}
-        }
     }
 
     fn flush_exchanges(&mut self) -> Result<(), ServerError> {
@@ -553,27 +495,6 @@ impl Writer<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Whether an error is about what was to be written, and not about the disk.
-fn is_refusal(error: &StoreError) -> bool {
-    match error {
-        StoreError::InvalidId { .. }
-        | StoreError::InvalidCollection { .. }
-        | StoreError::Json(_)
-        | StoreError::InvalidDocument { .. }
-        | StoreError::DocumentTooLarge { .. }
-        | StoreError::InvalidAttachment { .. }
-        | StoreError::AttachmentOwnerMissing { .. }
-        | StoreError::AttachmentMissing { .. }
-        | StoreError::Conflict { .. }
-        | StoreError::CollectionMismatch { .. }
-        | StoreError::ExchangeConflict { .. } => true,
-        StoreError::UnsupportedFormat { .. }
-        | StoreError::Corrupt(_)
-        | StoreError::WritesStopped { .. }
-        | StoreError::Kv(_) => false,
     }
 }
 

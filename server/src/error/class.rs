@@ -112,7 +112,11 @@ impl ServerError {
             Self::IndexWaitTimeout { .. } => {
                 class(S::REQUEST_TIMEOUT, TIMEOUT).with([("FailImmediately", Json::Bool(true))])
             }
-            Self::HostRefused { .. } | Self::OriginRefused { .. } => {
+            // No other part of a client's exceptions fits a 403.
+            Self::ImportFolderOff
+            | Self::OutsideImportFolder { .. }
+            | Self::HostRefused { .. }
+            | Self::OriginRefused { .. } => {
                 class(S::FORBIDDEN, "Raven.Client.Exceptions.Security.AuthorizationException")
             }
             Self::Dump(error) => dump_class(error),
@@ -156,7 +160,11 @@ fn dump_class(error: &DumpError) -> Class {
         }
         DumpError::TooMany => Class::new(S::SERVICE_UNAVAILABLE, RAVEN),
         DumpError::Receiving(_) | DumpError::Sending(_) => Class::new(S::BAD_REQUEST, IO),
-        DumpError::Stopped { cause, .. } => cause.class(),
+        DumpError::NoFile { is_folder: true, .. } => {
+            Class::new(S::BAD_REQUEST, "System.IO.DirectoryNotFoundException")
+        }
+        DumpError::NoFile { .. } => Class::new(S::BAD_REQUEST, "System.IO.FileNotFoundException"),
+        DumpError::Stopped { cause, .. } | DumpError::File { cause, .. } => cause.class(),
         _ => Class::new(S::BAD_REQUEST, INVALID_DATA),
     }
 }

@@ -386,6 +386,15 @@ impl Loads for Attempt<'_> {
             None
         })
     }
+
+    // It may change before the batch is written: nothing a patch can do would tell that from a change right behind it.
+    fn compare_exchange(&mut self, key: &str) -> Option<Json> {
+        let found = self.view.compare_exchange(key);
+        found.map(|found| found.map(|found| found.value)).unwrap_or_else(|error| {
+            self.failure = Some(error);
+            None
+        })
+    }
 }
 
 /// A document with the metadata that its writers gave it.

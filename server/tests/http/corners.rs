@@ -229,6 +229,65 @@ fn an_index_tells_its_trees_documents_and_fields() {
 }
 
 #[test]
+fn the_last_batches_of_indexes_are_told() {
+    let server = start();
+    let put = |commands: &str| {
+        server.post(&format!("{DB}/bulk_docs"), &format!(r#"{{"Commands":[{commands}]}}"#)).expect(201)
+    };
+    let query = |text: &str| {
+        let body = format!(r#"{{"Query":"{text}","WaitForNonStaleResults":true}}"#);
+        server.post(&format!("{DB}/queries"), &body).expect(200)
+    };
+    let index = r#"{"Indexes":[
+        {"Name":"P/Sum","Maps":["map('Ps', p => { if (p.n == 3) throw 'no'; return { a: p.n % 2, n: 1 } })"],
+         "Reduce":"groupBy(x => x.a).aggregate(g => ({ a: g.key, n: g.values.reduce((a, v) => a + v.n, 0) }))"},
+        {"Name":"P/All","Maps":["map('Ps', p => [{ n: p.n }, { n: -p.n }])"]}]}"#;
+    server.put(&format!("{DB}/admin/indexes"), index).expect(201);
+    let document = |n: usize| {
+        format!(r#"{{"Type":"PUT","Id":"p/{n}","Document":{{"n":{n},"@metadata":{{"@collection":"Ps"}}}}}}"#)
+    };
+    put(&(0..40).map(document).collect::<Vec<_>>().join(","));
+    for index in ["P/Sum", "P/All"] {
+        query(&format!("from index '{index}'"));
+    }
+    put(r#"{"Type":"DELETE","Id":"p/8"}"#);
+    for index in ["P/Sum", "P/All"] {
+        query(&format!("from index '{index}'"));
+    }
+    let told = |name: &str| {
+        let answer = server.get(&format!("{DB}/indexes/performance?name={name}&name=nope")).expect(200);
+        assert_eq!(answer.at("Results").as_array().unwrap().len(), 1);
+        let batches = answer.at("Results/0/Performance").as_array().unwrap().to_vec();
+        let sum =
+            |key: &str| batches.iter().map(|batch| batch.get(key).unwrap().as_i64().unwrap()).sum::<i64>();
+        let sums =
+            ["InputCount", "FailedCount", "SuccessCount", "OutputCount", "TombstoneDeleteSuccesses"].map(sum);
+        (batches, sums)
+    };
+    let (batches, [input, failed, success, results, deleted]) = told("P/Sum");
+    assert_eq!((input, failed, success, deleted), (40, 1, 39, 1), "{batches:?}");
+    assert!(results >= 3, "two results, and one of them again: {batches:?}");
+    let (batches, sums) = told("p/all");
+    assert_eq!(sums, [40, 0, 40, 80, 1], "{batches:?}");
+    for (at, batch) in batches.iter().enumerate() {
+        let text = batch.to_string();
+        assert_eq!(batch.get("Id").unwrap().as_i64(), Some(at as i64 + 1), "{text}");
+        let times = ["Started", "Completed"].map(|key| batch.get(key).unwrap().as_str().unwrap().to_owned());
+        assert!(
+            times.iter().all(|time| time.len() == 28 && time.ends_with('Z')) && times[0] <= times[1],
+            "{text}"
+        );
+        let details = batch.get("Details").unwrap();
+        let took = |of: &Json| of.get("DurationInMs").unwrap().as_number().unwrap().as_f64();
+        let parts = details.get("Operations").unwrap().as_array().unwrap();
+        let names: Vec<&str> = parts.iter().map(|part| part.get("Name").unwrap().as_str().unwrap()).collect();
+        assert_eq!(names, ["Map", "Storage/Commit"], "{text}");
+        // The parts are cut to hundredths.
+        assert!(parts.iter().map(took).sum::<f64>() <= took(details) + 0.02, "{text}");
+    }
+}
+
+#[test]
 fn a_database_is_made_as_its_record_says_or_not_at_all() {
     let server = start();
     let put = |name: &str, record: &str| server.put(&format!("/admin/databases?name={name}"), record);

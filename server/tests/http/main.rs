@@ -11,6 +11,7 @@ mod documents;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
+mod exchanges;
 mod explain;
 #[cfg(test)]
 mod ids;

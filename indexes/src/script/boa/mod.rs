@@ -11,6 +11,7 @@ mod big_ints;
 mod budget;
 mod changed;
 mod constructors;
+mod exchanges;
 mod failure;
 mod freeze;
 mod from_js;
@@ -58,6 +59,8 @@ pub(super) struct Plan {
     pub numbers: Numbers,
     /// Whether it is the script of a query rather than of an index.
     pub is_query: bool,
+    /// Whether it may read compare-exchange values.
+    pub reads_exchanges: bool,
 }
 
 /// A registered map function.
@@ -133,8 +136,16 @@ impl BoaFunction {
             loads::begin_round();
             let outcome = self.map_once(document);
             let missing = loads::take_missing();
-            if missing.is_empty() || budget::reason() == Some(budget::Reason::Loads) {
+            let values = exchanges::take_missing();
+            let is_done = missing.is_empty() && values.is_empty();
+            if is_done || budget::reason() == Some(budget::Reason::Loads) {
                 return outcome;
+            }
+            for key in values {
+                let found = loads.compare_exchange(&key);
+                if !exchanges::add(key, found) {
+                    return Err(limit_error(budget::Reason::LoadedBytes.message(), None));
+                }
             }
             for wanted in missing {
                 let found = loads.load(wanted.id.as_str(), wanted.collection.as_ref(), false);
@@ -183,11 +194,16 @@ impl BoaFunction {
 impl IndexFunction for BoaFunction {
     fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
         self.steps = 0;
-        if self.plan.program.loads == Loaded::default() {
+        let exchanges = self.plan.reads_exchanges;
+        if self.plan.program.loads == Loaded::default() && !exchanges {
             return self.map_once(document);
         }
         loads::begin(self.plan.numbers, false, self.plan.is_query);
+        if exchanges {
+            exchanges::begin();
+        }
         let outcome = self.map_in_rounds(document, loads);
+        exchanges::end();
         // Also when the map failed: it may work when one of these documents is another one.
         for wanted in loads::end() {
             loads.load(wanted.id.as_str(), wanted.collection.as_ref(), true);

@@ -1,7 +1,8 @@
 //! The functions of RavenDB's dialect: registration, document id and metadata, and the small helpers.
 
-use super::{big_ints, budget, guards, heritage, loads, patch, to_js};
+use super::{big_ints, budget, exchanges, guards, heritage, loads, patch, to_js};
 use crate::definition::Numbers;
+use crate::script::rewrite::Rewritten;
 use boa_engine::native_function::NativeFunction;
 use boa_engine::object::builtins::{JsArray, JsFunction, JsProxy};
 use boa_engine::object::{FunctionObjectBuilder, IntegrityLevel};
@@ -64,8 +65,9 @@ pub(super) fn plain(
 }
 
 /// The values of the program's parameters, in the order of [`crate::script::dialect::names::PARAMETERS`], and for a patch
-/// those of [`crate::script::dialect::names::PATCH_PARAMETERS`] behind them.
-pub(super) fn parameters(for_patch: bool, context: &mut Context) -> JsResult<Vec<JsValue>> {
+/// those of [`crate::script::dialect::names::PATCH_PARAMETERS`] behind them; at the end `cmpxchg` where it may be read.
+pub(super) fn parameters(program: &Rewritten, context: &mut Context) -> JsResult<Vec<JsValue>> {
+    let for_patch = program.patch;
     let process = JsObject::with_object_proto(context.intrinsics());
     let environment = JsObject::with_object_proto(context.intrinsics());
     environment.create_data_property_or_throw(js_string!("EXEC_ENV"), js_string!("RavenDB"), context)?;
@@ -117,6 +119,9 @@ pub(super) fn parameters(for_patch: bool, context: &mut Context) -> JsResult<Vec
     ];
     if for_patch {
         parameters.extend(patch::parameters(context)?);
+    }
+    if program.exchanges {
+        parameters.push(exchanges::function(context).into());
     }
     Ok(parameters)
 }

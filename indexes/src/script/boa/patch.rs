@@ -4,7 +4,7 @@
 //! the document, all or nothing. A script that loads runs in rounds, as maps do (`loads.rs`): its effects are those of
 //! the last round.
 
-use super::{Plan, ambient, budget, failure, loads, natives, patched, realm, to_js};
+use super::{Plan, ambient, budget, exchanges, failure, loads, natives, patched, realm, to_js};
 use crate::function::{FunctionError, FunctionErrorKind, Loads};
 use crate::limits::{LOAD_ROUNDS_MAX, PATCH_EFFECTS_MAX, PATCH_OUTPUT_BYTES_MAX};
 use crate::script::errors::{definition_error, limit_error, run_error};
@@ -65,10 +65,12 @@ impl PatchEngine {
         documents: &mut dyn Loads,
     ) -> Result<PatchRun, FunctionError> {
         loads::begin(plan.numbers, true, false);
+        exchanges::begin();
         ambient::begin(input.now, input.seed);
         let outcome = self.in_rounds(plan, input, documents);
         ambient::end();
         let _ = loads::end();
+        exchanges::end();
         outcome
     }
 
@@ -83,8 +85,16 @@ impl PatchEngine {
             ambient::begin(input.now, input.seed);
             let outcome = self.once(plan, input);
             let missing = loads::take_missing();
-            if missing.is_empty() || budget::reason() == Some(budget::Reason::Loads) {
+            let values = exchanges::take_missing();
+            let is_done = missing.is_empty() && values.is_empty();
+            if is_done || budget::reason() == Some(budget::Reason::Loads) {
                 return outcome;
+            }
+            for key in values {
+                let found = documents.compare_exchange(&key);
+                if !exchanges::add(key, found) {
+                    return Err(limit_error(budget::Reason::LoadedBytes.message(), None));
+                }
             }
             for wanted in missing {
                 let found = documents.load(wanted.id.as_str(), None, false);

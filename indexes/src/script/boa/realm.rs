@@ -133,7 +133,7 @@ pub(super) fn run(sandbox: &mut Sandbox, plan: &Plan) -> Result<natives::Registr
 /// The objects that the scripts keep.
 fn load(context: &mut Context, plan: &Plan) -> JsResult<Vec<JsObject>> {
     let program = context.eval(Source::from_bytes(&plan.program.text))?;
-    let parameters = natives::parameters(plan.program.patch, context)?;
+    let parameters = natives::parameters(&plan.program, context)?;
     let loader = callable(&program)?.call(&JsValue::undefined(), &parameters, context)?;
     let kept = callable(&loader)?.call(&JsValue::undefined(), &[], context)?;
     // The proxy among them cannot be frozen, and scripts cannot reach it.

@@ -60,6 +60,8 @@ pub(super) struct Rewritten {
     pub big_ints: bool,
     /// Whether it is a patch.
     pub patch: bool,
+    /// Whether its last parameter is [`names::COMPARE_EXCHANGE`]: that of patches and queries.
+    pub exchanges: bool,
     /// What the maps load.
     pub loads: Loaded,
     marks: Vec<Mark>,
@@ -108,6 +110,11 @@ pub(super) fn rewrite(
             writer.put(name);
         }
     }
+    let exchanges = patch || scripts.iter().any(|script| script.role == Role::Query);
+    if exchanges {
+        writer.put(",");
+        writer.put(names::COMPARE_EXCHANGE);
+    }
     writer.put("){return function(){\"use strict\";");
     for (index, script) in scripts.iter().enumerate() {
         writer.script = index;
@@ -127,7 +134,7 @@ pub(super) fn rewrite(
         writer.put(",");
     }
     writer.put("]}})");
-    Ok(Rewritten { text: writer.out, big_ints, patch, loads: writer.loads, marks: writer.marks })
+    Ok(Rewritten { text: writer.out, big_ints, patch, exchanges, loads: writer.loads, marks: writer.marks })
 }
 
 /// Whether a script has a BigInt literal or names their constructor, also in a string. No other text can make one of
@@ -296,12 +303,26 @@ impl<'a> Writer<'a> {
     /// Whether a name that the script does not declare has a meaning.
     fn is_known(&self, name: &str) -> bool {
         names::is_known(name)
+            || (self.reads_exchanges() && name == names::COMPARE_EXCHANGE)
             || (self.role == Role::Patch && (names::PATCH_PARAMETERS.contains(&name) || is_argument(name)))
     }
 
     /// Why a name may not be used, if so.
     fn refused(&self, name: &str) -> Option<String> {
-        if self.role == Role::Patch { names::refused_in_patch(name) } else { names::refused(name) }
+        match self.role {
+            Role::Patch | Role::Query if name == names::COMPARE_EXCHANGE => None,
+            Role::Patch => names::refused_in_patch(name),
+            // Read as null it would do nothing, and nobody would know.
+            Role::Query if name == names::INCLUDES => Some(
+                "includes is not supported yet in the script of a query: use the clause include".to_owned(),
+            ),
+            _ => names::refused(name),
+        }
+    }
+
+    /// Whether the script may read compare-exchange values: an index would not follow their changes.
+    fn reads_exchanges(&self) -> bool {
+        matches!(self.role, Role::Patch | Role::Query)
     }
 
     fn meaning(&self, name: Sym) -> Meaning {
