@@ -107,19 +107,18 @@ impl Records {
                     self.begin = self.line;
                     self.state = State::Cell;
                 }
-                match () {
-                    () if is_quote => {
-                        // Blanks before it are no part of the cell.
-                        self.cell.clear();
-                        self.quote = self.line;
-                        self.state = State::Quoted;
-                    }
-                    () if is_delimiter => self.end_of_cell(false)?,
-                    () if is_blank => self.push(byte)?,
-                    () => {
+                if is_quote {
+                    // Blanks before it are no part of the cell.
+                    self.cell.clear();
+                    self.quote = self.line;
+                    self.state = State::Quoted;
+                } else if is_delimiter {
+                    self.end_of_cell(false)?;
+                } else {
+                    if !is_blank {
                         self.state = State::Plain;
-                        self.push(byte)?;
                     }
+                    self.push(byte)?;
                 }
             }
             State::Plain if is_delimiter => self.end_of_cell(false)?,
