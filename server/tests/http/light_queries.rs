@@ -9,11 +9,12 @@ const DATABASE: &str = "/databases/db";
 const LONG: usize = 20_000;
 
 fn put_index(server: &TestServer, name: &str, more: &str) {
-    let definition = format!(
-        r#"{{"Indexes":[{{"Name":"{name}","Maps":["map('Jobs', j => ({{ user: j.user, day: j.day, n: j.n }}))"],
-         "Reduce":"groupBy(x => ({{ user: x.user, day: x.day }})).aggregate(g => ({{ user: g.key.user, day: g.key.day,
-            n: g.values.reduce((s, v) => s + v.n, 0){more} }}))"}}]}}"#
+    let map = "map('Jobs', j => ({ user: j.user, day: j.day, n: j.n }))";
+    let sum = format!("n: g.values.reduce((s, v) => s + v.n, 0){more}");
+    let reduce = format!(
+        "groupBy(x => ({{ user: x.user, day: x.day }})).aggregate(g => ({{ user: g.key.user, day: g.key.day, {sum} }}))"
     );
+    let definition = format!(r#"{{"Indexes":[{{"Name":"{name}","Maps":["{map}"],"Reduce":"{reduce}"}}]}}"#);
     server.put(&format!("{DATABASE}/indexes"), &definition).expect(201);
 }
 
@@ -45,6 +46,9 @@ fn compare(server: &TestServer, query: &str, parameters: &str, more: &str) -> us
     let light = ask(server, &body, &[]);
     let heavy = ask(server, &format!("{body}{}", " ".repeat(LONG)), &[]);
     assert_eq!(timeless(&light), timeless(&heavy), "{query} {parameters} {more}");
+    if light.status != 200 {
+        return 0;
+    }
     // The text stands as it is written elsewhere, not only what it says.
     assert_eq!(light.text().len(), light.json().to_string().len(), "{query}");
     if let Some(etag) = light.header("etag") {
@@ -118,7 +122,7 @@ fn an_answer_is_the_same_wherever_it_is_made() {
     // The same text asks the index that is there now.
     put_index(&server, "Totals", ", twice: 2");
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while ask(&server, point, &[]).at("Results/0/twice") == Json::Null {
+    while !ask(&server, point, &[]).text().contains("twice") {
         assert!(std::time::Instant::now() < until, "the index was not replaced");
         std::thread::yield_now();
     }

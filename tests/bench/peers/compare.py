@@ -67,16 +67,16 @@ def main():
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     with open(sys.argv[1]) as lines:
         events = [json.loads(line) for line in lines]
-    missing = {peer.name: peer.missing() for peer in PEERS}
-    systems = [Magpie] + [peer for peer in PEERS if not missing[peer.name]]
+    missing = {peer: peer.missing() for peer in PEERS}
+    systems = [Magpie] + [peer for peer in PEERS if not missing[peer]]
     before = load()
     measured = measure(systems, events, rounds)
     print(f"{len(events)} events, median of {rounds} rounds, load average before {before}, at the end {load()}\n")
     for line in table(systems, measured):
         print(line)
-    for name, reason in missing.items():
+    for peer, reason in missing.items():
         if reason:
-            print(f"\n{name} was left out: {reason}.")
+            print(f"\n{peer.name} was left out: {reason}.")
 
 
 main()
