@@ -1,22 +1,24 @@
 //! Light snapshots read what is in memory and no more than a little of it; states are known by numbers.
 
+#![cfg(test)]
+
 use magpie_store::kv::rocks::RocksKv;
 use magpie_store::kv::{Batch, Direction, Durability, Kv, KvError, Space};
 use magpie_store::limits::{LIGHT_BYTES_MAX, LIGHT_READS_MAX};
 
-fn put(kv: &RocksKv, from: u32, to: u32, bytes: usize) {
+fn put(kv: &RocksKv, from: u32, to: u32, bytes: usize) -> Result<(), KvError> {
     let mut batch = Batch::new();
     for n in from..to {
         batch.put(Space::Index, n.to_be_bytes(), vec![7; bytes]);
     }
-    kv.commit(batch, Durability::Synced).unwrap();
+    kv.commit(batch, Durability::Synced)
 }
 
 #[test]
 fn a_light_snapshot_reads_a_little_and_says_when_it_gave_up() {
     let folder = tempfile::tempdir().unwrap();
     let kv = RocksKv::open(folder.path()).unwrap();
-    put(&kv, 0, 1_000, 8);
+    put(&kv, 0, 1_000, 8).unwrap();
     let light = kv.light_snapshot();
     for n in 0..LIGHT_READS_MAX {
         assert_eq!(light.get(Space::Index, &n.to_be_bytes()).unwrap(), Some(vec![7; 8]));
@@ -29,7 +31,7 @@ fn a_light_snapshot_reads_a_little_and_says_when_it_gave_up() {
     let read = light.scan(Space::Index, &[], &[0xff], Direction::Forward).take_while(Result::is_ok).count();
     assert!(read <= LIGHT_READS_MAX as usize && light.gave_up(), "{read}");
 
-    put(&kv, 0, 4, LIGHT_BYTES_MAX / 3);
+    put(&kv, 0, 4, LIGHT_BYTES_MAX / 3).unwrap();
     let light = kv.light_snapshot();
     let mut cursor = light.cursor(Space::Index, &[0xff]).unwrap();
     assert!(cursor.seek(&0_u32.to_be_bytes()).unwrap().is_some());
@@ -42,7 +44,7 @@ fn a_light_snapshot_reads_a_little_and_says_when_it_gave_up() {
 fn what_is_on_disk_alone_is_not_at_hand_until_it_was_read() {
     let folder = tempfile::tempdir().unwrap();
     let kv = RocksKv::open(folder.path()).unwrap();
-    put(&kv, 0, 10_000, 100);
+    put(&kv, 0, 10_000, 100).unwrap();
     kv.flush().unwrap();
     drop(kv);
     let kv = RocksKv::open(folder.path()).unwrap();
@@ -64,7 +66,7 @@ fn a_state_has_a_number_that_no_other_one_has() {
     let first = kv.snapshot();
     assert!(first.version().is_some());
     assert_eq!(first.version(), kv.light_snapshot().version());
-    put(&kv, 0, 1, 1);
+    put(&kv, 0, 1, 1).unwrap();
     let second = kv.snapshot();
     assert!(second.version().is_some() && second.version() != first.version());
 

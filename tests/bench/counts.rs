@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 type Outcome = Result<(), Box<dyn Error>>;
+type Stage = fn() -> Outcome;
 
 /// A stage may take so many percent more than is written down.
 const TOLERANCE_PERCENT: f64 = 3.0;
@@ -29,7 +30,7 @@ const TOLERANCE_PERCENT: f64 = 3.0;
 const WARM_UP: usize = 20;
 /// Runs that are counted.
 const RUNS: usize = 200;
-const STAGES: [(&str, fn() -> Outcome); 6] = [
+const STAGES: [(&str, Stage); 6] = [
     ("parse and compact a document", parse),
     ("map a document (compiled)", map),
     ("reduce 32 values (compiled)", reduce),
