@@ -17,6 +17,7 @@ use crate::output::OutputCollection;
 use crate::pace::Pace;
 use crate::performance::{BatchPerformance, Performance};
 use crate::progress::{OutputPhase, Progress};
+use crate::registry::records;
 use crate::signature::{Signature, canonical_definition};
 use crate::starts::Start;
 use crate::terms::TermField;
@@ -75,6 +76,8 @@ pub struct Index {
     pub(crate) source: SharedSource,
     /// A definition row that names this build, to know it again without reading it.
     pub(crate) known_row: Mutex<Vec<u8>>,
+    /// Where it stands in a state that is known by number.
+    known_standing: Mutex<Option<(u64, Standing)>>,
     pub(crate) canonical: String,
     pub(crate) slot: Slot,
     pub(crate) control: Mutex<Control>,
@@ -101,6 +104,15 @@ pub struct Index {
     laws: Mutex<Option<Arc<LawReport>>>,
     /// Whom to tell what happens; set when its worker is launched.
     pub(crate) events: OnceLock<Arc<Events>>,
+}
+
+/// What a snapshot tells about a build that each query asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    /// Whether it is one of the builds that its index has.
+    pub is_named: bool,
+    pub progress: Progress,
+    pub is_behind: bool,
 }
 
 /// The counters of an index as of a snapshot.
@@ -132,6 +144,7 @@ impl Index {
             calls: Calls::new(Arc::clone(&source)),
             source,
             known_row: Mutex::default(),
+            known_standing: Mutex::default(),
             canonical,
             slot,
             control: Mutex::new(Control { paused, ..Control::default() }),
@@ -253,8 +266,25 @@ impl Index {
     /// # Errors
     /// When the store fails.
     pub fn is_behind(&self, view: &DatabaseView<'_>) -> Result<bool, IndexError> {
+        Ok(self.standing(view)?.is_behind)
+    }
+
+    /// Where it stands as of the snapshot; read once while nothing is committed.
+    pub(crate) fn standing(&self, view: &DatabaseView<'_>) -> Result<Standing, IndexError> {
+        let version = view.kv().version();
+        let known = *lock(&self.known_standing);
+        if let (Some(version), Some((of, standing))) = (version, known)
+            && of == version
+        {
+            return Ok(standing);
+        }
         let progress = Progress::read(view.kv(), self.slot)?;
-        Ok(target_etag(view, &self.feed)? > progress.etag)
+        let is_behind = target_etag(view, &self.feed)? > progress.etag;
+        let standing = Standing { is_named: records::names(view, self)?, progress, is_behind };
+        if let Some(version) = version {
+            *lock(&self.known_standing) = Some((version, standing));
+        }
+        Ok(standing)
     }
 
     /// Whether its output documents are not yet those of its results, as of the snapshot.
@@ -281,8 +311,7 @@ impl Index {
     /// # Errors
     /// When the store fails.
     pub fn statistics(&self, view: &DatabaseView<'_>) -> Result<IndexStatistics, IndexError> {
-        let progress = self.progress_in(view)?;
-        let is_behind = target_etag(view, &self.feed)? > progress.etag;
+        let Standing { progress, is_behind, .. } = self.standing(view)?;
         Ok(IndexStatistics { progress, is_behind, status: self.status_at(view, &progress)? })
     }
 
@@ -291,7 +320,7 @@ impl Index {
     /// # Errors
     /// When the store fails.
     pub fn progress_in(&self, view: &DatabaseView<'_>) -> Result<Progress, IndexError> {
-        Progress::read(view.kv(), self.slot)
+        Ok(self.standing(view)?.progress)
     }
 
     /// What it is doing.

@@ -7,18 +7,17 @@
 //! A filter may let more keys through than fit, never fewer.
 
 use crate::error::IndexError;
+use crate::key_spellings::{TEXT_ENDS, next_spelling};
 use crate::keys::{Kind, Slot, rest};
 use magpie_store::json::{Json, Number, ScriptNumber};
-use magpie_store::kv::{Direction, Row, Rows, Space, View};
+use magpie_store::kv::{Cursor, Direction, Row, Rows, Space, View};
 use magpie_store::ordered;
 
-/// How many rows are read one after the other before the walk jumps.
-const STEPS_BEFORE_JUMP: usize = 8;
+/// How many rows are read one after the other before the walk jumps: a jump with a cursor costs a few rows, a new scan more.
+const STEPS_BEFORE_JUMP: usize = 1;
+const STEPS_BEFORE_SCAN: usize = 8;
 /// The byte behind every encoding.
 const BEHIND: u8 = 0xff;
-/// Letters beyond ASCII whose lower case is ASCII, and what it is.
-const FOREIGN_LETTERS: [(char, char); 1] = [('\u{212a}', 'k')];
-
 /// Which keys of a map-reduce index to read. The default lets every key through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyFilter {
@@ -34,8 +33,8 @@ pub struct Span(Kinds);
 enum Kinds {
     /// Encodings from the first on and before the second.
     Between(Vec<u8>, Vec<u8>),
-    /// Strings whatever the case of their letters: for each letter its spellings, smallest first.
-    Spellings(Vec<Vec<Vec<u8>>>),
+    /// Strings whatever the case of their letters: the lower case of each, and perhaps [`TEXT_ENDS`].
+    Spellings(Vec<u8>),
 }
 
 impl Span {
@@ -95,9 +94,9 @@ impl Span {
         if told.is_empty() && is_prefix {
             return None;
         }
-        let mut letters: Vec<_> = told.chars().map(spellings_of).collect();
+        let mut letters = told.as_bytes().to_vec();
         if !is_prefix {
-            letters.push(vec![vec![0, 1]]);
+            letters.push(TEXT_ENDS);
         }
         Some(Self(Kinds::Spellings(letters)))
     }
@@ -159,62 +158,11 @@ impl Span {
 
 /// Where the next value of a span is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Next {
+pub(crate) enum Next {
+    /// It is the value itself.
     Here,
+    /// The first bytes of its encoding, or all.
     At(Vec<u8>),
-}
-
-/// How a letter whose lower case is `folded` may be written in UTF-8, smallest first.
-fn spellings_of(folded: char) -> Vec<Vec<u8>> {
-    let foreign = FOREIGN_LETTERS.iter().filter(|(_, lower)| *lower == folded).map(|(letter, _)| *letter);
-    let mut spellings: Vec<_> = [folded.to_ascii_uppercase(), folded]
-        .into_iter()
-        .chain(foreign)
-        .map(|letter| letter.to_string().into_bytes())
-        .collect();
-    spellings.dedup();
-    // An upper-case letter is nobody's lower case.
-    if folded.is_ascii_uppercase() {
-        spellings.clear();
-    }
-    spellings
-}
-
-/// The smallest spelling of `letters` that is not before `text`.
-fn next_spelling(letters: &[Vec<Vec<u8>>], text: &[u8]) -> Option<Next> {
-    let smallest = |from: usize| letters.get(from..).unwrap_or_default().iter().filter_map(|of| of.first());
-    if letters.iter().any(Vec::is_empty) {
-        return None;
-    }
-    // The letters that fit: where each begins and which of its spellings it is.
-    let mut fitting: Vec<(usize, usize)> = Vec::new();
-    let mut at = 0;
-    let higher = loop {
-        let Some(of) = letters.get(fitting.len()) else { return Some(Next::Here) };
-        let left = text.get(at..).unwrap_or_default();
-        match of.iter().position(|spelling| left.starts_with(spelling)) {
-            Some(chosen) => {
-                fitting.push((at, chosen));
-                at += of.get(chosen).map_or(0, Vec::len);
-            }
-            None => break of.iter().find(|spelling| spelling.as_slice() > left),
-        }
-    };
-    let build = |begin: usize, letter: &[u8], behind: usize| {
-        let mut bytes = text.get(..begin).unwrap_or_default().to_vec();
-        bytes.extend_from_slice(letter);
-        smallest(behind).for_each(|spelling| bytes.extend_from_slice(spelling));
-        Some(Next::At(bytes))
-    };
-    if let Some(letter) = higher {
-        return build(at, letter, fitting.len() + 1);
-    }
-    for (number, (begin, chosen)) in fitting.iter().enumerate().rev() {
-        if let Some(letter) = letters.get(number).and_then(|of| of.get(chosen + 1)) {
-            return build(*begin, letter, number + 1);
-        }
-    }
-    None
 }
 
 fn encoded(value: &Json) -> Vec<u8> {
@@ -252,9 +200,32 @@ impl KeyFilter {
         Ok(matches!(self.step(&key)?, Step::Take))
     }
 
+    /// Adds the smallest values that the fields from this one on may have, up to the first of any value. Only behind
+    /// whole values: behind the beginning of one, it could be that of a larger one.
+    fn add_smallest(&self, from: usize, key: &mut Vec<u8>) {
+        for field in self.fields.get(from..).unwrap_or_default() {
+            let nexts = field.iter().flatten().filter_map(|span| match span.next(&[]) {
+                Some(Next::At(next)) => Some(next),
+                _ => None,
+            });
+            let Some(smallest) = nexts.min() else { return };
+            key.extend_from_slice(&smallest);
+            if !is_whole(&smallest) {
+                return;
+            }
+        }
+    }
+
+    /// No key before it goes through.
+    fn first(&self) -> Vec<u8> {
+        let mut first = Vec::new();
+        self.add_smallest(0, &mut first);
+        first
+    }
+
     fn step(&self, key: &[u8]) -> Result<Step, IndexError> {
         let mut at = 0;
-        for field in &self.fields {
+        for (number, field) in self.fields.iter().enumerate() {
             let value = key.get(at..).unwrap_or_default();
             let (_, length) = ordered::decode(value)?;
             let value = value.get(..length).unwrap_or_default();
@@ -272,7 +243,13 @@ impl KeyFilter {
             if !is_here {
                 let before = key.get(..at).unwrap_or_default();
                 return Ok(match nearest {
-                    Some(next) => Step::SkipTo([before, next.as_slice()].concat()),
+                    Some(next) => {
+                        let mut target = [before, next.as_slice()].concat();
+                        if is_whole(&next) {
+                            self.add_smallest(number + 1, &mut target);
+                        }
+                        Step::SkipTo(target)
+                    }
                     None if at == 0 => Step::End,
                     None => Step::SkipTo([before, &[BEHIND]].concat()),
                 });
@@ -283,12 +260,44 @@ impl KeyFilter {
     }
 }
 
+/// Whether the bytes are the encoding of one value, and not only its beginning.
+fn is_whole(encoding: &[u8]) -> bool {
+    matches!(ordered::decode(encoding), Ok((_, length)) if length == encoding.len())
+}
+
+/// Where a walk reads.
+enum Reading<'v> {
+    /// With a cursor, and where it has to go before it reads.
+    Cursor(Box<dyn Cursor + 'v>, Option<Vec<u8>>),
+    /// With a scan, and another one after each jump.
+    Scan(Rows<'v>),
+}
+
+impl<'v> Reading<'v> {
+    fn new(view: &'v dyn View, slot: Slot, first: &[u8]) -> Self {
+        match view.cursor(Space::Index, &slot.range_of(Kind::Result).1) {
+            Some(cursor) => Self::Cursor(cursor, Some(slot.key(Kind::Result, first))),
+            None => Self::Scan(rows_from(view, slot, first)),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, IndexError> {
+        Ok(match self {
+            Self::Cursor(cursor, first) => match first.take() {
+                Some(first) => cursor.seek(&first)?,
+                None => cursor.next()?,
+            },
+            Self::Scan(rows) => rows.next().transpose()?,
+        })
+    }
+}
+
 /// The result rows that a filter lets through, in the order of their keys.
 pub(crate) struct KeyWalk<'v> {
     view: &'v dyn View,
     slot: Slot,
     filter: KeyFilter,
-    rows: Rows<'v>,
+    reading: Reading<'v>,
     ended: bool,
     /// How many rows may be read; whether it ended there shows in [`Self::gave_up`].
     rows_max: u64,
@@ -299,8 +308,8 @@ pub(crate) struct KeyWalk<'v> {
 impl<'v> KeyWalk<'v> {
     /// Walks over the results of a build.
     pub fn new(view: &'v dyn View, slot: Slot, filter: KeyFilter) -> Self {
-        let rows = rows_from(view, slot, &[]);
-        Self { view, slot, filter, rows, ended: false, rows_max: u64::MAX, work: (0, 0) }
+        let reading = Reading::new(view, slot, &filter.first());
+        Self { view, slot, filter, reading, ended: false, rows_max: u64::MAX, work: (0, 0) }
     }
 
     /// Reads no more than so many rows.
@@ -318,14 +327,18 @@ impl<'v> KeyWalk<'v> {
         if self.gave_up() {
             return Ok(None);
         }
-        let row = self.rows.next().transpose()?;
+        let row = self.reading.next()?;
         self.work.1 += u64::from(row.is_some());
         Ok(row)
     }
 
     /// The first row from `target` on.
     fn skip_to(&mut self, target: &[u8]) -> Result<Option<Row>, IndexError> {
-        for _ in 0..STEPS_BEFORE_JUMP {
+        let steps = match &self.reading {
+            Reading::Cursor(..) => STEPS_BEFORE_JUMP,
+            Reading::Scan(_) => STEPS_BEFORE_SCAN,
+        };
+        for _ in 0..steps {
             match self.read()? {
                 None => return Ok(None),
                 Some(row) if rest(&row.0)? >= target => return Ok(Some(row)),
@@ -333,7 +346,10 @@ impl<'v> KeyWalk<'v> {
             }
         }
         self.work.0 += 1;
-        self.rows = rows_from(self.view, self.slot, target);
+        match &mut self.reading {
+            Reading::Cursor(_, first) => *first = Some(self.slot.key(Kind::Result, target)),
+            Reading::Scan(rows) => *rows = rows_from(self.view, self.slot, target),
+        }
         self.read()
     }
 
@@ -378,23 +394,6 @@ mod tests {
 
     const SLOT: Slot = Slot(7);
 
-    #[test]
-    fn every_letter_whose_lower_case_is_ascii_is_known() {
-        for letter in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
-            let mut lower = letter.to_lowercase();
-            let (Some(folded), None) = (lower.next(), lower.next()) else { continue };
-            if folded.is_ascii() {
-                assert!(spellings_of(folded).contains(&letter.to_string().into_bytes()), "{letter:?}");
-            }
-        }
-        // Of those whose lower case has several letters, one begins with ASCII.
-        let several = (0..=u32::from(char::MAX)).filter_map(char::from_u32).filter(|letter| {
-            let mut lower = letter.to_lowercase();
-            lower.next().is_some_and(|first| first.is_ascii()) && lower.next().is_some()
-        });
-        assert_eq!(several.collect::<Vec<_>>(), ['\u{130}']);
-    }
-
     fn value() -> impl Strategy<Value = Json> {
         prop_oneof![
             Just(Json::Null),
@@ -406,6 +405,42 @@ mod tests {
             "[aAkK\u{212a}iİ\u{0}é0]{0,3}".prop_map(Json::from),
             Just(Json::from(vec![Json::from("a")])),
         ]
+    }
+
+    /// A view with cursors, as the store on disk has them.
+    struct WithCursors<'v>(&'v dyn View);
+
+    impl View for WithCursors<'_> {
+        fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, magpie_store::kv::KvError> {
+            self.0.get(space, key)
+        }
+
+        fn scan<'a>(&'a self, space: Space, from: &[u8], to: &[u8], direction: Direction) -> Rows<'a> {
+            self.0.scan(space, from, to, direction)
+        }
+
+        fn cursor<'a>(&'a self, space: Space, to: &[u8]) -> Option<Box<dyn Cursor + 'a>> {
+            let rows = Box::new(std::iter::empty());
+            Some(Box::new(Rescanned { view: self.0, space, to: to.to_vec(), rows }))
+        }
+    }
+
+    struct Rescanned<'v> {
+        view: &'v dyn View,
+        space: Space,
+        to: Vec<u8>,
+        rows: Rows<'v>,
+    }
+
+    impl Cursor for Rescanned<'_> {
+        fn seek(&mut self, key: &[u8]) -> Result<Option<Row>, magpie_store::kv::KvError> {
+            self.rows = self.view.scan(self.space, key, &self.to, Direction::Forward);
+            self.next()
+        }
+
+        fn next(&mut self) -> Result<Option<Row>, magpie_store::kv::KvError> {
+            self.rows.next().transpose()
+        }
     }
 
     fn fold(text: &str) -> String {
@@ -487,12 +522,14 @@ mod tests {
             let distinct: std::collections::BTreeSet<_> =
                 keys.iter().map(|(a, b)| [encoded(a), encoded(b)].concat()).collect();
             prop_assert_eq!(all.len(), distinct.len());
-            let read: Vec<_> = KeyWalk::new(snapshot.as_ref(), SLOT, KeyFilter { fields })
-                .map(|row| rest(&row.unwrap().0).unwrap().to_vec())
-                .filter(|key| fits(key))
-                .collect();
             let wanted: Vec<_> = all.into_iter().filter(|key| fits(key)).collect();
-            prop_assert_eq!(read, wanted);
+            for view in [snapshot.as_ref(), &WithCursors(snapshot.as_ref())] {
+                let read: Vec<_> = KeyWalk::new(view, SLOT, KeyFilter { fields: fields.clone() })
+                    .map(|row| rest(&row.unwrap().0).unwrap().to_vec())
+                    .filter(|key| fits(key))
+                    .collect();
+                prop_assert_eq!(&read, &wanted);
+            }
         }
     }
 

@@ -56,6 +56,7 @@ pub mod function;
 pub mod index;
 pub mod indexer;
 pub mod key_filter;
+mod key_spellings;
 pub mod keys;
 pub mod known_keys;
 pub mod laws;

@@ -8,7 +8,6 @@ use crate::faults::decode_key;
 use crate::index::Index;
 use crate::key_filter::{KeyFilter, KeyWalk};
 use crate::keys::{self, Kind};
-use crate::progress::Progress;
 use crate::stored_result::{Output, StoredResult};
 use magpie_store::json::{Json, parse_stored};
 use magpie_store::kv::{Direction, Row, Space};
@@ -124,7 +123,7 @@ impl Index {
     }
 
     fn walk<'v>(&self, view: &'v DatabaseView<'_>, filter: &KeyFilter) -> Result<KeyWalk<'v>, IndexError> {
-        let detached = !filter.is_all() && Progress::read(view.kv(), self.slot())?.detached;
+        let detached = !filter.is_all() && self.progress_in(view)?.detached;
         let filter = if detached { KeyFilter::default() } else { filter.clone() };
         Ok(KeyWalk::new(view.kv(), self.slot(), filter))
     }

@@ -15,7 +15,7 @@ use crate::group_by::Grouping;
 use crate::grouped::Grouped;
 use crate::include::Included;
 use crate::limits;
-use crate::parser;
+use crate::parsed::ParsedQuery;
 use crate::plan::{self, Context, Plan};
 use crate::projection;
 use crate::source::{Source, SourceIndex};
@@ -23,13 +23,17 @@ use crate::term::fold;
 use collect::Collector;
 use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// What a client asks.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The RQL text.
     pub query: String,
+    /// What this text was read as; without it, it is read anew.
+    pub parsed: Option<Arc<ParsedQuery>>,
     /// The values of its parameters; `None` when the request has none.
     pub parameters: Option<Object>,
     /// How many rows to skip; the query's own offset counts when it is greater.
@@ -149,7 +153,11 @@ impl Out<'_> {
 }
 
 fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Answer, ToInclude), QueryError> {
-    let mut query = parser::parse(&request.query)?;
+    let parsed = match &request.parsed {
+        Some(parsed) => Arc::clone(parsed),
+        None => Arc::new(ParsedQuery::new(&request.query)?),
+    };
+    let mut query = Cow::Borrowed(&parsed.query);
     let context = Context {
         text: &request.query,
         parameters: request.parameters.as_ref(),
@@ -219,7 +227,7 @@ fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Ans
 /// The index that the query asks. A query with `group by` becomes one that asks its groups.
 fn asked<'s>(
     source: &'s dyn Source,
-    query: &mut Query,
+    query: &mut Cow<'_, Query>,
     context: Context<'_>,
 ) -> Result<Option<Box<dyn SourceIndex + 's>>, QueryError> {
     Ok(match &query.from.source {
@@ -228,7 +236,7 @@ fn asked<'s>(
             let (grouping, mut rest) = Grouping::new(query, context)?;
             let grouped = Grouped::new(source, collection, grouping, &rest);
             rest.from.source = FromSource::Index(grouped.name.clone());
-            *query = rest;
+            *query = Cow::Owned(rest);
             Some(Box::new(grouped))
         }
         FromSource::Collection(_) => None,

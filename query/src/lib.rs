@@ -42,6 +42,7 @@ mod lexer;
 pub mod limits;
 mod load;
 mod order;
+mod parsed;
 mod parser;
 mod plan;
 mod projection;
@@ -57,6 +58,7 @@ pub use auto_index::{AutoFields, GroupFields};
 pub use auto_read::{DocumentsInOrder, IndexedGroups, SourceAuto};
 pub use error::QueryError;
 pub use execute::{Answer, Request, RowSink, execute, stream};
+pub use parsed::{ParsedQueries, ParsedQuery};
 pub use parser::parse;
 pub use snapshot::Snapshot;
 pub use source::{

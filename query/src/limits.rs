@@ -52,3 +52,9 @@ pub const SCRIPT_MS_MAX: u64 = 60_000;
 pub const LOADS_PER_ROW_MAX: usize = 1024;
 /// Most facets, and most facets by ranges, of one document that describes them.
 pub const FACETS_MAX: usize = 256;
+/// Most queries of one of the two generations that are remembered as they were read from their text.
+pub const PARSED_QUERIES_MAX: usize = 2048;
+/// Most bytes of their texts.
+pub const PARSED_QUERIES_BYTES_MAX: usize = 1024 * 1024;
+/// Longest text of a query that is remembered, in bytes.
+pub const PARSED_QUERY_BYTES_MAX: usize = 16 * 1024;

@@ -291,7 +291,7 @@ impl SourceIndex for SnapshotIndex<'_> {
     }
 
     fn rows_by_terms(&self, need: &Need, keys: &KeyFilter) -> Result<Option<IndexRows<'_>>, QueryError> {
-        if self.creates_fields() || Progress::read(self.view.kv(), self.index.slot())?.terms == 0 {
+        if self.creates_fields() || self.progress.terms == 0 {
             return Ok(None);
         }
         if self.index.is_map_reduce()

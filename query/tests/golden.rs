@@ -163,6 +163,7 @@ fn as_request(body: &Json, query: &str) -> Request {
     let number =
         |key: &str| body.get(key).and_then(Json::as_i64).and_then(|number| u64::try_from(number).ok());
     Request {
+        parsed: None,
         query: query.to_owned(),
         parameters: body.get("QueryParameters").and_then(Json::as_object).cloned(),
         start: number("Start").unwrap_or(0),

@@ -10,6 +10,7 @@ use crate::limits::{
     QUERIES_RUNNING_MAX, STREAMS_RUNNING_MAX, VERIFICATIONS_RUNNING_MAX,
 };
 use crate::operations::Operations;
+use magpie_query::ParsedQueries;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
@@ -23,6 +24,7 @@ struct Shared {
     topology_id: String,
     /// Those of no database; nothing that this server does is one so far, but clients ask for them.
     operations: Operations,
+    parsed_queries: ParsedQueries,
     query_places: Semaphore,
     stream_places: Arc<Semaphore>,
     patch_places: Semaphore,
@@ -42,6 +44,7 @@ impl AppState {
             databases,
             topology_id,
             operations: Operations::default(),
+            parsed_queries: ParsedQueries::default(),
             query_places: Semaphore::new(QUERIES_RUNNING_MAX),
             stream_places: Arc::new(Semaphore::new(STREAMS_RUNNING_MAX)),
             patch_places: Semaphore::new(PATCHES_RUNNING_MAX),
@@ -74,6 +77,11 @@ impl AppState {
     #[must_use]
     pub fn databases(&self) -> &Databases {
         &self.0.databases
+    }
+
+    /// The queries that clients asked before, as they were read.
+    pub(crate) fn parsed_queries(&self) -> &ParsedQueries {
+        &self.0.parsed_queries
     }
 
     /// A place to run a query; waits while all are taken.

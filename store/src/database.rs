@@ -33,6 +33,8 @@ pub struct Database {
     /// The commit lock, and what the last commit left.
     committed: Mutex<Committed>,
     published: AtomicU64,
+    /// The newest etag of a state that is known by number.
+    known_last: Mutex<Option<(u64, Etag)>>,
     listeners: RwLock<Vec<Listener>>,
     stopped: OnceLock<String>,
 }
@@ -62,6 +64,7 @@ impl Database {
             id,
             group_commit: GroupCommit::new(GROUP_COMMIT_BYTES_MAX),
             published: AtomicU64::new(committed.last_etag.0),
+            known_last: Mutex::default(),
             committed: Mutex::new(committed),
             listeners: RwLock::new(Vec::new()),
             stopped: OnceLock::new(),
@@ -107,7 +110,35 @@ impl Database {
     pub fn view(&self) -> DatabaseView<'_> {
         // Read before the snapshot is taken, it is a state that the snapshot surely has.
         let published = self.last_etag();
-        DatabaseView::new(self.kv.snapshot(), &self.id, published)
+        self.view_of(self.kv.snapshot(), published)
+    }
+
+    /// [`Self::view`] for who must not wait for the disk; see [`Kv::light_snapshot`]. When [`View::gave_up`] says so
+    /// afterwards, nothing that was read counts.
+    #[must_use]
+    pub fn light_view(&self) -> DatabaseView<'_> {
+        let published = self.last_etag();
+        self.view_of(self.kv.light_snapshot(), published)
+    }
+
+    fn known_last(&self) -> MutexGuard<'_, Option<(u64, Etag)>> {
+        self.known_last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn view_of<'a>(&'a self, kv: Box<dyn View + 'a>, published: Etag) -> DatabaseView<'a> {
+        let version = kv.version();
+        let known = *self.known_last();
+        let last = match (version, known) {
+            (Some(version), Some((of, last))) if of == version => last,
+            // When the row cannot be read, the etag published earlier still is a state that the view contains.
+            _ => last_etag(kv.as_ref()).map_or(published, |last| {
+                if let Some(version) = version {
+                    *self.known_last() = Some((version, last));
+                }
+                last
+            }),
+        };
+        DatabaseView::new(kv, &self.id, last)
     }
 
     /// The etag of the newest write that has been committed and published.

@@ -26,3 +26,7 @@ pub const ATTACHMENTS_PER_DOCUMENT_MAX: usize = 1000;
 pub const COMPARE_EXCHANGE_BYTES_MAX: usize = 1024 * 1024;
 /// Most beginnings of ids of which a database remembers the last id.
 pub const ID_ENDS_MAX: usize = 256;
+/// Most rows that a light snapshot reads, those that are looked for and not there included.
+pub const LIGHT_READS_MAX: u32 = 128;
+/// Most bytes of these rows.
+pub const LIGHT_BYTES_MAX: usize = 256 * 1024;

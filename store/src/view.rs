@@ -1,7 +1,6 @@
 //! The read side: documents, collections and the change feed in one consistent state.
 
 use crate::change_feed::{CollectionFilter, Merge};
-use crate::database;
 use crate::document::{Collection, Document, DocumentId, Etag, lower_case};
 use crate::document_reader::DocumentReader;
 use crate::error::StoreError;
@@ -55,9 +54,7 @@ pub struct CollectionStats {
 }
 
 impl<'a> DatabaseView<'a> {
-    pub(crate) fn new(kv: Box<dyn View + 'a>, database_id: &'a str, published: Etag) -> Self {
-        // When the row cannot be read, the etag published earlier still is a state that the view contains.
-        let last_etag = database::last_etag(kv.as_ref()).unwrap_or(published);
+    pub(crate) fn new(kv: Box<dyn View + 'a>, database_id: &'a str, last_etag: Etag) -> Self {
         Self { kv, database_id, last_etag }
     }
 

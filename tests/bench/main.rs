@@ -1,9 +1,10 @@
 //! Measurements: `cargo bench -p magpie-tests -- tiers|hot|tree|log|stages|terms|workload`, all of them without an argument;
-//! `tiers Runtime` measures one index, `build`, `live` and `points` parts of the workload.
+//! `tiers Runtime` measures one index, `build`, `live` and `points` parts of the workload, `counts` instructions.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
 //! anywhere are rows of `RESULTS.md`.
 
+mod counts;
 mod hot;
 mod log;
 mod terms;
@@ -25,6 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     {
         // The events of the workload for whoever else runs it.
         return workload::write(std::path::Path::new(path));
+    }
+    if wanted.first().is_some_and(|verb| verb == "counts") {
+        return counts::run(&wanted);
     }
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if runs("tiers") {

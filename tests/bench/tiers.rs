@@ -205,7 +205,8 @@ fn row(name: &str, documents: &[Document], sources: &[Box<dyn Functions>]) -> Re
     Ok(())
 }
 
-fn stored_text(value: &Json) -> Vec<u8> {
+/// A value as rows hold it.
+pub fn stored_text(value: &Json) -> Vec<u8> {
     let mut text = Vec::new();
     value.write_stored_to(&mut text);
     text

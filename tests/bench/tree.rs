@@ -42,6 +42,32 @@ fn apply(
     Ok((work, bytes))
 }
 
+/// A tree over one key in memory.
+pub struct Sums {
+    kv: MemoryKv,
+    borders: Borders,
+    size: u64,
+}
+
+impl Sums {
+    /// A tree of so many entries.
+    pub fn of(size: u64) -> Result<Self, IndexError> {
+        let (kv, borders) = (MemoryKv::new(), Borders::new(&Signature::of("bench")));
+        for start in (0..size).step_by(1_000) {
+            let entry = |n| ItemChange { key: key(n), value: Some(b"1".to_vec()) };
+            apply(&kv, borders, (start..size.min(start + 1_000)).map(entry).collect())?;
+        }
+        Ok(Self { kv, borders, size })
+    }
+
+    /// The `n`-th of changes that are spread over the entries: the work, and the bytes written.
+    pub fn change(&self, n: u64) -> Result<(TreeWork, usize), IndexError> {
+        let spread = (n * 48_271 + 7) % self.size;
+        let change = ItemChange { key: key(spread), value: Some((n + 2).to_string().into_bytes()) };
+        apply(&self.kv, self.borders, vec![change])
+    }
+}
+
 fn key(n: u64) -> Vec<u8> {
     entry_key(&format!("events/{n:012}"), 0)
 }
@@ -49,22 +75,15 @@ fn key(n: u64) -> Vec<u8> {
 /// Prints one row per tree size: mean and worst of 2,000 changes of entries spread over the key.
 pub fn run() -> Result<(), IndexError> {
     const CHANGES: u64 = 2_000;
-    let borders = Borders::new(&Signature::of("bench"));
     println!(
         "| entries under the key | reduce calls, mean / max | values read, mean / max | bytes written, mean |"
     );
     println!("|---|---|---|---|");
     for size in [1_000_u64, 10_000, 100_000, 1_000_000] {
-        let kv = MemoryKv::new();
-        for start in (0..size).step_by(1_000) {
-            let entry = |n| ItemChange { key: key(n), value: Some(b"1".to_vec()) };
-            apply(&kv, borders, (start..size.min(start + 1_000)).map(entry).collect())?;
-        }
+        let sums = Sums::of(size)?;
         let (mut total, mut worst, mut bytes) = (TreeWork::default(), TreeWork::default(), 0);
         for n in 0..CHANGES {
-            let spread = (n * 48_271 + 7) % size;
-            let change = ItemChange { key: key(spread), value: Some((n + 2).to_string().into_bytes()) };
-            let (work, written) = apply(&kv, borders, vec![change])?;
+            let (work, written) = sums.change(n)?;
             total.reduce_calls += work.reduce_calls;
             total.values_read += work.values_read;
             worst.reduce_calls = worst.reduce_calls.max(work.reduce_calls);

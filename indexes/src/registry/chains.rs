@@ -200,6 +200,16 @@ fn check_empty(link: &Link, collection: &Collection, view: &DatabaseView<'_>) ->
     Ok(())
 }
 
+/// Whether an index writes documents that another one follows.
+fn writes_for(other: &Index, index: &Index) -> bool {
+    other.slot() != index.slot()
+        && other.output_collections().any(|written| match index.feed() {
+            CollectionFilter::All => true,
+            CollectionFilter::Named(names) => names.contains(written),
+        })
+        && !other.is_replacement()
+}
+
 impl Registry {
     /// The links of all live indexes and replacements but those of one name.
     pub(super) fn links_without(&self, name: &str) -> Vec<Link> {
@@ -210,15 +220,11 @@ impl Registry {
     /// The live indexes whose documents feed this one directly.
     #[must_use]
     pub fn upstream(&self, index: &Index) -> Vec<Arc<Index>> {
-        let fed = |other: &Arc<Index>| {
-            !other.is_replacement()
-                && other.slot() != index.slot()
-                && other.output_collections().any(|written| match index.feed() {
-                    CollectionFilter::All => true,
-                    CollectionFilter::Named(names) => names.contains(written),
-                })
-        };
-        self.all().into_iter().filter(fed).collect()
+        // Most indexes are fed by none: no need to put all in order for that.
+        if !self.indexes.iter().any(|other| writes_for(&other, index)) {
+            return Vec::new();
+        }
+        self.all().into_iter().filter(|other| writes_for(other, index)).collect()
     }
 
     /// Explains a result of an index, and which results of other indexes its documents are, as of the snapshot.

@@ -8,7 +8,7 @@ mod auto;
 mod chains;
 mod laws;
 mod put;
-mod records;
+pub(crate) mod records;
 mod staleness;
 mod trial;
 mod verify;
@@ -234,7 +234,7 @@ impl Registry {
     /// snapshot would be those of a build in progress: take a new snapshot and ask again.
     pub fn get_in(&self, view: &DatabaseView<'_>, name: &str) -> Result<Option<Arc<Index>>, IndexError> {
         let Some(index) = self.get(name) else { return Ok(None) };
-        if records::names(view, &index)? {
+        if index.standing(view)?.is_named {
             return Ok(Some(index));
         }
         Err(IndexError::Moved { name: name.to_owned() })

@@ -94,7 +94,7 @@ pub(super) fn read(view: &DatabaseView<'_>, name: &str) -> Result<Option<Record>
 }
 
 /// Whether a build is one of those that its index has, as of the snapshot.
-pub(super) fn names(view: &DatabaseView<'_>, index: &Index) -> Result<bool, IndexError> {
+pub(crate) fn names(view: &DatabaseView<'_>, index: &Index) -> Result<bool, IndexError> {
     let Some(row) = view.kv().get(Space::Meta, &meta::definition(&index.definition().name))? else {
         return Ok(false);
     };

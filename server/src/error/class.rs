@@ -202,9 +202,9 @@ fn store_class(error: &StoreError) -> Class {
             Class::new(S::INTERNAL_SERVER_ERROR, INVALID_DATA)
         }
         StoreError::WritesStopped { .. } => Class::new(S::INSUFFICIENT_STORAGE, IO),
-        StoreError::Kv(KvError::Locked { .. } | KvError::Storage(_) | KvError::Injected(_)) => {
-            Class::new(S::INTERNAL_SERVER_ERROR, IO)
-        }
+        StoreError::Kv(
+            KvError::Locked { .. } | KvError::Storage(_) | KvError::NotAtHand | KvError::Injected(_),
+        ) => Class::new(S::INTERNAL_SERVER_ERROR, IO),
     }
 }
 

@@ -16,6 +16,7 @@ mod explain;
 #[cfg(test)]
 mod ids;
 #[cfg(test)]
+mod light_queries;
 mod numbers;
 #[cfg(test)]
 mod process;

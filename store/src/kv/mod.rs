@@ -156,12 +156,52 @@ pub trait View: Send + Sync {
 
     /// The rows with `from <= key < to`, smallest first or largest first.
     fn scan<'a>(&'a self, space: Space, from: &[u8], to: &[u8], direction: Direction) -> Rows<'a>;
+
+    /// A cursor over the rows with `key < to` that jumps for less than a new scan costs; `None` where there is no such
+    /// thing.
+    fn cursor<'a>(&'a self, _space: Space, _to: &[u8]) -> Option<Box<dyn Cursor + 'a>> {
+        None
+    }
+
+    /// A number that no other state of this store has, as long as it is open; `None` when the state is not known by
+    /// number, as while something is being committed. What was read in one state holds in each view with its number.
+    fn version(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether a [`Kv::light_snapshot`] refused to read something, so that what was read is not all.
+    fn gave_up(&self) -> bool {
+        false
+    }
+}
+
+/// Goes forward over rows, and jumps.
+pub trait Cursor {
+    /// The first row from `key` on.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    fn seek(&mut self, key: &[u8]) -> Result<Option<Row>, KvError>;
+
+    /// The row behind the one that was given last.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    fn next(&mut self) -> Result<Option<Row>, KvError>;
 }
 
 /// An ordered key-value store.
 pub trait Kv: Send + Sync {
     /// The state as of now; cheap.
     fn snapshot<'a>(&'a self) -> Box<dyn View + 'a>;
+
+    /// The state as of now for who must not wait for the disk: it reads what is in memory, and no more than
+    /// [`LIGHT_READS_MAX`](crate::limits::LIGHT_READS_MAX) rows of
+    /// [`LIGHT_BYTES_MAX`](crate::limits::LIGHT_BYTES_MAX) together. Beyond that it fails with
+    /// [`KvError::NotAtHand`], and [`View::gave_up`] says so from then on.
+    fn light_snapshot<'a>(&'a self) -> Box<dyn View + 'a> {
+        self.snapshot()
+    }
 
     /// Applies a batch atomically.
     ///
@@ -244,6 +284,11 @@ pub enum KvError {
     /// The disk or the storage engine failed.
     #[error("storage failed: {0}")]
     Storage(String),
+    /// A row that a light snapshot does not read: it is on disk alone, or one too many.
+    #[error(
+        "a light read would have to wait for the disk, or would be too long; read with a snapshot instead"
+    )]
+    NotAtHand,
     /// A fault that a test asked for.
     #[error("injected fault at commit {0}")]
     Injected(u64),

@@ -7,16 +7,19 @@
 //! first damaged record: commits survive as a prefix.
 
 use super::{
-    Batch, Change, Direction, Durability, Finished, FinishedFile, Kv, KvError, Row, Rows, SortedFile, Space,
-    View,
+    Batch, Change, Cursor, Direction, Durability, Finished, FinishedFile, Kv, KvError, Row, Rows, SortedFile,
+    Space, View,
 };
+use crate::limits::{LIGHT_BYTES_MAX, LIGHT_READS_MAX};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBRawIterator, DBRecoveryMode, Env, FlushOptions, IngestExternalFileOptions, LogLevel,
-    Options, ReadOptions, Snapshot, SstFileWriter, WriteBatch, WriteOptions,
+    DBCompressionType, DBRawIterator, DBRecoveryMode, Env, ErrorKind, FlushOptions,
+    IngestExternalFileOptions, LogLevel, Options, ReadOptions, ReadTier, Snapshot, SstFileWriter, WriteBatch,
+    WriteOptions,
 };
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use tempfile::{NamedTempFile, TempPath};
 
 const MIB: usize = 1024 * 1024;
@@ -44,6 +47,24 @@ pub struct RocksKv {
     incoming: Option<PathBuf>,
     /// The options of sorted files of indexes, the only space that has any.
     sorted: Options,
+    writes: Writes,
+}
+
+/// How many commits have begun and ended, to tell states from each other.
+#[derive(Default)]
+struct Writes {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Writes {
+    /// Makes a commit. One that never ends leaves all later states without a number.
+    fn commit<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let written = write();
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        written
+    }
 }
 
 impl RocksKv {
@@ -65,7 +86,12 @@ impl RocksKv {
             fs::remove_dir_all(&incoming).map_err(|error| folder_error(&incoming, &error))?;
         }
         fs::create_dir(&incoming).map_err(|error| folder_error(&incoming, &error))?;
-        Ok(Self { db, incoming: Some(incoming), sorted: family_options(Space::Index, &cache) })
+        Ok(Self {
+            db,
+            incoming: Some(incoming),
+            sorted: family_options(Space::Index, &cache),
+            writes: Writes::default(),
+        })
     }
 
     /// Opens an empty store that lives in memory and ends with this handle. Everything else is as on disk.
@@ -79,17 +105,34 @@ impl RocksKv {
         let mut options = database_options();
         options.set_env(&Env::mem_env().map_err(|error| storage(&error))?);
         let db = DB::open_cf_descriptors(&options, "/magpie", families).map_err(|error| storage(&error))?;
-        Ok(Self { db, incoming: None, sorted: family_options(Space::Index, &cache) })
+        Ok(Self {
+            db,
+            incoming: None,
+            sorted: family_options(Space::Index, &cache),
+            writes: Writes::default(),
+        })
     }
 
     fn family(&self, space: Space) -> Result<&ColumnFamily, KvError> {
         family(&self.db, space)
     }
+
+    fn view(&self, light: Option<Light>) -> RocksView<'_> {
+        // When as many commits had ended before the snapshot as have begun after it, it shows exactly those.
+        let ended = self.writes.ended.load(Ordering::SeqCst);
+        let snapshot = self.db.snapshot();
+        let begun = self.writes.begun.load(Ordering::SeqCst);
+        RocksView { db: &self.db, snapshot, version: (ended == begun).then_some(begun), light }
+    }
 }
 
 impl Kv for RocksKv {
     fn snapshot<'a>(&'a self) -> Box<dyn View + 'a> {
-        Box::new(RocksView { db: &self.db, snapshot: self.db.snapshot() })
+        Box::new(self.view(None))
+    }
+
+    fn light_snapshot<'a>(&'a self) -> Box<dyn View + 'a> {
+        Box::new(self.view(Some(Light::new())))
     }
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), KvError> {
@@ -104,7 +147,7 @@ impl Kv for RocksKv {
         }
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Synced);
-        self.db.write_opt(writes, &options).map_err(|error| storage(&error))
+        self.writes.commit(|| self.db.write_opt(writes, &options)).map_err(|error| storage(&error))
     }
 
     fn scratch_file(&self) -> Result<File, KvError> {
@@ -135,8 +178,9 @@ impl Kv for RocksKv {
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
         let paths_only: Vec<&Path> = paths.iter().map(|path| &**path).collect();
-        self.db
-            .ingest_external_file_cf_opts(self.family(space)?, &options, paths_only)
+        let family = self.family(space)?;
+        self.writes
+            .commit(|| self.db.ingest_external_file_cf_opts(family, &options, paths_only))
             .map_err(|error| storage(&error))
     }
 
@@ -178,11 +222,74 @@ impl SortedFile for RocksFile<'_> {
 struct RocksView<'a> {
     db: &'a DB,
     snapshot: Snapshot<'a>,
+    version: Option<u64>,
+    light: Option<Light>,
+}
+
+/// What a light snapshot may still read.
+struct Light {
+    rows: AtomicU32,
+    bytes: AtomicUsize,
+    gave_up: AtomicBool,
+}
+
+impl Light {
+    fn new() -> Self {
+        Self {
+            rows: AtomicU32::new(LIGHT_READS_MAX),
+            bytes: AtomicUsize::new(LIGHT_BYTES_MAX),
+            gave_up: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes one read of a row of so many bytes.
+    fn take(&self, bytes: usize) -> Result<(), KvError> {
+        let left =
+            |rows: u32, bytes_left: usize| Some((rows.checked_sub(1)?, bytes_left.checked_sub(bytes)?));
+        let Some((rows, bytes)) = left(self.rows.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+        else {
+            return Err(self.give_up());
+        };
+        self.rows.store(rows, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn give_up(&self) -> KvError {
+        self.gave_up.store(true, Ordering::Relaxed);
+        KvError::NotAtHand
+    }
+}
+
+impl RocksView<'_> {
+    fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        if self.light.is_some() {
+            options.set_read_tier(ReadTier::BlockCache);
+        }
+        options
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), KvError> {
+        self.light.as_ref().map_or(Ok(()), |light| light.take(bytes))
+    }
+
+    fn failed(&self, error: &rocksdb::Error) -> KvError {
+        match &self.light {
+            Some(light) if error.kind() == ErrorKind::Incomplete => light.give_up(),
+            _ => storage(error),
+        }
+    }
 }
 
 impl View for RocksView<'_> {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
-        self.snapshot.get_cf(family(self.db, space)?, key).map_err(|error| storage(&error))
+        let row = self
+            .snapshot
+            .get_pinned_cf_opt(family(self.db, space)?, key, self.options())
+            .map_err(|error| self.failed(&error))?;
+        self.take(row.as_ref().map_or(0, |row| row.len()))?;
+        Ok(row.map(|row| row.to_vec()))
     }
 
     fn scan<'a>(&'a self, space: Space, from: &[u8], to: &[u8], direction: Direction) -> Rows<'a> {
@@ -193,7 +300,7 @@ impl View for RocksView<'_> {
             Ok(family) => family,
             Err(error) => return Box::new(std::iter::once(Err(error))),
         };
-        let mut options = ReadOptions::default();
+        let mut options = self.options();
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
         let mut cursor = self.snapshot.raw_iterator_cf_opt(family, options);
@@ -201,12 +308,28 @@ impl View for RocksView<'_> {
             Direction::Forward => cursor.seek_to_first(),
             Direction::Reverse => cursor.seek_to_last(),
         }
-        Box::new(Scan { cursor, direction, ended: false })
+        Box::new(Scan { view: self, cursor, direction, ended: false })
+    }
+
+    fn cursor<'a>(&'a self, space: Space, to: &[u8]) -> Option<Box<dyn Cursor + 'a>> {
+        let mut options = self.options();
+        options.set_iterate_upper_bound(to);
+        let cursor = self.snapshot.raw_iterator_cf_opt(family(self.db, space).ok()?, options);
+        Some(Box::new(Jumps { view: self, cursor }))
+    }
+
+    fn version(&self) -> Option<u64> {
+        self.version
+    }
+
+    fn gave_up(&self) -> bool {
+        self.light.as_ref().is_some_and(|light| light.gave_up.load(Ordering::Relaxed))
     }
 }
 
 /// A cursor that stands on the row to give next.
 struct Scan<'a> {
+    view: &'a RocksView<'a>,
     cursor: DBRawIterator<'a>,
     direction: Direction,
     ended: bool,
@@ -219,17 +342,52 @@ impl Iterator for Scan<'_> {
         if self.ended {
             return None;
         }
-        let Some((key, value)) = self.cursor.item() else {
-            self.ended = true;
-            // A cursor that is not on a row has either passed the last one or failed.
-            return self.cursor.status().err().map(|error| Err(storage(&error)));
+        let row = match row_at(self.view, &self.cursor).transpose()? {
+            Ok(row) => row,
+            Err(error) => {
+                self.ended = true;
+                return Some(Err(error));
+            }
         };
-        let row = (key.to_vec(), value.to_vec());
         match self.direction {
             Direction::Forward => self.cursor.next(),
             Direction::Reverse => self.cursor.prev(),
         }
         Some(Ok(row))
+    }
+}
+
+/// A cursor that stands on the row that it gave last.
+struct Jumps<'a> {
+    view: &'a RocksView<'a>,
+    cursor: DBRawIterator<'a>,
+}
+
+impl Cursor for Jumps<'_> {
+    fn seek(&mut self, key: &[u8]) -> Result<Option<Row>, KvError> {
+        self.cursor.seek(key);
+        row_at(self.view, &self.cursor)
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, KvError> {
+        if self.cursor.valid() {
+            self.cursor.next();
+        }
+        row_at(self.view, &self.cursor)
+    }
+}
+
+/// The row that a cursor stands on; when it stands on none, it has either passed the last one or failed.
+fn row_at(view: &RocksView<'_>, cursor: &DBRawIterator<'_>) -> Result<Option<Row>, KvError> {
+    match cursor.item() {
+        Some((key, value)) => {
+            view.take(key.len() + value.len())?;
+            Ok(Some((key.to_vec(), value.to_vec())))
+        }
+        None => match cursor.status() {
+            Ok(()) => Ok(None),
+            Err(error) => Err(view.failed(&error)),
+        },
     }
 }
 

@@ -66,7 +66,7 @@ pub fn run_points() -> Result<(), Box<dyn Error>> {
     let [runtime, ..] = INDEXES;
     indexes::put(&client, DATABASE, runtime)?;
     indexes::wait(&client, DATABASE, runtime[0])?;
-    points::run(&client, &events.expected)
+    points::run(&server, &events.expected)
 }
 
 /// The part of [`run`] with the indexes first.
@@ -106,7 +106,7 @@ fn built_after(events: &Events) -> Result<(), Box<dyn Error>> {
     println!("| build of all four at once | {built} events/s |");
     println!("| results compared | {} |", indexes::check(&client, DATABASE, &events.expected)?);
     println!("| disk, all | {:.0} bytes an event |", disk(folder.path())? / count);
-    points::run(&client, &events.expected)?;
+    points::run(&server, &events.expected)?;
     changes(&client, events)?;
     println!("| peak memory of the server | {} MB |", peak_megabytes(&server)?);
     for (how, killed) in [("SIGTERM", false), ("SIGKILL", true)] {

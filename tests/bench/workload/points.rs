@@ -1,8 +1,8 @@
 //! Queries by key on 8 connections that stay open, beside as many requests for a constant answer of the same server.
 
-use super::DATABASE;
 use super::events::Expected;
-use magpie_tests::wire::Client;
+use super::{DATABASE, processor_us};
+use magpie_tests::process::ServerProcess;
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,8 +12,10 @@ const CONNECTIONS: usize = 8;
 /// Requests of each connection, of each kind.
 const REQUESTS: usize = 4_000;
 
-/// Prints requests per second and times of both, and their ratio. The two take turns, and the best of three counts.
-pub fn run(client: &Client, expected: &Expected) -> Result<(), Box<dyn Error>> {
+/// Prints requests per second, times and the server's processor time of both, and their ratios. The two take turns, and
+/// the best of three counts. The ratio of processor time leaves out the client, and who else uses the machine.
+pub fn run(server: &ServerProcess, expected: &Expected) -> Result<(), Box<dyn Error>> {
+    let client = server.client();
     let mut users: Vec<&String> = expected.user_files.keys().collect();
     users.sort();
     let query = |n: usize| {
@@ -32,7 +34,13 @@ pub fn run(client: &Client, expected: &Expected) -> Result<(), Box<dyn Error>> {
         for (kind, best) in best.iter_mut().enumerate() {
             let requests: Vec<String> =
                 (0..REQUESTS).map(|n| if kind == 0 { query(n) } else { constant(n) }).collect();
-            let measured = measure(client.address(), &requests)?;
+            let before = processor_us(server)?;
+            let mut measured = measure(client.address(), &requests)?;
+            measured.processor_us = (processor_us(server)? - before) / (CONNECTIONS * REQUESTS) as f64;
+            if let Some(best) = best {
+                measured.processor_us = measured.processor_us.min(best.processor_us);
+                best.processor_us = measured.processor_us;
+            }
             if best.as_ref().is_none_or(|best| measured.rate > best.rate) {
                 *best = Some(measured);
             }
@@ -41,11 +49,15 @@ pub fn run(client: &Client, expected: &Expected) -> Result<(), Box<dyn Error>> {
     let [Some(points), Some(constants)] = best else { return Err("nothing was measured".into()) };
     for (name, measured) in [("query by key", &points), ("constant answer", &constants)] {
         println!(
-            "| {name}, {CONNECTIONS} connections | {:.0}/s, p50 / p99 {:.2} / {:.2} ms |",
-            measured.rate, measured.p50_ms, measured.p99_ms
+            "| {name}, {CONNECTIONS} connections | {:.0}/s, p50 / p99 {:.2} / {:.2} ms, {:.1} us of the server's |",
+            measured.rate, measured.p50_ms, measured.p99_ms, measured.processor_us
         );
     }
-    println!("| query by key to constant answer | {:.0} % |", 100.0 * points.rate / constants.rate);
+    println!("| query by key to constant answer, by rate | {:.0} % |", 100.0 * points.rate / constants.rate);
+    println!(
+        "| the same, by processor time of the server | {:.0} % |",
+        100.0 * constants.processor_us / points.processor_us
+    );
     Ok(())
 }
 
@@ -53,6 +65,8 @@ struct Measured {
     rate: f64,
     p50_ms: f64,
     p99_ms: f64,
+    /// The server's, for one request.
+    processor_us: f64,
 }
 
 fn measure(address: &str, requests: &[String]) -> Result<Measured, Box<dyn Error>> {
@@ -69,7 +83,7 @@ fn measure(address: &str, requests: &[String]) -> Result<Measured, Box<dyn Error
     let mut times: Vec<Duration> = times.into_iter().collect::<io::Result<Vec<_>>>()?.concat();
     times.sort();
     let at = |share: usize| times.get(times.len() * share / 100).map_or(0.0, |time| time.as_secs_f64() * 1e3);
-    Ok(Measured { rate: times.len() as f64 / taken, p50_ms: at(50), p99_ms: at(99) })
+    Ok(Measured { rate: times.len() as f64 / taken, p50_ms: at(50), p99_ms: at(99), processor_us: 0.0 })
 }
 
 fn one_connection(address: &str, requests: &[String]) -> io::Result<Vec<Duration>> {

@@ -126,7 +126,8 @@ fn follow(
     }
 }
 
-fn source(map: &str, reduce: &str) -> Result<SharedSource, Box<dyn Error>> {
+/// An index of the workload in the tier that it gets.
+pub fn source(map: &str, reduce: &str) -> Result<SharedSource, Box<dyn Error>> {
     let (maps, no_sources) = ([map.to_owned()], BTreeMap::new());
     let scripts = Scripts {
         name: "Bench",
