@@ -74,7 +74,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// The state of a worker thread.
 struct Worker<'w> {
     index: &'w Index,
-    database: &'w Database,
+    database: &'w Arc<Database>,
     clock: &'w Clock,
     indexer: Indexer,
     size: BatchSize,
@@ -271,6 +271,7 @@ impl<'w> Worker<'w> {
             (self.database, view),
             (self.clock)(),
         )
+        .with_scan(starts.scans.join(self.database))
         .with_threads(cores / running)
         .with_watch(&told, &is_stopped)
         .with_output(index.output().cloned());

@@ -11,6 +11,7 @@
 mod map;
 mod reduce;
 mod run;
+mod scan;
 mod sorter;
 mod tree;
 
@@ -26,6 +27,7 @@ use crate::progress::Progress;
 use magpie_store::kv::{Batch, Change, FinishedFile, SortedFile};
 use magpie_store::{CollectionFilter, Database, DatabaseView, StoreError, Timestamp};
 use run::{Merge, Run};
+pub use scan::{Joined, Scans};
 use sorter::Sorter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
@@ -39,6 +41,7 @@ pub struct BulkBuild<'b> {
     output: Option<OutputCollection>,
     database: &'b Database,
     view: &'b DatabaseView<'b>,
+    joined: Option<Joined>,
     now: Timestamp,
     threads: usize,
     sort_bytes_max: usize,
@@ -93,6 +96,7 @@ impl<'b> BulkBuild<'b> {
             output: None,
             database,
             view,
+            joined: None,
             now,
             threads: 1,
             sort_bytes_max: limits::BULK_SORT_BYTES_MAX,
@@ -146,6 +150,13 @@ impl<'b> BulkBuild<'b> {
         self
     }
 
+    /// Reads the documents with others, as of another snapshot than that of the build.
+    #[must_use]
+    pub fn with_scan(mut self, joined: Option<Joined>) -> Self {
+        self.joined = joined;
+        self
+    }
+
     /// Names the documents that its results become, too.
     #[must_use]
     pub(crate) fn with_output(mut self, output: Option<OutputCollection>) -> Self {
@@ -162,7 +173,9 @@ impl<'b> BulkBuild<'b> {
         let map::Mapped { parts, runs, by_document } = self.map()?;
         files.extend(by_document);
         let mut others = Vec::new();
-        let mut progress = Progress { etag: self.view.last_etag(), ..Progress::default() };
+        let read = self.joined.as_ref().and_then(Joined::etag);
+        let mut progress =
+            Progress { etag: read.unwrap_or_else(|| self.view.last_etag()), ..Progress::default() };
         let mut losses = LossChanges::default();
         let mut take = |part: Part<'b>| -> Result<(), IndexError> {
             add(&mut progress, &part.progress);

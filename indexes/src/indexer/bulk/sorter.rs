@@ -56,19 +56,38 @@ impl<'d> Sorter<'d> {
         Ok(())
     }
 
+    /// Ends a run: what comes may sort before what there is.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn cut(&mut self) -> Result<(), IndexError> {
+        if self.bytes > self.bytes_max / 4 {
+            return self.spill();
+        }
+        self.bytes_max -= self.bytes;
+        self.keep()
+    }
+
     /// The runs; the last one may be in memory.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn finish(mut self) -> Result<Vec<Run>, IndexError> {
+        self.keep()?;
+        Ok(self.runs)
+    }
+
+    /// Makes a run in memory of what there is.
+    fn keep(&mut self) -> Result<(), IndexError> {
         if !self.groups.is_empty() {
             let mut bytes = Vec::with_capacity(self.bytes);
             let marks = write_run(std::mem::take(&mut self.groups), self.mark_bytes(), &mut bytes)
                 .map_err(scratch)?;
             let length = bytes.len() as u64;
             self.runs.push(Run::new(RunBytes::Memory(bytes), length, marks));
+            self.bytes = 0;
         }
-        Ok(self.runs)
+        Ok(())
     }
 
     fn mark_bytes(&self) -> u64 {
@@ -76,6 +95,9 @@ impl<'d> Sorter<'d> {
     }
 
     fn spill(&mut self) -> Result<(), IndexError> {
+        if self.groups.is_empty() {
+            return Ok(());
+        }
         let file = self.database.scratch_file()?;
         let mut writer = BufWriter::with_capacity(1 << 18, file);
         let groups = std::mem::take(&mut self.groups);
