@@ -70,6 +70,8 @@ pub const SCAN_BYTES_AHEAD_MAX: usize = 16 * 1024 * 1024;
 pub const SCAN_LOOKS_LOST_MAX: u32 = 50;
 /// Memory for entries on their way into order, in bytes, all threads of one build together.
 pub const BULK_SORT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The same of all builds of one database that run at a time.
+pub const BULK_SORT_BYTES_ALL_MAX: usize = 64 * 1024 * 1024;
 /// Most threads of one bulk build.
 pub const BULK_THREADS_MAX: usize = 8;
 /// Bulk builds of an index in a row that may end with the process; then it is built batch by batch.

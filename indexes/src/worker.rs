@@ -273,6 +273,7 @@ impl<'w> Worker<'w> {
         )
         .with_scan(starts.scans.join(self.database))
         .with_threads(cores / running)
+        .with_builds(&starts.bulk_builds)
         .with_watch(&told, &is_stopped)
         .with_output(index.output().cloned());
         // A panic goes on once the counters are right again.

@@ -67,7 +67,7 @@ impl<'b> BulkBuild<'b> {
         let mut mapped = Mapped { parts: Vec::new(), runs: Vec::new(), by_document: Vec::new() };
         for (part, entries) in done {
             mapped.parts.push(part);
-            mapped.runs.extend(entries.finish()?);
+            mapped.runs.extend(entries.finish());
         }
         let rows = shared.rows.into_inner().unwrap_or_else(PoisonError::into_inner);
         mapped.by_document = rows.done;

@@ -4,7 +4,8 @@
 //! to a document becomes rows at once, its entries go into sorters (`sorter.rs`). `reduce`: the sorted entries of each
 //! reduce key become a tree bottom-up (`tree.rs`), ranges of keys side by side. All rows go to sorted files, which the
 //! store takes in as one batch together with the progress: until then the index has no rows at all, so a build that is
-//! cut begins anew. Memory is bounded by [`limits::BULK_SORT_BYTES_MAX`] and the pages in work.
+//! cut begins anew. Memory is bounded by [`limits::BULK_SORT_BYTES_ALL_MAX`], the chunks on their
+//! way (`scan.rs`) and the pages in work.
 //!
 //! Indexes whose maps load documents are built batch by batch.
 
@@ -28,8 +29,8 @@ use magpie_store::kv::{Batch, Change, FinishedFile, SortedFile};
 use magpie_store::{CollectionFilter, Database, DatabaseView, StoreError, Timestamp};
 use run::{Merge, Run};
 pub use scan::{Joined, Scans};
-use sorter::Sorter;
-use std::sync::atomic::{AtomicBool, Ordering};
+use sorter::{Room, Sorter};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 
 /// A bulk build of the rows of a slot that has none.
@@ -45,6 +46,7 @@ pub struct BulkBuild<'b> {
     now: Timestamp,
     threads: usize,
     sort_bytes_max: usize,
+    builds: Option<&'b AtomicUsize>,
     told: &'b (dyn Fn(u64) + Sync),
     is_stopped: &'b (dyn Fn() -> bool + Sync),
     /// Set when a thread of the build has failed.
@@ -100,6 +102,7 @@ impl<'b> BulkBuild<'b> {
             now,
             threads: 1,
             sort_bytes_max: limits::BULK_SORT_BYTES_MAX,
+            builds: None,
             told: &|_| {},
             is_stopped: &|| false,
             aborted: AtomicBool::new(false),
@@ -135,6 +138,13 @@ impl<'b> BulkBuild<'b> {
     #[must_use]
     pub fn with_sort_bytes_max(mut self, bytes: usize) -> Self {
         self.sort_bytes_max = bytes;
+        self
+    }
+
+    /// Shares [`limits::BULK_SORT_BYTES_ALL_MAX`] with the builds that are counted there, itself included.
+    #[must_use]
+    pub(crate) fn with_builds(mut self, builds: &'b AtomicUsize) -> Self {
+        self.builds = Some(builds);
         self
     }
 
@@ -180,7 +190,7 @@ impl<'b> BulkBuild<'b> {
         let mut take = |part: Part<'b>| -> Result<(), IndexError> {
             add(&mut progress, &part.progress);
             losses.merge(part.losses);
-            others.extend(part.others.finish()?);
+            others.extend(part.others.finish());
             Ok(())
         };
         parts.into_iter().try_for_each(&mut take)?;
@@ -199,7 +209,7 @@ impl<'b> BulkBuild<'b> {
         let mut batch = Batch::new();
         losses.finish(self.view.kv(), self.slot, &mut batch)?;
         put_rows(batch, &mut counts)?;
-        others.extend(counts.finish()?);
+        others.extend(counts.finish());
         files.extend(self.file_of(&others)?);
         progress.indexed_at = u64::try_from(self.now.0).unwrap_or(0);
         files.extend(self.progress_file(&progress)?);
@@ -218,7 +228,8 @@ impl<'b> BulkBuild<'b> {
     }
 
     fn sorter(&self) -> Sorter<'b> {
-        Sorter::new(self.database, self.sort_bytes_max / self.threads)
+        let (bytes_max, builds) = (self.sort_bytes_max, self.builds);
+        Sorter::new(self.database, Room { sorters: self.threads, bytes_max, builds })
     }
 
     fn file(&self) -> Result<Box<dyn SortedFile + 'b>, IndexError> {
