@@ -9,7 +9,7 @@ use magpie_indexes::function::{
     Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, Loads,
     SharedSource,
 };
-use magpie_indexes::indexer::{BulkBuild, Indexer};
+use magpie_indexes::indexer::{BulkBuild, Indexer, Joined, Scans};
 use magpie_indexes::keys::{self, Kind, Slot};
 use magpie_indexes::progress::Progress;
 use magpie_indexes::signature::Signature;
@@ -19,7 +19,8 @@ use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::rocks::RocksKv;
 use magpie_store::kv::{Batch, Direction, Kv, Space};
 use magpie_store::{Collection, Command, Database, DatabaseView, Document, Etag, NewDocument, Timestamp};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const DATABASE_ID: &str = "0123456789abcdefghijkl";
@@ -330,4 +331,121 @@ fn a_stopped_build_leaves_nothing_and_begins_anew() {
     let built = build(Slot(1)).run().unwrap().unwrap();
     database.ingest_derived(built.files).unwrap();
     assert!(rows(&database.view(), Slot(1)).len() > 1_000);
+}
+
+/// Builds the rows of a slot with others. `told` hears of each part that was mapped.
+fn build_joined(
+    database: &Database,
+    slot: Slot,
+    joined: Joined,
+    threads: usize,
+    told: &(dyn Fn(u64) + Sync),
+    is_stopped: &(dyn Fn() -> bool + Sync),
+) -> Option<Etag> {
+    let view = database.view();
+    let place = (database, &view);
+    let built = BulkBuild::new(Sums::source(true), slot, borders(2), place, Timestamp(5))
+        .with_scan(Some(joined))
+        .with_threads(threads)
+        .with_sort_bytes_max(20_000)
+        .with_watch(told, is_stopped)
+        .run()
+        .unwrap()?;
+    let etag = built.progress.etag;
+    database.ingest_derived(built.files).unwrap();
+    Some(etag)
+}
+
+/// The rows of an index that is built batch by batch, without its progress.
+fn rows_by_batches(database: &Database, slot: Slot) -> Vec<(Vec<u8>, Vec<u8>)> {
+    build_by_batches(database, &Sums::source(true), slot, 2);
+    let mut rows = rows(&database.view(), slot);
+    rows.remove(0);
+    rows
+}
+
+const NEVER: fn() -> bool = || false;
+
+#[test]
+fn builds_that_read_together_make_the_same_rows_wherever_they_join() {
+    let database = Arc::new(Database::open(Arc::new(MemoryKv::new()), DATABASE_ID).unwrap());
+    fill(&database, 40_000);
+    let before = database.last_etag();
+    let expected = rows_by_batches(&database, Slot(1));
+    assert!(expected.len() > 20_000);
+    let scans = Scans::default();
+    let first = scans.join(&database).unwrap();
+    let late = Mutex::new(None);
+    let seen = AtomicU64::new(0);
+    // When the first build has had a good part of the documents, one of them changes, another is new, and three builds
+    // join: what they read is as the first one has it.
+    let told = |documents| {
+        if seen.fetch_add(documents, Ordering::SeqCst) + documents > 15_000 {
+            late.lock().unwrap().get_or_insert_with(|| {
+                let news = vec![put("Doc/1", "Events", 999, &[0, 1]), put("a/new", "Events", 5, &[0])];
+                database.write(news, Timestamp(2)).unwrap();
+                [(); 3].map(|()| scans.join(&database))
+            });
+        }
+    };
+    let etag = build_joined(&database, Slot(2), first, 2, &told, &NEVER);
+    assert_eq!(etag, Some(before));
+    let late = late.into_inner().unwrap().unwrap();
+    std::thread::scope(|scope| {
+        for (slot, joined) in (3..).zip(late) {
+            let database = &database;
+            scope.spawn(move || {
+                let threads = usize::try_from(slot).unwrap() - 2;
+                let etag = build_joined(database, Slot(slot), joined.unwrap(), threads, &|_| {}, &NEVER);
+                assert_eq!(etag, Some(before), "it is as old as what it has joined");
+            });
+        }
+    });
+    for slot in 2..=5 {
+        assert!(rows(&database.view(), Slot(slot))[1..] == expected, "slot {slot}");
+    }
+    // Whoever comes now begins anew, and all of them go on to the same state.
+    let joined = scans.join(&database).unwrap();
+    let etag = build_joined(&database, Slot(6), joined, 1, &|_| {}, &NEVER);
+    assert_eq!(etag, Some(database.last_etag()));
+    let expected = rows_by_batches(&database, Slot(7));
+    for slot in 1..=6 {
+        assert!(rows_by_batches(&database, Slot(slot)) == expected, "slot {slot}");
+    }
+}
+
+#[test]
+fn a_build_that_hangs_or_stops_holds_up_no_other() {
+    let database = Arc::new(Database::open(Arc::new(MemoryKv::new()), DATABASE_ID).unwrap());
+    fill(&database, 40_000);
+    let expected = rows_by_batches(&database, Slot(1));
+    let scans = Scans::default();
+    let [hanging, quick, slow, stopped] = [(); 4].map(|()| scans.join(&database).unwrap());
+    let goes_on = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (database, goes_on) = (&database, &goes_on);
+        let hang = move |_| {
+            while !goes_on.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        };
+        scope.spawn(move || build_joined(database, Slot(2), hanging, 1, &hang, &NEVER));
+        let slow = scope.spawn(move || build_joined(database, Slot(4), slow, 1, &|_| {}, &NEVER));
+        let stops = AtomicBool::new(false);
+        let told = |_| stops.store(true, Ordering::SeqCst);
+        let is_stopped = || stops.load(Ordering::SeqCst);
+        assert_eq!(build_joined(database, Slot(5), stopped, 1, &told, &is_stopped), None);
+        // More chunks than are kept for the one that hangs.
+        build_joined(database, Slot(3), quick, 2, &|_| {}, &NEVER).unwrap();
+        slow.join().unwrap().unwrap();
+        assert!(rows(&database.view(), Slot(3))[1..] == expected);
+        assert!(rows(&database.view(), Slot(2)).is_empty(), "it hangs");
+        goes_on.store(true, Ordering::SeqCst);
+    });
+    for slot in [2, 4] {
+        assert!(rows(&database.view(), Slot(slot))[1..] == expected, "slot {slot}");
+    }
+    assert!(rows(&database.view(), Slot(5)).is_empty());
+    // No thread holds the database any more.
+    assert_eq!(Arc::strong_count(&database), 1);
 }

@@ -61,8 +61,17 @@ pub const BULK_CHUNK_DOCUMENTS_MAX: usize = 512;
 pub const BULK_CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most chunks that one thread of a bulk build may be ahead of the slowest.
 pub const BULK_CHUNKS_AHEAD_MAX: u64 = 16;
+/// Most chunks that are kept for the builds that read together.
+pub const SCAN_CHUNKS_AHEAD_MAX: usize = 32;
+/// Most bytes of bodies and metadata in them, all lanes of one reading together, but for the last chunk of each.
+pub const SCAN_BYTES_AHEAD_MAX: usize = 16 * 1024 * 1024;
+/// After so many looks, of 20 ms each, in which builds waited for a slower one, that goes on without them. A chunk that
+/// is read takes one look away.
+pub const SCAN_LOOKS_LOST_MAX: u32 = 50;
 /// Memory for entries on their way into order, in bytes, all threads of one build together.
 pub const BULK_SORT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The same of all builds of one database that run at a time.
+pub const BULK_SORT_BYTES_ALL_MAX: usize = 64 * 1024 * 1024;
 /// Most threads of one bulk build.
 pub const BULK_THREADS_MAX: usize = 8;
 /// Bulk builds of an index in a row that may end with the process; then it is built batch by batch.

@@ -24,6 +24,7 @@
 use crate::error::IndexError;
 use crate::function::{Emitted, FunctionError, IndexFunction, Loads, StoredOutput, StoredReduced};
 use crate::index::{Index, lock};
+use crate::indexer::Scans;
 use crate::keys::{Slot, meta};
 use crate::limits;
 use magpie_store::json::Json;
@@ -368,6 +369,8 @@ pub(crate) struct Starts {
     pub boot: Option<NonZeroU64>,
     /// How many bulk builds run now.
     pub bulk_builds: AtomicUsize,
+    /// What they read together.
+    pub scans: Scans,
     taken: Mutex<bool>,
     free: Condvar,
 }

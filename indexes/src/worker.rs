@@ -75,7 +75,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// The state of a worker thread.
 struct Worker<'w> {
     index: &'w Index,
-    database: &'w Database,
+    database: &'w Arc<Database>,
     clock: &'w Clock,
     indexer: Indexer,
     size: BatchSize,
@@ -274,7 +274,9 @@ impl<'w> Worker<'w> {
             (self.database, view),
             (self.clock)(),
         )
+        .with_scan(starts.scans.join(self.database))
         .with_threads(cores / running)
+        .with_builds(&starts.bulk_builds)
         .with_watch(&told, &is_stopped)
         .with_output(index.output().cloned());
         // A panic goes on once the counters are right again.

@@ -10,7 +10,7 @@ mod mapping;
 mod reduction;
 mod repair;
 
-pub use bulk::{Built, BulkBuild};
+pub use bulk::{Built, BulkBuild, Joined, Scans};
 pub(crate) use mapping::{EncodedOutput, encode, maps};
 pub(crate) use reduction::KeyReducer;
 

@@ -35,6 +35,9 @@ const WAL_BYTES_MAX: u64 = 64 * MIB as u64;
 const BLOB_BYTES_MIN: u64 = 16 * 1024;
 /// The folder of sorted files on their way into the store, inside of its own.
 const INCOMING_FOLDER: &str = "incoming";
+const SORTED_FILE_ZSTD_LEVEL: i32 = 1;
+/// RocksDB's word for the window that belongs to the level.
+const ZSTD_WINDOW_DEFAULT: i32 = -14;
 const OPEN_FILES_MAX: i32 = 512;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// The share of a memtable's size that its bloom filter takes besides.
@@ -86,12 +89,7 @@ impl RocksKv {
             fs::remove_dir_all(&incoming).map_err(|error| folder_error(&incoming, &error))?;
         }
         fs::create_dir(&incoming).map_err(|error| folder_error(&incoming, &error))?;
-        Ok(Self {
-            db,
-            incoming: Some(incoming),
-            sorted: family_options(Space::Index, &cache),
-            writes: Writes::default(),
-        })
+        Ok(Self { db, incoming: Some(incoming), sorted: sorted_options(&cache), writes: Writes::default() })
     }
 
     /// Opens an empty store that lives in memory and ends with this handle. Everything else is as on disk.
@@ -105,12 +103,7 @@ impl RocksKv {
         let mut options = database_options();
         options.set_env(&Env::mem_env().map_err(|error| storage(&error))?);
         let db = DB::open_cf_descriptors(&options, "/magpie", families).map_err(|error| storage(&error))?;
-        Ok(Self {
-            db,
-            incoming: None,
-            sorted: family_options(Space::Index, &cache),
-            writes: Writes::default(),
-        })
+        Ok(Self { db, incoming: None, sorted: sorted_options(&cache), writes: Writes::default() })
     }
 
     fn family(&self, space: Space) -> Result<&ColumnFamily, KvError> {
@@ -454,6 +447,13 @@ fn family_options(space: Space, cache: &Cache) -> Options {
         options.set_enable_blob_gc(true);
         options.set_min_blob_size(BLOB_BYTES_MIN);
     }
+    options
+}
+
+/// The options of sorted files: they are packed a little less than a compaction would, in half the time.
+fn sorted_options(cache: &Cache) -> Options {
+    let mut options = family_options(Space::Index, cache);
+    options.set_bottommost_compression_options(ZSTD_WINDOW_DEFAULT, SORTED_FILE_ZSTD_LEVEL, 0, 0, true);
     options
 }
 

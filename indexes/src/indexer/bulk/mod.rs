@@ -4,13 +4,15 @@
 //! to a document becomes rows at once, its entries go into sorters (`sorter.rs`). `reduce`: the sorted entries of each
 //! reduce key become a tree bottom-up (`tree.rs`), ranges of keys side by side. All rows go to sorted files, which the
 //! store takes in as one batch together with the progress: until then the index has no rows at all, so a build that is
-//! cut begins anew. Memory is bounded by [`limits::BULK_SORT_BYTES_MAX`] and the pages in work.
+//! cut begins anew. Memory is bounded by [`limits::BULK_SORT_BYTES_ALL_MAX`], the chunks on their
+//! way (`scan.rs`) and the pages in work.
 //!
 //! Indexes whose maps load documents are built batch by batch.
 
 mod map;
 mod reduce;
 mod run;
+mod scan;
 mod sorter;
 mod tree;
 
@@ -26,8 +28,9 @@ use crate::progress::Progress;
 use magpie_store::kv::{Batch, Change, FinishedFile, SortedFile};
 use magpie_store::{CollectionFilter, Database, DatabaseView, StoreError, Timestamp};
 use run::{Merge, Run};
-use sorter::Sorter;
-use std::sync::atomic::{AtomicBool, Ordering};
+pub use scan::{Joined, Scans};
+use sorter::{Room, Sorter};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 
 /// A bulk build of the rows of a slot that has none.
@@ -39,9 +42,11 @@ pub struct BulkBuild<'b> {
     output: Option<OutputCollection>,
     database: &'b Database,
     view: &'b DatabaseView<'b>,
+    joined: Option<Joined>,
     now: Timestamp,
     threads: usize,
     sort_bytes_max: usize,
+    builds: Option<&'b AtomicUsize>,
     told: &'b (dyn Fn(u64) + Sync),
     is_stopped: &'b (dyn Fn() -> bool + Sync),
     /// Set when a thread of the build has failed.
@@ -93,9 +98,11 @@ impl<'b> BulkBuild<'b> {
             output: None,
             database,
             view,
+            joined: None,
             now,
             threads: 1,
             sort_bytes_max: limits::BULK_SORT_BYTES_MAX,
+            builds: None,
             told: &|_| {},
             is_stopped: &|| false,
             aborted: AtomicBool::new(false),
@@ -134,6 +141,13 @@ impl<'b> BulkBuild<'b> {
         self
     }
 
+    /// Shares [`limits::BULK_SORT_BYTES_ALL_MAX`] with the builds that are counted there, itself included.
+    #[must_use]
+    pub(crate) fn with_builds(mut self, builds: &'b AtomicUsize) -> Self {
+        self.builds = Some(builds);
+        self
+    }
+
     /// Calls `told` with the number of documents that were mapped since the last call, from any thread, and stops as
     /// soon as `is_stopped`.
     #[must_use]
@@ -143,6 +157,13 @@ impl<'b> BulkBuild<'b> {
         is_stopped: &'b (dyn Fn() -> bool + Sync),
     ) -> Self {
         (self.told, self.is_stopped) = (told, is_stopped);
+        self
+    }
+
+    /// Reads the documents with others, as of another snapshot than that of the build.
+    #[must_use]
+    pub fn with_scan(mut self, joined: Option<Joined>) -> Self {
+        self.joined = joined;
         self
     }
 
@@ -162,12 +183,14 @@ impl<'b> BulkBuild<'b> {
         let map::Mapped { parts, runs, by_document } = self.map()?;
         files.extend(by_document);
         let mut others = Vec::new();
-        let mut progress = Progress { etag: self.view.last_etag(), ..Progress::default() };
+        let read = self.joined.as_ref().and_then(Joined::etag);
+        let mut progress =
+            Progress { etag: read.unwrap_or_else(|| self.view.last_etag()), ..Progress::default() };
         let mut losses = LossChanges::default();
         let mut take = |part: Part<'b>| -> Result<(), IndexError> {
             add(&mut progress, &part.progress);
             losses.merge(part.losses);
-            others.extend(part.others.finish()?);
+            others.extend(part.others.finish());
             Ok(())
         };
         parts.into_iter().try_for_each(&mut take)?;
@@ -186,7 +209,7 @@ impl<'b> BulkBuild<'b> {
         let mut batch = Batch::new();
         losses.finish(self.view.kv(), self.slot, &mut batch)?;
         put_rows(batch, &mut counts)?;
-        others.extend(counts.finish()?);
+        others.extend(counts.finish());
         files.extend(self.file_of(&others)?);
         progress.indexed_at = u64::try_from(self.now.0).unwrap_or(0);
         files.extend(self.progress_file(&progress)?);
@@ -205,7 +228,8 @@ impl<'b> BulkBuild<'b> {
     }
 
     fn sorter(&self) -> Sorter<'b> {
-        Sorter::new(self.database, self.sort_bytes_max / self.threads)
+        let (bytes_max, builds) = (self.sort_bytes_max, self.builds);
+        Sorter::new(self.database, Room { sorters: self.threads, bytes_max, builds })
     }
 
     fn file(&self) -> Result<Box<dyn SortedFile + 'b>, IndexError> {

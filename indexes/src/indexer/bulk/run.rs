@@ -1,7 +1,8 @@
 //! Reading sorted runs, one or many merged, from any group on.
 
-use super::sorter::scratch;
+use super::sorter::{MARK_BYTES_MAX, MARKS_MIN, scratch};
 use crate::error::IndexError;
+use crate::keys::Reader;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -13,36 +14,141 @@ pub(super) type ItemRef<'i> = (&'i [u8], &'i [u8]);
 /// A group and the offset at which it begins.
 pub(super) type Mark = (Box<[u8]>, u64);
 
-/// Where the bytes of a run are.
-pub(super) enum RunBytes {
-    Memory(Vec<u8>),
-    File(File),
-}
+/// A group and its items, one after the other.
+pub(super) type Group = (Box<[u8]>, Vec<u8>);
 
 /// Groups in order, each with its items in order.
-pub(super) struct Run {
-    bytes: RunBytes,
-    length: u64,
+pub(super) enum Run {
+    /// As they were gathered.
+    Memory(Vec<Group>),
+    File(RunFile),
+}
+
+/// A run as `sorter.rs` writes it.
+pub(super) struct RunFile {
+    pub file: File,
+    pub length: u64,
     /// Places where reading can begin: (group, offset), in order.
-    marks: Vec<Mark>,
+    pub marks: Vec<Mark>,
 }
 
 impl Run {
-    /// A run as `sorter.rs` writes it.
-    pub fn new(bytes: RunBytes, length: u64, marks: Vec<Mark>) -> Self {
-        Self { bytes, length, marks }
-    }
-
     /// Groups that stand about equally far from each other.
-    pub fn marks(&self) -> impl Iterator<Item = &[u8]> {
-        self.marks.iter().map(|(group, _)| &**group)
+    pub fn marks(&self) -> Vec<&[u8]> {
+        match self {
+            Self::File(run) => run.marks.iter().map(|(group, _)| &**group).collect(),
+            Self::Memory(groups) => {
+                let all: usize = groups.iter().map(|(_, items)| items.len()).sum();
+                let (mut marks, mut since) = (Vec::new(), usize::MAX);
+                for (group, items) in groups {
+                    if since >= (all / MARKS_MIN).min(MARK_BYTES_MAX) {
+                        marks.push(&**group);
+                        since = 0;
+                    }
+                    since += items.len();
+                }
+                marks
+            }
+        }
     }
 
     /// Reads on from the first group that is not before `from`.
     fn reader(&self, from: &[u8]) -> Result<RunReader<'_>, IndexError> {
+        match self {
+            Self::File(run) => run.reader(from).map(RunReader::File),
+            Self::Memory(groups) => {
+                let first = groups.partition_point(|(group, _)| &**group < from);
+                let mut reader = MemoryReader {
+                    groups: groups.get(first..).unwrap_or_default(),
+                    items: Reader(&[]),
+                    item: None,
+                };
+                reader.begin()?;
+                Ok(RunReader::Memory(reader))
+            }
+        }
+    }
+}
+
+/// A place in a run.
+enum RunReader<'r> {
+    Memory(MemoryReader<'r>),
+    File(FileReader<'r>),
+}
+
+impl RunReader<'_> {
+    /// The group on which it stands; `None` behind the last.
+    fn group(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memory(reader) => reader.groups.first().map(|(group, _)| &**group),
+            Self::File(reader) => (!reader.ended).then_some(reader.group.as_slice()),
+        }
+    }
+
+    /// The key of the item on which it stands; `None` behind the last of the group.
+    fn item(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memory(reader) => reader.item.map(|(item, _)| item),
+            Self::File(reader) => reader.has_item.then_some(reader.item.as_slice()),
+        }
+    }
+
+    /// Gives the item on which it stands, and goes to the next.
+    fn take(&mut self, item: &mut Vec<u8>, value: &mut Vec<u8>) -> Result<(), IndexError> {
+        match self {
+            Self::Memory(reader) => {
+                let (key, text) = reader.item.unwrap_or_default();
+                item.clear();
+                item.extend_from_slice(key);
+                value.clear();
+                value.extend_from_slice(text);
+                reader.next_item()
+            }
+            Self::File(reader) => {
+                std::mem::swap(&mut reader.item, item);
+                std::mem::swap(&mut reader.value, value);
+                reader.next_item()
+            }
+        }
+    }
+
+    fn next_group(&mut self) -> Result<(), IndexError> {
+        match self {
+            Self::Memory(reader) => {
+                reader.groups = reader.groups.get(1..).unwrap_or_default();
+                reader.begin()
+            }
+            Self::File(reader) => reader.next_group(),
+        }
+    }
+}
+
+/// A place in a run in memory: in the first of the groups that are left.
+struct MemoryReader<'r> {
+    groups: &'r [Group],
+    items: Reader<'r>,
+    item: Option<ItemRef<'r>>,
+}
+
+impl MemoryReader<'_> {
+    fn begin(&mut self) -> Result<(), IndexError> {
+        self.items = Reader(self.groups.first().map_or(&[], |(_, items)| items));
+        self.next_item()
+    }
+
+    fn next_item(&mut self) -> Result<(), IndexError> {
+        self.item =
+            if self.items.is_empty() { None } else { Some((self.items.bytes()?, self.items.bytes()?)) };
+        Ok(())
+    }
+}
+
+impl RunFile {
+    /// Reads on from the first group that is not before `from`.
+    fn reader(&self, from: &[u8]) -> Result<FileReader<'_>, IndexError> {
         let before = self.marks.partition_point(|(group, _)| &**group <= from);
         let at = self.marks.get(before.saturating_sub(1)).map_or(0, |(_, at)| *at);
-        let mut reader = RunReader {
+        let mut reader = FileReader {
             run: self,
             at,
             window: Vec::new(),
@@ -63,9 +169,9 @@ impl Run {
     }
 }
 
-/// A place in a run: in a group, on one of its items.
-struct RunReader<'r> {
-    run: &'r Run,
+/// A place in a run in a file: in a group, on one of its items.
+struct FileReader<'r> {
+    run: &'r RunFile,
     /// The offset behind the window.
     at: u64,
     window: Vec<u8>,
@@ -78,7 +184,7 @@ struct RunReader<'r> {
     has_item: bool,
 }
 
-impl RunReader<'_> {
+impl FileReader<'_> {
     fn offset(&self) -> u64 {
         self.at - (self.window.len() - self.used) as u64
     }
@@ -96,13 +202,7 @@ impl RunReader<'_> {
         let begin = self.window.len();
         self.window.resize(begin + more, 0);
         let place = self.window.get_mut(begin..).unwrap_or_default();
-        match &self.run.bytes {
-            RunBytes::File(file) => file.read_exact_at(place, self.at).map_err(scratch)?,
-            RunBytes::Memory(bytes) => {
-                let from = usize::try_from(self.at).unwrap_or(usize::MAX);
-                place.copy_from_slice(bytes.get(from..from.saturating_add(more)).ok_or_else(cut_short)?);
-            }
-        }
+        self.run.file.read_exact_at(place, self.at).map_err(scratch)?;
         self.at += more as u64;
         if self.window.len() < count { Err(cut_short()) } else { Ok(()) }
     }
@@ -205,15 +305,14 @@ impl<'r> Merge<'r> {
             }
         }
         self.here.clear();
-        let alive = self.readers.iter().filter(|reader| !reader.ended);
-        let Some(first) = alive.map(|reader| reader.group.as_slice()).min() else { return Ok(None) };
+        let Some(first) = self.readers.iter().filter_map(RunReader::group).min() else { return Ok(None) };
         if self.to.as_deref().is_some_and(|to| first >= to) {
             return Ok(None);
         }
         self.group.clear();
         self.group.extend_from_slice(first);
         for (at, reader) in self.readers.iter().enumerate() {
-            if !reader.ended && reader.group == self.group {
+            if reader.group() == Some(self.group.as_slice()) {
                 self.here.push(at);
             }
         }
@@ -225,13 +324,10 @@ impl<'r> Merge<'r> {
     /// # Errors
     /// When the disk fails.
     pub fn next_item(&mut self) -> Result<Option<ItemRef<'_>>, IndexError> {
-        let candidates = self.here.iter().filter_map(|at| Some((*at, self.readers.get(*at)?)));
-        let with_item = candidates.filter(|(_, reader)| reader.has_item);
-        let Some((at, _)) = with_item.min_by(|(_, a), (_, b)| a.item.cmp(&b.item)) else { return Ok(None) };
+        let with_item = self.here.iter().filter_map(|at| Some((*at, self.readers.get(*at)?.item()?)));
+        let Some((at, _)) = with_item.min_by(|(_, a), (_, b)| a.cmp(b)) else { return Ok(None) };
         if let Some(reader) = self.readers.get_mut(at) {
-            std::mem::swap(&mut reader.item, &mut self.item);
-            std::mem::swap(&mut reader.value, &mut self.value);
-            reader.next_item()?;
+            reader.take(&mut self.item, &mut self.value)?;
         }
         Ok(Some((&self.item, &self.value)))
     }
