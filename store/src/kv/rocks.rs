@@ -450,7 +450,7 @@ fn family_options(space: Space, cache: &Cache) -> Options {
     options
 }
 
-/// The options of sorted files: they are packed a little less than a compaction would, in half the time.
+/// The options of sorted files: blocks of 4 KB are hardly smaller at a slower level (`tests/bench/RESULTS.md`).
 fn sorted_options(cache: &Cache) -> Options {
     let mut options = family_options(Space::Index, cache);
     options.set_bottommost_compression_options(ZSTD_WINDOW_DEFAULT, SORTED_FILE_ZSTD_LEVEL, 0, 0, true);
