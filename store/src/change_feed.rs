@@ -14,6 +14,7 @@ use crate::rows::{self, CollectionRow, FeedKind};
 use crate::view::DatabaseView;
 use crate::write::Committed;
 use std::collections::BinaryHeap;
+use std::sync::atomic::Ordering;
 
 /// Tombstones purged in one batch.
 const PURGE_BATCH: usize = 1000;
@@ -152,12 +153,26 @@ impl Iterator for Merge<'_> {
 }
 
 impl Database {
+    /// Says that tombstones up to an etag will be removed: from now on nobody may begin to read the feed behind an older
+    /// state than this.
+    pub fn announce_purge(&self, up_to: Etag) {
+        self.purged.fetch_max(up_to.0, Ordering::SeqCst);
+    }
+
+    /// The etag up to which tombstones may be gone since the database was opened: who reads documents in an older state
+    /// than this will not learn from the feed of all that were deleted since.
+    #[must_use]
+    pub fn purged(&self) -> Etag {
+        Etag(self.purged.load(Ordering::SeqCst))
+    }
+
     /// Removes the tombstones with an etag up to `up_to`, which every reader of the feed must have seen, and gives
     /// their number. Writers get their turn between its batches.
     ///
     /// # Errors
     /// [`StoreError::WritesStopped`], [`StoreError::Kv`], [`StoreError::Corrupt`]; batches before that stay done.
     pub fn purge_tombstones(&self, up_to: Etag) -> Result<u64, StoreError> {
+        self.announce_purge(up_to);
         let with_tombstones: Vec<Box<str>> = self.exclusively(|_, committed| {
             let found = committed.collections.iter().filter(|(_, row)| row.tombstones > 0);
             Ok((Batch::new(), found.map(|(key, _)| key.clone()).collect()))

@@ -33,6 +33,8 @@ pub struct Database {
     /// The commit lock, and what the last commit left.
     committed: Mutex<Committed>,
     published: AtomicU64,
+    /// Tombstones up to this etag may be gone.
+    pub(crate) purged: AtomicU64,
     /// The newest etag of a state that is known by number.
     known_last: Mutex<Option<(u64, Etag)>>,
     listeners: RwLock<Vec<Listener>>,
@@ -64,6 +66,7 @@ impl Database {
             id,
             group_commit: GroupCommit::new(GROUP_COMMIT_BYTES_MAX),
             published: AtomicU64::new(committed.last_etag.0),
+            purged: AtomicU64::new(0),
             known_last: Mutex::default(),
             committed: Mutex::new(committed),
             listeners: RwLock::new(Vec::new()),

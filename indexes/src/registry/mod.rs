@@ -517,12 +517,16 @@ impl Registry {
     /// # Errors
     /// When the store fails.
     pub fn purge_tombstones(&self) -> Result<u64, IndexError> {
+        // An index that is added meanwhile is either asked, or knows of the purge before it reads anything.
+        let guard = lock(&self.changes);
         let view = self.database.view();
         let mut seen_by_all = view.last_etag();
         for index in self.all() {
             seen_by_all = seen_by_all.min(Progress::read(view.kv(), index.slot)?.etag);
         }
         drop(view);
+        self.database.announce_purge(seen_by_all);
+        drop(guard);
         Ok(self.database.purge_tombstones(seen_by_all)?)
     }
 

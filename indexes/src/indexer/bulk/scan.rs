@@ -52,6 +52,9 @@ struct Scan {
 struct State {
     /// The newest etag of the snapshot, once it is taken.
     etag: Option<Etag>,
+    /// The least that it may be: tombstones up to here may be gone, so an older snapshot has documents of whose deletion
+    /// no build would hear.
+    purged: Etag,
     lanes: Vec<Lane>,
     /// The builds that read along; `None` where one has left.
     builds: Vec<Option<Build>>,
@@ -119,14 +122,14 @@ impl Scans {
     pub fn join(&self, database: &Arc<Database>) -> Option<Joined> {
         let mut current = lock(&self.0);
         if let Some(scan) = &*current
-            && let Some(build) = lock(&scan.state).join()
+            && let Some(build) = lock(&scan.state).join(database.purged())
         {
             return Some(Joined { scan: Arc::clone(scan), build });
         }
         let scan = Arc::new(Scan::default());
         let mut state = lock(&scan.state);
         state.lanes.push(Lane::new(Place { number: 0, after: None }));
-        let build = state.join()?;
+        let build = state.join(database.purged())?;
         let (reading, database) = (Arc::clone(&scan), Arc::clone(database));
         let thread = std::thread::Builder::new().name("index scan".to_owned());
         state.reader = Some(thread.spawn(move || reading.read(&database)).ok()?);
@@ -152,8 +155,13 @@ impl Lane {
 }
 
 impl State {
-    /// Has a build read along from the oldest chunk that is kept; `None` when all have been at the end already.
-    fn join(&mut self) -> Option<usize> {
+    /// Has a build read along from the oldest chunk that is kept; `None` when all have been at the end already, or the
+    /// snapshot is older than the last purge of tombstones.
+    fn join(&mut self, purged: Etag) -> Option<usize> {
+        if self.etag.is_some_and(|etag| etag < purged) {
+            return None;
+        }
+        self.purged = self.purged.max(purged);
         let in_time = |lane: &&Lane| !self.ended && self.total.is_none_or(|total| lane.passed < total);
         let lane = self.lanes.first().filter(in_time)?;
         let first = lane.chunks.front().map_or(lane.next.number, |chunk| chunk.number);
@@ -277,10 +285,21 @@ impl Scan {
     fn read(&self, database: &Database) {
         // Whatever ends it, nobody must wait for it any more.
         let mut panicked = IfDropped(self, true);
-        let view = database.view();
-        lock(&self.state).etag = Some(view.last_etag());
+        let view = self.snapshot(database);
         std::thread::scope(|scope| self.read_lane(0, &view, scope));
         panicked.1 = false;
+    }
+
+    /// A snapshot that is new enough for all who have joined.
+    fn snapshot<'d>(&self, database: &'d Database) -> DatabaseView<'d> {
+        loop {
+            let view = database.view();
+            let mut state = lock(&self.state);
+            if view.last_etag() >= state.purged {
+                state.etag = Some(view.last_etag());
+                return view;
+            }
+        }
     }
 
     fn read_lane<'s>(
@@ -436,5 +455,23 @@ fn again(error: &StoreError) -> StoreError {
     match error {
         StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
         other => StoreError::Kv(KvError::Storage(other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lane, Place, State};
+    use magpie_store::Etag;
+
+    /// Of a document that was deleted behind the snapshot, and whose tombstone is gone, a build would never hear.
+    #[test]
+    fn nobody_joins_a_reading_that_is_older_than_a_purge() {
+        let mut state = State::default();
+        state.lanes.push(Lane::new(Place { number: 0, after: None }));
+        assert!(state.join(Etag(3)).is_some());
+        assert_eq!(state.purged, Etag(3), "the snapshot that is still to be taken has to be as new");
+        state.etag = Some(Etag(5));
+        assert!(state.join(Etag(5)).is_some());
+        assert!(state.join(Etag(6)).is_none());
     }
 }
