@@ -325,9 +325,7 @@ fn run_once(
     started: Instant,
 ) -> Result<Answered, ServerError> {
     let view = database.documents().view();
-    let answered = run_on(&view, database, asked, index_name, started);
-    database.make_auto_indexes();
-    answered
+    run_on(&view, database, asked, index_name, started)
 }
 
 fn run_on(
@@ -338,8 +336,13 @@ fn run_on(
     started: Instant,
 ) -> Result<Answered, ServerError> {
     let snapshot = Snapshot::new(view, database.indexes());
-    let answer = magpie_query::execute(&snapshot, &asked.request)?;
+    let answer = magpie_query::execute(&snapshot, &asked.request);
     if index_name.is_none() {
+        database.make_auto_indexes();
+    }
+    let answer = answer?;
+    if index_name.is_none() {
+        // Only an index that has been made can be told.
         database.indexes().note_queried(&answer.index_name, clock::now());
     }
     let mut text = Vec::new();
