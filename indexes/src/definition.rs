@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// The name that stands for all fields of an index in its options. Source: the wire.
-pub const ALL_FIELDS: &str = "__all_fields";
+const ALL_FIELDS: &str = "__all_fields";
 
 /// The key of [`IndexDefinition::configuration`] that marks an index whose functions are Rust code of the program.
 pub const NATIVE: &str = "Magpie.Native";
@@ -80,6 +80,20 @@ pub struct IndexDefinition {
     /// What an auto index is made of; `None` for one that somebody wrote. Only stored, never taken from outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto: Option<AutoDefinition>,
+}
+
+/// How the values of an index field are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FieldIndexing {
+    /// Ignoring case.
+    #[default]
+    Default,
+    /// With case.
+    Exact,
+    /// By the terms that an analyzer makes of its texts.
+    Analyzed(Analyzer),
+    /// Not at all: a query on the field finds nothing.
+    No,
 }
 
 /// Options of one output field.
@@ -231,18 +245,31 @@ impl IndexDefinition {
         }
     }
 
-    /// What makes the terms of a field: the analyzer that it names, or the standard one when it is indexed for search.
+    /// How the values of a field are compared.
     #[must_use]
-    pub fn analyzer_of(&self, field: &str) -> Option<Analyzer> {
-        let (own, general) = (self.fields.get(field), self.fields.get(ALL_FIELDS));
-        let read =
-            |read: fn(&FieldOptions) -> Option<&str>| own.and_then(read).or_else(|| general.and_then(read));
-        let is_searched =
-            read(|options| options.indexing.as_deref()).is_some_and(|way| way.eq_ignore_ascii_case("Search"));
-        match read(|options| options.analyzer.as_deref()) {
-            Some(name) => Analyzer::named(name),
-            None => is_searched.then_some(Analyzer::Standard),
+    pub fn indexing_of(&self, field: &str) -> FieldIndexing {
+        let way = self.option(field, |options| options.indexing.as_deref()).unwrap_or_default();
+        let is = |name: &str| way.eq_ignore_ascii_case(name);
+        match self.option(field, |options| options.analyzer.as_deref()) {
+            _ if is("Exact") => FieldIndexing::Exact,
+            _ if is("No") => FieldIndexing::No,
+            Some(name) => Analyzer::named(name).map_or(FieldIndexing::Default, FieldIndexing::Analyzed),
+            None if is("Search") => FieldIndexing::Analyzed(Analyzer::Standard),
+            None => FieldIndexing::Default,
         }
+    }
+
+    /// Whether the value of a field is kept as the map made it, for projections.
+    #[must_use]
+    pub fn is_stored(&self, field: &str) -> bool {
+        let way = self.option(field, |options| options.storage.as_deref());
+        way.is_some_and(|way| way.eq_ignore_ascii_case("Yes"))
+    }
+
+    /// An option of a field, or else that of all fields.
+    fn option(&self, field: &str, read: fn(&FieldOptions) -> Option<&str>) -> Option<&str> {
+        let of = |field: &str| self.fields.get(field).and_then(read);
+        of(field).or_else(|| of(ALL_FIELDS))
     }
 
     /// Checks the name and everything else that needs no script engine.

@@ -62,6 +62,6 @@ pub use parsed::{ParsedQueries, ParsedQuery};
 pub use parser::parse;
 pub use snapshot::Snapshot;
 pub use source::{
-    Documents, Entries, FieldIndexing, KeyRange, ReducedResult, ReducedResults, Results, Source,
-    SourceCollection, SourceIndex,
+    Documents, Entries, KeyRange, ReducedResult, ReducedResults, Results, Source, SourceCollection,
+    SourceIndex,
 };

@@ -6,11 +6,11 @@ use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::limits;
 use crate::source::{
-    Documents, Entries, FieldIndexing, IndexRow, IndexRows, KeyRange, PlacedRow, ReducedResult,
-    ReducedResults, Results, RowsInOrder, Source, SourceCollection, SourceIndex,
+    Documents, Entries, IndexRow, IndexRows, KeyRange, PlacedRow, ReducedResult, ReducedResults, Results,
+    RowsInOrder, Source, SourceCollection, SourceIndex,
 };
 use magpie_indexes::auto::AutoDefinition;
-use magpie_indexes::definition::ALL_FIELDS;
+use magpie_indexes::definition::FieldIndexing;
 use magpie_indexes::faults::describe_key;
 use magpie_indexes::key_filter::KeyFilter;
 use magpie_indexes::progress::Progress;
@@ -203,18 +203,6 @@ impl SnapshotIndex<'_> {
     fn creates_fields(&self) -> bool {
         self.index.definition().maps.iter().any(|map| map.contains("createField"))
     }
-
-    fn option(
-        &self,
-        field: &str,
-        read: impl Fn(&magpie_indexes::definition::FieldOptions) -> Option<&str>,
-        value: &str,
-    ) -> bool {
-        let definition = self.index.definition();
-        let own = definition.fields.get(field).and_then(&read);
-        let general = definition.fields.get(ALL_FIELDS).and_then(&read);
-        own.or(general).is_some_and(|found| found.eq_ignore_ascii_case(value))
-    }
 }
 
 impl SourceIndex for SnapshotIndex<'_> {
@@ -242,18 +230,11 @@ impl SourceIndex for SnapshotIndex<'_> {
     }
 
     fn indexing(&self, field: &str) -> FieldIndexing {
-        if self.option(field, |options| options.indexing.as_deref(), "Exact") {
-            FieldIndexing::Exact
-        } else if self.option(field, |options| options.indexing.as_deref(), "No") {
-            FieldIndexing::No
-        } else {
-            let definition = self.index.definition();
-            definition.analyzer_of(field).map_or(FieldIndexing::Default, FieldIndexing::Analyzed)
-        }
+        self.index.definition().indexing_of(field)
     }
 
     fn is_stored(&self, field: &str) -> bool {
-        self.option(field, |options| options.storage.as_deref(), "Yes")
+        self.index.definition().is_stored(field)
     }
 
     fn is_stale(&self) -> Result<bool, QueryError> {

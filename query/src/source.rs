@@ -5,8 +5,9 @@ use crate::auto_read::{IndexedGroups, SourceAuto};
 use crate::error::QueryError;
 use crate::fold::Fold;
 use crate::limits;
+use magpie_indexes::definition::FieldIndexing;
 use magpie_indexes::key_filter::KeyFilter;
-use magpie_indexes::terms::{Analyzer, Need, TermField, TermSpan};
+use magpie_indexes::terms::{Need, TermField, TermSpan};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Document, DocumentId, Etag, ordered};
 use std::cmp::Ordering;
@@ -201,20 +202,6 @@ pub(crate) fn bounded(results: ReducedResults<'_>) -> ReducedResults<'_> {
             advice: "make an index that groups by fewer fields",
         })
     }))
-}
-
-/// How the values of an index field are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FieldIndexing {
-    /// Ignoring case.
-    #[default]
-    Default,
-    /// With case.
-    Exact,
-    /// By the terms that an analyzer makes of its texts.
-    Analyzed(Analyzer),
-    /// Not at all: a query on the field finds nothing.
-    No,
 }
 
 /// One index in the same state as its [`Source`].

@@ -1,7 +1,7 @@
 //! `GET indexes/terms`: the distinct values of one output field of an index, as text.
 //!
-//! Strings are as the field's analyzer makes them, lower-cased without one; `null` is `NULL_VALUE`, the empty string is U+0003; arrays give one term per element. The
-//! whole index is read; memory is bounded by the number of terms asked for.
+//! Strings are as the field's analyzer makes them, lower-cased without one; `null` is `NULL_VALUE`, the empty string is
+//! U+0003; arrays give one term per element. The whole index is read; memory is bounded by the number of terms asked for.
 
 use crate::answer;
 use crate::error::ServerError;
@@ -10,9 +10,8 @@ use crate::request::DatabaseRequest;
 use crate::state::blocking;
 use axum::http::StatusCode;
 use axum::response::Response;
-use magpie_indexes::definition::ALL_FIELDS;
-use magpie_indexes::terms::Analyzer;
-use magpie_indexes::{IndexDefinition, IndexError};
+use magpie_indexes::IndexError;
+use magpie_indexes::definition::FieldIndexing;
 use magpie_store::json::{Json, Object};
 use std::collections::BTreeSet;
 
@@ -22,12 +21,13 @@ pub(crate) async fn get(request: DatabaseRequest) -> Result<Response, ServerErro
     let field = request.query.required("field")?.to_owned();
     let from = request.query.get("fromValue").map(str::to_owned);
     let size = usize::try_from(request.query.number("pageSize")?.unwrap_or(TERMS_MAX as i64)).unwrap_or(0);
-    let mut terms = Terms { found: BTreeSet::new(), after: from, size: size.min(TERMS_MAX), by: By::Folded };
     let database = request.database;
     let (name, etag, terms) = blocking(move || {
         let view = database.documents().view();
         let index = database.indexes().get_in(&view, &name)?.ok_or(IndexError::NotFound { name })?;
-        terms.by = By::of(&index.definition(), &field);
+        let indexing = index.definition().indexing_of(&field);
+        let size = if indexing == FieldIndexing::No { 0 } else { size.min(TERMS_MAX) };
+        let mut terms = Terms { found: BTreeSet::new(), after: from, size, indexing };
         if index.is_map_reduce() {
             for result in index.results(&view) {
                 terms.add_field(&result?, &field);
@@ -53,27 +53,7 @@ struct Terms {
     found: BTreeSet<String>,
     after: Option<String>,
     size: usize,
-    by: By,
-}
-
-/// What terms a text has.
-#[derive(Debug, Clone, Copy)]
-enum By {
-    None,
-    Original,
-    Folded,
-    Analyzed(Analyzer),
-}
-
-impl By {
-    fn of(definition: &IndexDefinition, field: &str) -> Self {
-        let options = definition.fields.get(field).or_else(|| definition.fields.get(ALL_FIELDS));
-        match options.and_then(|options| options.indexing.as_deref()) {
-            Some("Exact") => Self::Original,
-            Some("No") => Self::None,
-            _ => definition.analyzer_of(field).map_or(Self::Folded, Self::Analyzed),
-        }
-    }
+    indexing: FieldIndexing,
 }
 
 impl Terms {
@@ -84,7 +64,7 @@ impl Terms {
     }
 
     fn add(&mut self, value: &Json) {
-        let text = match value {
+        let term = match value {
             Json::Array(items) => {
                 items.iter().for_each(|item| self.add(item));
                 return;
@@ -92,21 +72,18 @@ impl Terms {
             Json::Null => "NULL_VALUE".to_owned(),
             Json::String(text) if text.is_empty() => "\u{3}".to_owned(),
             Json::String(text) if is_kept(text) => text.clone(),
-            Json::String(text) => match self.by {
-                By::Original => text.clone(),
-                By::Folded => text.to_lowercase(),
-                By::Analyzed(analyzer) => {
+            Json::String(text) => match self.indexing {
+                FieldIndexing::Exact | FieldIndexing::No => text.clone(),
+                FieldIndexing::Default => text.to_lowercase(),
+                FieldIndexing::Analyzed(analyzer) => {
                     analyzer.words(text).into_iter().for_each(|word| self.insert(word));
                     return;
                 }
-                By::None => return,
             },
             Json::ScriptNumber(number) => number.to_string(),
             Json::Bool(_) | Json::Number(_) | Json::Object(_) => value.to_string(),
         };
-        if !matches!(self.by, By::None) {
-            self.insert(text);
-        }
+        self.insert(term);
     }
 
     fn insert(&mut self, term: String) {
@@ -131,13 +108,18 @@ fn is_kept(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{By, Terms};
+    use super::{FieldIndexing, Terms};
     use magpie_store::json::parse;
     use std::collections::BTreeSet;
 
     #[test]
     fn terms_are_the_smallest_behind_the_given_one() {
-        let mut terms = Terms { found: BTreeSet::new(), after: Some("a".into()), size: 3, by: By::Folded };
+        let mut terms = Terms {
+            found: BTreeSet::new(),
+            after: Some("a".into()),
+            size: 3,
+            indexing: FieldIndexing::Default,
+        };
         for text in ["\"D\"", "\"a\"", "[\"C\",[\"b\"],\"e\"]", "\"c\""] {
             terms.add(&parse(text.as_bytes()).unwrap());
         }

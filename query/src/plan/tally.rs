@@ -7,9 +7,10 @@ use crate::ast::{
 };
 use crate::error::QueryError;
 use crate::limits;
-use crate::source::{FieldIndexing, Source, SourceIndex};
+use crate::source::{Source, SourceIndex};
 use crate::tally::{Aggregation, AggregationKind, Facet, FacetBy, FacetOptions, Likeness, Suggestion, Tally};
 use crate::term::{fold, steps_of_text};
+use magpie_indexes::definition::FieldIndexing;
 use magpie_store::json::{Json, Object, parse};
 use std::collections::BTreeSet;
 

@@ -370,3 +370,26 @@ fn what_clients_ask_of_a_database_has_an_answer() {
             .is_empty()
     );
 }
+
+#[test]
+fn the_terms_of_a_field_are_those_that_it_is_found_by() {
+    let server = start();
+    server
+        .put(&format!("{DB}/docs?id=a/1"), r#"{"t":"The Quick fox","@metadata":{"@collection":"A"}}"#)
+        .expect(201);
+    let fields = r#"{"s":{"Indexing":"Search"},"x":{"Indexing":"Exact"},"n":{"Indexing":"No"},"w":{"Analyzer":"WhitespaceAnalyzer"}}"#;
+    let map = "map('A', a => ({ s: a.t, x: a.t, n: a.t, w: a.t, d: a.t }))";
+    let body = format!(r#"{{"Indexes":[{{"Name":"T","Maps":["{map}"],"Fields":{fields}}}]}}"#);
+    server.send("PUT", &format!("{DB}/indexes"), &[], body.as_bytes()).expect(201);
+    server.get(&format!("{DB}/queries?query=from%20index%20'T'&waitForNonStaleResults=true")).expect(200);
+    for (field, terms) in [
+        ("s", r#"["fox","quick"]"#),
+        ("x", r#"["The Quick fox"]"#),
+        ("n", "[]"),
+        ("w", r#"["Quick","The","fox"]"#),
+        ("d", r#"["the quick fox"]"#),
+    ] {
+        let answer = server.get(&format!("{DB}/indexes/terms?name=T&field={field}")).expect(200);
+        assert_eq!(answer.at("Terms").to_string(), terms, "{field}");
+    }
+}
