@@ -47,6 +47,7 @@ mod gzip;
 mod hilo;
 mod housekeeping;
 mod identities;
+mod import_thread;
 mod includes;
 mod index_admin;
 mod index_debug;

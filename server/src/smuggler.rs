@@ -6,7 +6,6 @@
 use crate::answer;
 use crate::batch_attachments::{self, broken};
 use crate::body::{self, BodyStream};
-use crate::databases::OpenDatabase;
 use crate::dump::Intake;
 use crate::dump::counts::Counts;
 use crate::dump::csv_document::collection_of;
@@ -16,6 +15,7 @@ use crate::dump::import::{Import, Target};
 use crate::dump::options::DumpOptions;
 use crate::dump::transform::Transform;
 use crate::error::ServerError;
+use crate::import_thread::Importing;
 use crate::limits::{DUMP_DRAIN_MS_MAX, DUMP_OPTIONS_BYTES_MAX, DUMP_PIECES_MAX};
 use crate::request::DatabaseRequest;
 use crate::state::blocking;
@@ -23,12 +23,11 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use magpie_indexes::definition::Numbers;
 use magpie_store::json::Object;
 use multer::{Field, Multipart};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// What goes to the thread of an import, in this order.
 enum Piece {
@@ -97,34 +96,15 @@ pub(crate) async fn import_csv(request: DatabaseRequest, body: Body) -> Result<R
 
 async fn import_kind(request: DatabaseRequest, body: Body, kind: Kind) -> Result<Response, ServerError> {
     let mut source = source(&request, body)?;
-    let place = request.app.dump_place()?;
-    let database = Arc::clone(&request.database);
-    let id = match request.query.number("operationId")? {
-        Some(id) => id,
-        None => database.operations().next_id(),
-    };
-    let numbers = request.app.config().numbers;
     let (pieces, received) = mpsc::channel(DUMP_PIECES_MAX);
-    let (done, result) = oneshot::channel();
     let options = kind.options();
-    let work = move || {
-        let importing = database.importing();
-        // Whoever asked may be gone; the operation's state has the result as well.
-        let result = run(&database, id, numbers, kind, received);
-        importing.end();
-        let _ = done.send(result);
-        drop(place);
-    };
-    std::thread::Builder::new()
-        .name("import".to_owned())
-        .spawn(work)
-        .map_err(|cause| ServerError::Panicked(format!("no thread could be started: {cause}")))?;
+    let importing = Importing::start(&request, move |target| take_pieces(target, kind, received))?;
     if let Err(error) = send(&request, &mut source, options, &pieces).await {
         // When the thread has ended already, its own error is the one to tell.
         let _ = pieces.send(Piece::Broken(error)).await;
     }
     drop(pieces);
-    let result = result.await.unwrap_or_else(|_| Err(ServerError::Panicked("the import".to_owned())));
+    let result = importing.ended().await;
     if result.is_err() {
         drain_in_background(source);
     }
@@ -143,23 +123,7 @@ pub(crate) async fn validate_options(request: DatabaseRequest, body: Body) -> Re
     Ok(answer::no_content())
 }
 
-/// The thread of an import: takes what comes, and tells the operation what it came to.
-fn run(
-    database: &OpenDatabase,
-    id: i64,
-    numbers: Numbers,
-    kind: Kind,
-    received: mpsc::Receiver<Piece>,
-) -> Result<Counts, ServerError> {
-    let running = database.operations().start(id);
-    let result = take_pieces(Target { database, numbers, running: &running }, kind, received);
-    match &result {
-        Ok(counts) => running.complete_with(counts.to_json()),
-        Err(error) => running.fail(error),
-    }
-    result
-}
-
+/// The work of an import: takes what comes.
 fn take_pieces(
     target: Target<'_>,
     kind: Kind,

@@ -5,24 +5,21 @@
 //! links are followed. Of anything else the answer does not even tell whether it exists.
 
 use crate::answer;
-use crate::databases::OpenDatabase;
 use crate::dump::Intake;
 use crate::dump::counts::Counts;
 use crate::dump::error::DumpError;
 use crate::dump::import::{Import, Target};
 use crate::dump::options::DumpOptions;
 use crate::error::ServerError;
+use crate::import_thread::Importing;
 use crate::limits::{IMPORT_FILES_MAX, UNPACK_STEP_BYTES};
 use crate::request::DatabaseRequest;
 use axum::http::StatusCode;
 use axum::response::Response;
-use magpie_indexes::definition::Numbers;
 use magpie_store::json::Object;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use tokio::sync::oneshot;
 
 /// The names of files in a folder that are dumps end with one of these.
 const ENDS: [&str; 2] = ["ravendbdump", "dump"];
@@ -55,62 +52,29 @@ pub(crate) async fn import_folder(request: DatabaseRequest) -> Result<Response, 
 }
 
 async fn import(request: DatabaseRequest, named: Named) -> Result<Response, ServerError> {
-    let config = request.app.config();
-    let Some(root) = config.import_root.clone() else { return Err(ServerError::ImportFolderOff) };
-    let (numbers, place) = (config.numbers, request.app.dump_place()?);
-    let database = Arc::clone(&request.database);
-    let id = match request.query.number("operationId")? {
-        Some(id) => id,
-        None => database.operations().next_id(),
+    let Some(root) = request.app.config().import_root.clone() else {
+        return Err(ServerError::ImportFolderOff);
     };
-    let (done, result) = oneshot::channel();
-    let work = move || {
-        let importing = database.importing();
-        // Whoever asked may be gone; the operation's state has the result as well.
-        let result = run(&database, id, numbers, &root, &named);
-        importing.end();
-        let _ = done.send(result);
-        drop(place);
-    };
-    std::thread::Builder::new()
-        .name("import".to_owned())
-        .spawn(work)
-        .map_err(|cause| ServerError::Panicked(format!("no thread could be started: {cause}")))?;
-    let result = result.await.unwrap_or_else(|_| Err(ServerError::Panicked("the import".to_owned())));
-    Ok(answer::json(StatusCode::OK, result?.to_json()))
+    let importing = Importing::start(&request, move |target| import_files(target, &root, &named))?;
+    Ok(answer::json(StatusCode::OK, importing.ended().await?.to_json()))
 }
 
-fn run(
-    database: &OpenDatabase,
-    id: i64,
-    numbers: Numbers,
-    root: &Path,
-    named: &Named,
-) -> Result<Counts, ServerError> {
-    let running = database.operations().start(id);
-    let result = files(root, named).and_then(|files| {
-        let mut counts = Counts::new();
-        for path in files {
-            let name = path.display().to_string();
-            let target = Target { database, numbers, running: &running };
-            match import_one(target, &path) {
-                Ok(read) => {
-                    counts.say(format!("{name}: {}", read.written()));
-                    counts.merge(read);
-                }
-                Err(cause) => {
-                    let before = counts.written();
-                    return Err(DumpError::File { name, cause: Box::new(cause), before }.into());
-                }
+fn import_files(target: Target<'_>, root: &Path, named: &Named) -> Result<Counts, ServerError> {
+    let mut counts = Counts::new();
+    for path in files(root, named)? {
+        let name = path.display().to_string();
+        match import_one(target, &path) {
+            Ok(read) => {
+                counts.say(format!("{name}: {}", read.written()));
+                counts.merge(read);
+            }
+            Err(cause) => {
+                let before = counts.written();
+                return Err(DumpError::File { name, cause: Box::new(cause), before }.into());
             }
         }
-        Ok(counts)
-    });
-    match &result {
-        Ok(counts) => running.complete_with(counts.to_json()),
-        Err(error) => running.fail(error),
     }
-    result
+    Ok(counts)
 }
 
 /// The files that are named, in the order in which they are to be read.

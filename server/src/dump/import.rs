@@ -24,6 +24,7 @@ use magpie_store::limits::ATTACHMENT_BYTES_MAX;
 use magpie_store::{Attachment, Command, Content, ContentHash, NewDocument, Timestamp};
 
 /// Where an import goes.
+#[derive(Clone, Copy)]
 pub(crate) struct Target<'d> {
     pub(crate) database: &'d OpenDatabase,
     /// What whole numbers are in scripts of indexes that do not say it.
