@@ -6,7 +6,7 @@ import json
 import statistics
 import time
 
-from workload import BUILD, COLUMNS, DURABLE, INDEXES, LIVE, LINKS, SIGN, VISIBLE, check, extra
+from workload import BUILD, COLUMNS, DURABLE, INDEXES, LIVE, LINKS, SIGN, VISIBLE, check, check_built, extra
 
 INTEGERS = ("sizeBytes", "startedTs", "ts")
 # Columns that only some events have.
@@ -86,9 +86,7 @@ class Clickhouse:
             select = select.replace("sizeBytes / 1000000", WHOLE)
             self.session.query(f"CREATE TABLE built{name} ENGINE = MergeTree ORDER BY tuple() {SYNCED} AS {select}")
         figures[BUILD] = count / (time.perf_counter() - begun)
-        check(self.name, self.one("SELECT sum(seconds), sum(jobs) FROM builtRuntime"), expected["runtime"])
-        check(self.name, self.one("SELECT sum(mbs), sum(mb) FROM builtStorage"), expected["storage"])
-        check(self.name, self.one("SELECT sum(files), sum(links) FROM builtUserFiles"), expected["files"])
+        check_built(self.name, self.one, expected)
         self.table("live")
         for name, (columns, engine, select) in VIEWS.items():
             self.session.query(f"CREATE TABLE {name}({columns}) ENGINE = {engine} {SYNCED}")

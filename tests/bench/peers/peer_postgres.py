@@ -14,7 +14,9 @@ import subprocess
 import tempfile
 import time
 
-from workload import BUILD, COLUMNS, DURABLE, INDEXES, LIVE, REQUEST, SIGN, VISIBLE, check, extra, rows_of
+from workload import (
+    BUILD, COLUMNS, DURABLE, INDEXES, LIVE, REQUEST, SIGN, VISIBLE, check, check_built, check_live, extra, rows_of
+)
 
 INTEGERS = ("sizeBytes", "startedTs", "ts")
 SETTINGS = {"listen_addresses": "''", "synchronous_commit": "on", "shared_buffers": "256MB", "max_wal_size": "4GB"}
@@ -142,18 +144,14 @@ class Postgres:
         for name, select in INDEXES.items():
             database.execute(f"CREATE TABLE built{name} AS {select}")
         figures[BUILD] = count / (time.perf_counter() - begun)
-        check(self.name, one("SELECT sum(seconds), sum(jobs) FROM builtRuntime"), expected["runtime"])
-        check(self.name, one("SELECT sum(mbs), sum(mb) FROM builtStorage"), expected["storage"])
-        check(self.name, one("SELECT sum(files), sum(links) FROM builtUserFiles"), expected["files"])
+        check_built(self.name, one, expected)
         database.close()
         database = self.open("live")
         database.execute(TRIGGERS)
         begun = time.perf_counter()
         self.insert(database, rows)
         figures[LIVE] = count / (time.perf_counter() - begun)
-        check(self.name, one("SELECT sum(seconds), sum(jobs) FROM runtime"), expected["runtime"])
-        check(self.name, one("SELECT sum(mbs), sum(mb) FROM storage"), expected["storage"])
-        check(self.name, one("SELECT sum(files), sum(links) FROM userfiles"), expected["files"])
+        check_live(self.name, one, expected)
         times = []
         for n in range(200):
             event = extra(n, expected["hot"])

@@ -4,7 +4,9 @@ import sqlite3
 import statistics
 import time
 
-from workload import BUILD, COLUMNS, DURABLE, INDEXES, LIVE, REQUEST, VISIBLE, check, extra, rows_of
+from workload import (
+    BUILD, COLUMNS, DURABLE, INDEXES, LIVE, REQUEST, VISIBLE, check, check_built, check_live, extra, rows_of
+)
 
 
 class Sqlite:
@@ -64,6 +66,7 @@ class Sqlite:
 
     def run(self, events, expected):
         count, rows = len(events), rows_of(events)
+        one = lambda text, *values: database.execute(text, values).fetchone()  # noqa: E731
         database = self.open("later.db")
         begun = time.perf_counter()
         self.insert(database, rows)
@@ -72,23 +75,20 @@ class Sqlite:
         for name, select in INDEXES.items():
             database.execute(f"CREATE TABLE built{name} AS {select}")
         figures[BUILD] = count / (time.perf_counter() - begun)
-        found = database.execute("SELECT sum(seconds), sum(jobs) FROM builtRuntime").fetchone()
-        check(self.name, found, expected["runtime"])
-        check(self.name, database.execute("SELECT sum(mbs), sum(mb) FROM builtStorage").fetchone(), expected["storage"])
-        check(self.name, database.execute("SELECT sum(files), sum(links) FROM builtUserFiles").fetchone(), expected["files"])
+        check_built(self.name, one, expected)
         database.close()
         database = self.open("live.db")
         database.executescript(self.TRIGGERS)
         begun = time.perf_counter()
         self.insert(database, rows)
         figures[LIVE] = count / (time.perf_counter() - begun)
-        check(self.name, database.execute("SELECT sum(files), sum(links) FROM userfiles").fetchone(), expected["files"])
+        check_live(self.name, one, expected)
         times = []
         for n in range(200):
             event = extra(n, expected["hot"])
             begun = time.perf_counter()
             self.insert(database, [tuple(event.get(name) for name in COLUMNS)])
-            seen = database.execute("SELECT largest FROM userfiles WHERE userId = ?", (expected["hot"],)).fetchone()
+            seen = one("SELECT largest FROM userfiles WHERE userId = ?", expected["hot"])
             times.append(time.perf_counter() - begun)
             check(self.name, seen, (event["sizeBytes"],))
         figures[VISIBLE] = statistics.median(times) * 1e3

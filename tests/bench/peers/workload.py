@@ -16,8 +16,10 @@ INDEXES = {
 }
 # What is measured: events per second, and the last in milliseconds.
 DURABLE, BUILD, LIVE, VISIBLE = "durable ingest", "build of all four", "ingest with all four live", "insert until visible"
-FIGURES = (# What is measured: events per second, and the last in milliseconds.
-DURABLE, BUILD, LIVE, VISIBLE)
+FIGURES = (DURABLE, BUILD, LIVE, VISIBLE)
+# Sums over all keys of an index, and the expectation that they meet.
+SUMS = {"Runtime": ("sum(seconds), sum(jobs)", "runtime"), "Storage": ("sum(mbs), sum(mb)", "storage"),
+        "UserFiles": ("sum(files), sum(links)", "files")}
 
 
 def extra(n, user):
@@ -29,6 +31,18 @@ def extra(n, user):
 def check(who, found, expected):
     if tuple(found) != tuple(expected):
         raise SystemExit(f"{who} gives {found} instead of {expected}")
+
+
+def check_built(who, one, expected):
+    """Checks the tables that were built of the indexes; `one` gives the row that a query answers with."""
+    for index, (sums, key) in SUMS.items():
+        check(who, one(f"SELECT {sums} FROM built{index}"), expected[key])
+
+
+def check_live(who, one, expected):
+    """The same of the tables that are kept up to date."""
+    for index, (sums, key) in SUMS.items():
+        check(who, one(f"SELECT {sums} FROM {index.lower()}"), expected[key])
 
 
 def expectations(events):
