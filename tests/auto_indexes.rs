@@ -156,7 +156,7 @@ fn grouped() -> impl Strategy<Value = (String, Object)> {
 fn shown(outcome: &Result<Answer, QueryError>) -> String {
     match outcome {
         Ok(answer) => {
-            let rows: Vec<String> = answer.rows.iter().map(Json::to_string).collect();
+            let rows: Vec<String> = answer.json_rows().iter().map(Json::to_string).collect();
             format!(
                 "total {} skipped {} capped {:?} stale {}\n{}",
                 answer.total_results,

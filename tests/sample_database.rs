@@ -112,7 +112,7 @@ impl SampleDatabase {
         let answer = execute(&Snapshot::new(&view, &self.registry), &request)
             .unwrap_or_else(|error| panic!("{query}: {error}"));
         assert!(!answer.is_stale, "{query}");
-        let mut rows = answer.rows;
+        let mut rows = answer.json_rows();
         for row in &mut rows {
             if let Json::Object(row) = row {
                 row.remove("@metadata");

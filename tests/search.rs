@@ -71,7 +71,7 @@ impl Server {
         let source = Snapshot::new(&view, &self.registry);
         let request = Request { query, page_size: Some(100_000), ..Request::default() };
         let answer = execute(&source, &request).unwrap_or_else(|error| panic!("{condition}: {error}"));
-        let numbers = answer.rows.iter().map(|row| row.get("n").unwrap().to_string());
+        let numbers = answer.json_rows().into_iter().map(|row| row.get("n").unwrap().to_string());
         numbers.collect::<Vec<_>>().join(", ")
     }
 }

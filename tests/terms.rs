@@ -191,7 +191,7 @@ fn all_fields() -> Vec<TermField> {
 fn shown(outcome: Result<Answer, QueryError>, name: &str) -> String {
     match outcome {
         Ok(answer) => {
-            let rows: Vec<String> = answer.rows.iter().map(Json::to_string).collect();
+            let rows: Vec<String> = answer.json_rows().iter().map(Json::to_string).collect();
             format!(
                 "total {} skipped {} capped {:?} stale {}\n{}",
                 answer.total_results,

@@ -50,6 +50,20 @@ impl Index {
         })
     }
 
+    /// [`Self::results`] as they are stored: compact JSON text, but for the numbers of scripts
+    /// ([`magpie_store::json::has_script_numbers`]).
+    pub fn result_texts<'v>(
+        &self,
+        view: &'v DatabaseView<'_>,
+    ) -> impl Iterator<Item = Result<Vec<u8>, IndexError>> + use<'v> {
+        let (from, to) = self.slot().range_of(Kind::Result);
+        view.kv().scan(Space::Index, &from, &to, Direction::Forward).filter_map(|row| {
+            row.map_err(IndexError::from)
+                .and_then(|(_, value)| Ok(StoredResult::decode(&value)?.into_visible()))
+                .transpose()
+        })
+    }
+
     /// [`Self::results`] with their keys and reduced values.
     pub fn reduced_results<'v>(
         &self,

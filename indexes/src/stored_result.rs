@@ -86,6 +86,17 @@ impl StoredResult {
         }
     }
 
+    /// [`Self::visible`], taken out.
+    #[must_use]
+    pub fn into_visible(self) -> Option<Vec<u8>> {
+        match (self.output, self.finalized) {
+            (Output::Value(value), Finalized::AsReduced) | (Output::Value(_), Finalized::Value(value)) => {
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the key has a result.
     #[must_use]
     pub fn presence(&self) -> Presence {

@@ -8,6 +8,7 @@ mod first_documents;
 mod in_order;
 mod row;
 
+use crate::answer_row::AnswerRow;
 use crate::ast::{FromSource, Query};
 use crate::auto_read;
 use crate::error::QueryError;
@@ -64,7 +65,7 @@ pub struct Answer {
     /// How many rows the query's own limit leaves; `None` when it has none.
     pub capped_max_results: Option<i64>,
     /// The rows as clients see them.
-    pub rows: Vec<Json>,
+    pub rows: Vec<AnswerRow>,
     /// The included documents by id.
     pub includes: Object,
     /// The included compare-exchange values by key, with their indexes; -1 for what is not there. `None` when the query
@@ -80,6 +81,14 @@ pub struct Answer {
     pub result_etag: i64,
 }
 
+impl Answer {
+    /// The rows as values.
+    #[must_use]
+    pub fn json_rows(&self) -> Vec<Json> {
+        self.rows.iter().cloned().map(AnswerRow::into_json).collect()
+    }
+}
+
 /// Answers a query.
 ///
 /// # Errors
@@ -88,8 +97,8 @@ pub struct Answer {
 pub fn execute(source: &dyn Source, request: &Request) -> Result<Answer, QueryError> {
     let mut budget = Budget::answer();
     let mut rows = Vec::new();
-    let mut take = |row| {
-        budget.take(projection::bytes(&row))?;
+    let mut take = |row: AnswerRow| {
+        budget.take(row.bytes())?;
         rows.push(row);
         Ok(())
     };
@@ -112,16 +121,16 @@ pub trait RowSink {
     ///
     /// # Errors
     /// Whatever ends the query.
-    fn row(&mut self, row: Json) -> Result<(), QueryError>;
+    fn row(&mut self, row: AnswerRow) -> Result<(), QueryError>;
 }
 
 /// A closure takes the rows and does not look at the head.
-impl<F: FnMut(Json) -> Result<(), QueryError>> RowSink for F {
+impl<F: FnMut(AnswerRow) -> Result<(), QueryError>> RowSink for F {
     fn begin(&mut self, _head: &Answer) -> Result<(), QueryError> {
         Ok(())
     }
 
-    fn row(&mut self, row: Json) -> Result<(), QueryError> {
+    fn row(&mut self, row: AnswerRow) -> Result<(), QueryError> {
         self(row)
     }
 }
@@ -139,12 +148,12 @@ pub fn stream(source: &dyn Source, request: &Request, sink: &mut dyn RowSink) ->
 
 /// Where rows go.
 enum Out<'s> {
-    Rows(&'s mut dyn FnMut(Json) -> Result<(), QueryError>),
+    Rows(&'s mut dyn FnMut(AnswerRow) -> Result<(), QueryError>),
     Stream(&'s mut dyn RowSink),
 }
 
 impl Out<'_> {
-    fn row(&mut self, row: Json) -> Result<(), QueryError> {
+    fn row(&mut self, row: AnswerRow) -> Result<(), QueryError> {
         match self {
             Self::Rows(take) => take(row),
             Self::Stream(sink) => sink.row(row),
@@ -187,7 +196,7 @@ fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Ans
             sink.begin(&answer)?;
         }
         for row in rows {
-            out.row(Json::Object(row))?;
+            out.row(AnswerRow::Made(Json::Object(row)))?;
         }
         return Ok((answer, ToInclude::default()));
     }

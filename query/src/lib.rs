@@ -25,6 +25,7 @@
 //! # Ok::<(), QueryError>(())
 //! ```
 
+mod answer_row;
 mod arithmetic;
 pub mod ast;
 mod auto_index;
@@ -54,6 +55,7 @@ mod source;
 mod tally;
 mod term;
 
+pub use answer_row::AnswerRow;
 pub use auto_index::{AutoFields, GroupFields};
 pub use auto_read::{DocumentsInOrder, IndexedGroups, SourceAuto};
 pub use error::QueryError;

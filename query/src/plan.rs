@@ -94,6 +94,21 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Whether whole rows are given, and nothing is looked for in them.
+    pub(crate) fn gives_stored_text(&self) -> bool {
+        matches!(self.projection, Projection::Whole) && self.includes_nothing()
+    }
+
+    /// Whether no row is looked into before it is given.
+    pub(crate) fn looks_at_nothing(&self) -> bool {
+        self.filter.is_all()
+            && self.order.is_empty()
+            && self.row_filter.is_none()
+            && self.tally.is_none()
+            && self.explained.is_none()
+            && !self.distinct
+    }
+
     /// Whether nothing is looked for in the rows to send it along.
     pub(crate) fn includes_nothing(&self) -> bool {
         self.include.is_empty() && self.exchanges.is_empty()

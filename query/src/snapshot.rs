@@ -6,8 +6,8 @@ use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::limits;
 use crate::source::{
-    Documents, Entries, IndexRow, IndexRows, KeyRange, PlacedRow, ReducedResult, ReducedResults, Results,
-    RowsInOrder, Source, SourceCollection, SourceIndex,
+    Documents, Entries, IndexRow, IndexRows, KeyRange, PlacedRow, ReducedResult, ReducedResults, ResultTexts,
+    Results, RowsInOrder, Source, SourceCollection, SourceIndex,
 };
 use magpie_indexes::auto::AutoDefinition;
 use magpie_indexes::definition::FieldIndexing;
@@ -16,8 +16,9 @@ use magpie_indexes::key_filter::KeyFilter;
 use magpie_indexes::progress::Progress;
 use magpie_indexes::terms::{Need, TermField, TermSpan, in_entries};
 use magpie_indexes::{CallError, Index, IndexStatus, Registry};
-use magpie_store::json::{Json, Object};
+use magpie_store::json::{Json, Object, has_script_numbers, parse_stored};
 use magpie_store::{Collection, CollectionFilter, DatabaseView, Document, DocumentId, Etag};
+use memchr::memchr_iter;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -264,6 +265,13 @@ impl SourceIndex for SnapshotIndex<'_> {
         Ok(Box::new(self.index.results(self.view).map(|result| Ok(object(result?)))))
     }
 
+    fn result_texts(&self) -> Result<Option<ResultTexts<'_>>, QueryError> {
+        if !self.index.is_map_reduce() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(self.index.result_texts(self.view).map(|text| Ok(wire_result(text?))))))
+    }
+
     fn results_within(&self, keys: &KeyFilter) -> Result<Results<'_>, QueryError> {
         if !self.index.is_map_reduce() {
             return Ok(Box::new(std::iter::empty()));
@@ -358,6 +366,29 @@ impl SourceIndex for SnapshotIndex<'_> {
             Ok((DocumentId::new(&id)?, if creates_fields { with_created_fields(output) } else { output }))
         })))
     }
+}
+
+/// The text of a result as clients see it. What is not plain JSON text, or has metadata of its own, is made anew.
+fn wire_result(stored: Vec<u8>) -> Vec<u8> {
+    const METADATA: &[u8] = b"\"@metadata\":{\"@change-vector\":null}}";
+    // Hardly any result has the sign at all.
+    let is_metadata = |at| stored.get(at..).is_some_and(|rest| rest.starts_with(b"@metadata\":"));
+    let has_metadata = memchr_iter(b'@', &stored).any(is_metadata);
+    if stored.first() == Some(&b'{') && !has_metadata && !has_script_numbers(&stored) {
+        let mut text = stored;
+        text.pop();
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        text.extend_from_slice(METADATA);
+        return text;
+    }
+    let mut result = parse_stored(&stored).map(object).unwrap_or_default();
+    result.remove("@metadata");
+    result.insert("@metadata", Object::from_iter([("@change-vector", Json::Null)]));
+    let mut text = Vec::new();
+    result.write_to(&mut text);
+    text
 }
 
 fn row(found: magpie_indexes::terms::IndexRow) -> Result<IndexRow, QueryError> {

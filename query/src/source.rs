@@ -25,6 +25,8 @@ pub enum SourceCollection<'a> {
 pub type Documents<'s> = Box<dyn Iterator<Item = Result<Document, QueryError>> + 's>;
 /// Results of a map-reduce index one after the other.
 pub type Results<'s> = Box<dyn Iterator<Item = Result<Object, QueryError>> + 's>;
+/// Results of an index as JSON text, with the `@metadata` that clients see.
+pub type ResultTexts<'s> = Box<dyn Iterator<Item = Result<Vec<u8>, QueryError>> + 's>;
 /// Results of a map-reduce index with what they were made of, one after the other.
 pub type ReducedResults<'s> = Box<dyn Iterator<Item = Result<ReducedResult, QueryError>> + 's>;
 /// Entries of a map-only index one after the other.
@@ -256,6 +258,14 @@ pub trait SourceIndex {
     /// # Errors
     /// When the index cannot be read.
     fn results(&self) -> Result<Results<'_>, QueryError>;
+
+    /// [`Self::results`] as text, when the index is a map-reduce index that can give it faster than as objects.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn result_texts(&self) -> Result<Option<ResultTexts<'_>>, QueryError> {
+        Ok(None)
+    }
 
     /// The results that can have these values in these fields, when the index can find them faster than by reading
     /// all. It must give every result that equals them as RQL compares (ignoring case, numbers as text, elements of

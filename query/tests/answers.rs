@@ -36,12 +36,9 @@ fn refused(database: &FakeDatabase, query: &str) -> QueryError {
 }
 
 /// The ids of the rows.
-fn ids(answer: &Answer) -> Vec<&str> {
-    answer
-        .rows
-        .iter()
-        .map(|row| row.get("@metadata").unwrap().get("@id").unwrap().as_str().unwrap())
-        .collect()
+fn ids(answer: &Answer) -> Vec<String> {
+    let id = |row: &Json| row.get("@metadata").unwrap().get("@id").unwrap().as_str().unwrap().to_owned();
+    answer.json_rows().iter().map(id).collect()
 }
 
 /// The rows without metadata.
@@ -51,7 +48,7 @@ fn plain(answer: &Answer) -> Vec<String> {
         row.remove("@metadata");
         row.to_string()
     };
-    answer.rows.iter().map(without).collect()
+    answer.json_rows().iter().map(without).collect()
 }
 
 /// 100 jobs of 10 users, in a scrambled order.
@@ -90,7 +87,8 @@ fn pages_are_cut_from_one_order() {
             continue;
         }
         let answer = result.unwrap();
-        let found: Vec<i64> = answer.rows.iter().map(|row| row.get("n").unwrap().as_i64().unwrap()).collect();
+        let found: Vec<i64> =
+            answer.json_rows().iter().map(|row| row.get("n").unwrap().as_i64().unwrap()).collect();
         assert_eq!(found, expected, "{query}");
         let total = if query.contains("where") { 50 } else { 100 };
         assert_eq!(answer.total_results, total, "{query}");
@@ -116,7 +114,7 @@ fn the_later_start_and_the_smaller_page_count() {
 fn equal_sort_keys_keep_the_order_of_writing() {
     let database = jobs();
     let sorted = ask(&database, "from Jobs order by user");
-    let first: Vec<&str> = ids(&sorted).into_iter().take(4).collect();
+    let first: Vec<String> = ids(&sorted).into_iter().take(4).collect();
     assert_eq!(first, ["Jobs/0", "Jobs/70", "Jobs/40", "Jobs/10"]);
     let random = ask(&database, "from Jobs order by random('seed')");
     assert_eq!(ids(&random), ids(&ask(&database, "from Jobs order by random('seed')")));
@@ -180,7 +178,7 @@ fn ids_are_found_without_reading_the_collection() {
         ("from Jobs where id() = 'jobs/7' order by id()", vec!["Jobs/7"], "Auto/Jobs/Byn"),
     ] {
         let answer = ask(&database, query);
-        let found: Vec<&str> = ids(&answer).into_iter().take(2).collect();
+        let found: Vec<String> = ids(&answer).into_iter().take(2).collect();
         assert_eq!(found, expected, "{query}");
         assert_eq!(answer.index_name, name, "{query}");
     }
@@ -260,14 +258,14 @@ fn results_have_no_id_and_stay_whole() {
     });
     let all = ask(&database, "from index ByUser order by n as long desc");
     assert_eq!(plain(&all), [results[1], results[0], results[2]]);
-    assert_eq!(all.rows[0].get("@metadata").unwrap().to_string(), r#"{"@change-vector":null}"#);
+    assert_eq!(all.json_rows()[0].get("@metadata").unwrap().to_string(), r#"{"@change-vector":null}"#);
     let some = ask(
         &database,
         "from index ByUser as r where r.user = 'ANN' and r.at.day > 0 select r.n as total, id()",
     );
     assert_eq!(plain(&some), [r#"{"total":2,"id()":null}"#, r#"{"total":10,"id()":null}"#]);
     assert_eq!(
-        some.rows[0].get("@metadata").unwrap().to_string(),
+        some.json_rows()[0].get("@metadata").unwrap().to_string(),
         r#"{"@projection":true,"@change-vector":null}"#
     );
     assert!(matches!(refused(&database, "from index ByUser where id() = 'x'"), QueryError::Argument { .. }));
@@ -309,7 +307,8 @@ fn numbers_compare_exactly() {
         ("v = '1.0'", ""),
     ] {
         let answer = ask(&database, &format!("from N where {condition}"));
-        let found: Vec<&str> = ids(&answer).iter().map(|id| id.trim_start_matches("n/")).collect();
+        let found: Vec<String> =
+            ids(&answer).iter().map(|id| id.trim_start_matches("n/").to_owned()).collect();
         assert_eq!(found.join(" "), expected, "{condition}");
     }
 }
@@ -328,7 +327,7 @@ fn parameters_are_values_and_missing_ones_are_named() {
     );
     assert_eq!(with("from Jobs limit $p0, $p1", r#"{"p0":null,"p1":0}"#).unwrap().total_results, 100);
     assert_eq!(
-        with("from Jobs select $p as p limit 1", r#"{"p":{"a":[1]}}"#).unwrap().rows[0]
+        with("from Jobs select $p as p limit 1", r#"{"p":{"a":[1]}}"#).unwrap().json_rows()[0]
             .get("p")
             .unwrap()
             .to_string(),
@@ -475,7 +474,7 @@ fn groups_count_and_sum_exactly() {
                 fields.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             texts.collect::<Vec<String>>().join(" ")
         };
-        assert_eq!(answer.rows.iter().map(row).collect::<Vec<String>>().join("|"), rows, "{query}");
+        assert_eq!(answer.json_rows().iter().map(row).collect::<Vec<String>>().join("|"), rows, "{query}");
     }
     let refusals = [
         ("from Sales group by n select sum(city)", "'city' of document 's/1' is text"),

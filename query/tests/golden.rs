@@ -229,6 +229,7 @@ fn wire(answer: Answer, exact_name: bool) -> Object {
         _ => answer.index_name,
     };
     let mut wire = Object::new();
+    let rows: Vec<Json> = answer.rows.into_iter().map(|row| masked(row.into_json())).collect();
     wire.insert("TotalResults", answer.total_results);
     wire.insert("ScannedResults", answer.scanned_results);
     wire.insert("SkippedResults", answer.skipped_results);
@@ -240,7 +241,7 @@ fn wire(answer: Answer, exact_name: bool) -> Object {
     if let Some(capped) = answer.capped_max_results {
         wire.insert("CappedMaxResults", capped);
     }
-    wire.insert("Results", answer.rows.into_iter().map(masked).collect::<Vec<Json>>());
+    wire.insert("Results", rows);
     wire.insert(
         "Includes",
         answer.includes.into_iter().map(|(id, row)| (id, masked(row))).collect::<Object>(),

@@ -86,7 +86,7 @@ impl Server {
 }
 
 fn count(answer: Result<Answer, QueryError>) -> Option<i64> {
-    answer.unwrap().rows.first()?.get("count")?.as_i64()
+    answer.unwrap().json_rows().first()?.get("count")?.as_i64()
 }
 
 #[test]

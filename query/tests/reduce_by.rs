@@ -69,7 +69,7 @@ fn plain(answer: &Answer) -> Vec<String> {
         row.remove("@metadata");
         row.to_string()
     };
-    answer.rows.iter().map(without).collect()
+    answer.json_rows().iter().map(without).collect()
 }
 
 #[test]
@@ -236,7 +236,11 @@ fn arithmetic_is_exact() {
         let query = format!("from Jobs select {select} as x");
         let answer = execute(&database, &request(&query, parameters))
             .unwrap_or_else(|error| panic!("{query}: {error}"));
-        assert_eq!(answer.rows[0].get("x").unwrap().to_string().trim_matches('"'), expected, "{select}");
+        assert_eq!(
+            answer.json_rows()[0].get("x").unwrap().to_string().trim_matches('"'),
+            expected,
+            "{select}"
+        );
     }
     for select in [
         "none + 1",
@@ -249,11 +253,12 @@ fn arithmetic_is_exact() {
     ] {
         let query = format!("from Jobs select {select} as x");
         let answer = execute(&database, &request(&query, parameters)).unwrap();
-        assert_eq!(answer.rows[0].get("x"), Some(&Json::Null), "{select}");
+        assert_eq!(answer.json_rows()[0].get("x"), Some(&Json::Null), "{select}");
     }
     let answer = ask(&database, "from Jobs as j select j.n + 1, j.n");
     assert_eq!(plain(&answer), [r#"{"j.n + 1":"4","n":3}"#]);
-    let stored = answer.rows[0].get("j.n + 1").unwrap();
+    let rows = answer.json_rows();
+    let stored = rows[0].get("j.n + 1").unwrap();
     assert!(matches!(stored, Json::ScriptNumber(ScriptNumber::BigInt(value)) if **value == BigInt::from(4)));
 }
 

@@ -4,7 +4,7 @@
 
 use magpie_indexes::definition::FieldOptions;
 use magpie_indexes::{IndexDefinition, Registry};
-use magpie_query::{Answer, QueryError, Request, Snapshot, execute};
+use magpie_query::{Answer, AnswerRow, QueryError, Request, Snapshot, execute};
 use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::{Command, Database, NewDocument, Timestamp};
@@ -71,7 +71,7 @@ impl Drop for Server {
 }
 
 fn texts(answer: &Answer) -> Vec<String> {
-    answer.rows.iter().map(Json::to_string).collect()
+    answer.json_rows().iter().map(Json::to_string).collect()
 }
 
 fn jobs() -> Server {
@@ -94,8 +94,8 @@ fn documents_come_from_the_store() {
     assert_eq!(
         texts(&all)[2],
         concat!(
-            r#"{"user":"Bob","bytes":9007199254740993,"files":["a","b"],"@metadata":{"@collection":"Jobs","@id":"jobs/3-A","#,
-            r#""@change-vector":"A:3-abcdefghijklmnopqrstuv","@last-modified":"2024-02-27T02:13:20.0000000Z"}}"#
+            r#"{"user":"Bob","bytes":9007199254740993,"files":["a","b"],"@metadata":{"@collection":"Jobs","#,
+            r#""@change-vector":"A:3-abcdefghijklmnopqrstuv","@id":"jobs/3-A","@last-modified":"2024-02-27T02:13:20.0000000Z"}}"#
         )
     );
     for (query, total, rows, name) in [
@@ -151,6 +151,43 @@ fn results_come_from_a_map_reduce_index() {
     let after = server.answer("from index 'Jobs/ByUser'");
     assert_eq!((after.total_results, after.is_stale), (4, false));
     assert_ne!(after.result_etag, before);
+}
+
+/// Rows that are given as they are stored are those that were looked into, byte for byte.
+#[test]
+fn rows_straight_from_the_store_are_the_same() {
+    let server = jobs();
+    server.put("Jobs/\"ö\\", r#"{"@metadata":{"@collection":"Jobs"}}"#);
+    server.put(
+        "jobs/5",
+        r#"{"user":"E 1n, N, I","files":[],"@metadata":{"@collection":"Jobs","a":{"b":"\""}}}"#,
+    );
+    let number = "j.user === 'Bob' ? 3n : j.user === 'ann' ? 0/0 : j.user === 'Ann' ? -1/0 : 'a\\\\\"5n\"'";
+    let own = "j.user === 'Bob' ? { '@metadata': { x: 1 } } : 7";
+    let map = format!("map('Jobs', j => ({{ user: j.user, number: {number}, own: {own} }}))");
+    let reduce = "groupBy(x => x.user).aggregate(g => ({ user: g.key, number: g.values[0].number, own: g.values[0].own }))";
+    server.index("Odd", &map, Some(reduce), &[]);
+    server.index("Names", "map('Jobs', j => ({ who: id(j) }))", None, &[]);
+    for source in ["from Jobs", "from @all_docs", "from index 'Odd'", "from index 'Names'"] {
+        let looked_into = server.answer(&format!("{source} include nothing"));
+        let straight = server.answer(source);
+        let text = |row: &AnswerRow| {
+            let mut text = Vec::new();
+            row.write_to(&mut text);
+            String::from_utf8(text).unwrap()
+        };
+        let rows: Vec<String> = straight.rows.iter().map(text).collect();
+        assert_eq!(rows, looked_into.rows.iter().map(text).collect::<Vec<_>>(), "{source}");
+        assert!(rows.len() >= 4, "{source}: {}", rows.len());
+        assert!(straight.rows.iter().all(|row| matches!(row, AnswerRow::Stored(_))), "{source}");
+        assert!(looked_into.rows.iter().all(|row| matches!(row, AnswerRow::Made(_))), "{source}");
+    }
+    let odd = texts(&server.answer("from index 'Odd'")).join("\n");
+    for part in
+        [r#""number":"3""#, r#""number":"NaN""#, r#""number":"-Infinity""#, r#""own":{"@metadata":{"x":1}}"#]
+    {
+        assert!(odd.contains(part), "{part} in {odd}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Documents in runs: by the start of their ids, from an etag on, the newest of the database or of a collection.
 
 use crate::answer;
-use crate::document_text::{DocumentList, write_document};
+use crate::document_text::DocumentList;
 use crate::error::ServerError;
 use crate::query_string::Pairs;
 use crate::request::DatabaseRequest;
@@ -104,7 +104,7 @@ fn write_page(
     let mut list = DocumentList::new("{\"Results\":", limit);
     for document in documents.skip(page.start).take(page.size) {
         let document = document?;
-        list.push(|out| write_document(&document, view.database_id(), page.metadata_only, out))?;
+        list.push(|out| document.write_wire(view.database_id(), page.metadata_only, out))?;
     }
     let mut text = list.close();
     text.push(b'}');

@@ -6,7 +6,7 @@ use crate::answer;
 use crate::body;
 use crate::clock;
 use crate::document_pages;
-use crate::document_text::{DocumentList, write_document, write_string};
+use crate::document_text::DocumentList;
 use crate::error::ServerError;
 use crate::includes;
 use crate::random::base64;
@@ -16,6 +16,7 @@ use crate::stats::humane_size;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
+use magpie_store::json::write_string;
 use magpie_store::json::{Json, Object};
 use magpie_store::{
     ChangeVector, Command, CompareExchangeValue, DatabaseView, Document, DocumentId, NewDocument, Outcome,
@@ -262,7 +263,7 @@ fn write_loaded(
     let mut list = DocumentList::new("{\"Results\":", limit);
     for document in found {
         list.push(|out| match document {
-            Some(document) => write_document(document, database_id, metadata_only, out),
+            Some(document) => document.write_wire(database_id, metadata_only, out),
             None => out.extend_from_slice(b"null"),
         })?;
     }
@@ -274,7 +275,7 @@ fn write_loaded(
         }
         write_string(document.id.as_str(), &mut text);
         text.push(b':');
-        write_document(document, database_id, false, &mut text);
+        document.write_wire(database_id, false, &mut text);
         if text.len() > limit {
             return Err(crate::document_text::answer_too_large(limit));
         }

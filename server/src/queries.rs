@@ -360,7 +360,7 @@ fn run_on(
     // A stale answer knows the documents as far as the index has read; any other one knows them all.
     let as_of = progress.filter(|_| answer.is_stale).map_or(view.last_etag(), |progress| progress.etag);
     let indexed_at = progress.map(|progress| progress.indexed_at);
-    answer_json(answer, indexed_at, as_of.0, started).write_to(&mut text);
+    write_answer(answer, indexed_at, as_of.0, started, &mut text);
     Ok((Some(etag), Some(text)))
 }
 
@@ -389,16 +389,16 @@ pub(crate) fn index_timestamp(indexed_at: Option<u64>) -> String {
     }
 }
 
-/// The answer in the field order of the original server.
-fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Instant) -> Object {
+/// Writes the answer in the field order of the original server, its rows straight from where they are.
+fn write_answer(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Instant, text: &mut Vec<u8>) {
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let now = clock::now().to_string();
     let indexed_at = index_timestamp(indexed_at);
     let (wants_timings, explanations) = (answer.wants_timings, answer.explanations);
     let paths = answer.included_paths.map(|paths| paths.into_iter().map(Json::from).collect::<Vec<_>>());
-    let mut body = Object::from_iter([("TotalResults", Json::from(answer.total_results))]);
+    let mut head = Object::from_iter([("TotalResults", Json::from(answer.total_results))]);
     if let Some(capped) = answer.capped_max_results {
-        body.insert("CappedMaxResults", capped);
+        head.insert("CappedMaxResults", capped);
     }
     for (key, value) in [
         ("ScannedResults", Json::from(answer.scanned_results)),
@@ -406,8 +406,22 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
         ("DurationInMs", duration_ms.into()),
         ("IncludedPaths", paths.into()),
         ("IndexName", answer.index_name.into()),
-        ("Results", Json::Array(answer.rows)),
-        ("Includes", answer.includes.into()),
+    ] {
+        head.insert(key, value);
+    }
+    head.write_to(text);
+    text.pop();
+    text.extend_from_slice(b",\"Results\":[");
+    for (number, row) in answer.rows.iter().enumerate() {
+        if number > 0 {
+            text.push(b',');
+        }
+        row.write_to(text);
+    }
+    text.push(b']');
+    let mut body = Object::new();
+    for (key, value) in [
+        ("Includes", Json::from(answer.includes)),
         ("IndexTimestamp", indexed_at.into()),
         ("LastQueryTime", now.into()),
         ("IsStale", answer.is_stale.into()),
@@ -432,5 +446,10 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
     if let Some(explanations) = explanations {
         body.insert("Explanations", explanations);
     }
-    body
+    // It goes on where the head stands open.
+    let begin = text.len();
+    body.write_to(text);
+    if let Some(brace) = text.get_mut(begin) {
+        *brace = b',';
+    }
 }

@@ -7,7 +7,6 @@ use crate::answer;
 use crate::clock;
 use crate::csv::Csv;
 use crate::document_pages;
-use crate::document_text::write_document;
 use crate::error::ServerError;
 use crate::queries::{self, Asked};
 use crate::request::DatabaseRequest;
@@ -16,7 +15,7 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use magpie_query::{Answer, QueryError, RowSink, Snapshot};
+use magpie_query::{Answer, AnswerRow, QueryError, RowSink, Snapshot};
 use magpie_store::json::{Json, Object};
 
 /// How the answer is written.
@@ -152,12 +151,12 @@ impl RowSink for Rows<'_> {
         written.map_err(gone)
     }
 
-    fn row(&mut self, row: Json) -> Result<(), QueryError> {
+    fn row(&mut self, row: AnswerRow) -> Result<(), QueryError> {
         let first = self.given == 0;
         self.given += 1;
         let Self { writer, format, csv, .. } = self;
         let written = writer.write(|out| match format {
-            Format::Csv => csv.row(&row, out),
+            Format::Csv => csv.row(&row.into_json(), out),
             Format::Lines => {
                 out.extend_from_slice(b"{\"Item\":");
                 row.write_to(out);
@@ -239,7 +238,7 @@ pub(crate) async fn documents(request: DatabaseRequest) -> Result<Response, Serv
                 if format == Format::Whole && !first {
                     out.push(b',');
                 }
-                write_document(&document, view.database_id(), page.metadata_only, out);
+                document.write_wire(view.database_id(), page.metadata_only, out);
                 if format == Format::Lines {
                     out.push(b'\n');
                 }

@@ -201,6 +201,15 @@ pub struct Document {
     pub metadata: Box<str>,
 }
 
+/// Appends an object's text without its closing brace, ready for another pair.
+fn open_object(text: &str, out: &mut Vec<u8>) {
+    let open = text.strip_suffix('}').unwrap_or("{");
+    out.extend_from_slice(open.as_bytes());
+    if open.len() > 1 {
+        out.push(b',');
+    }
+}
+
 impl Document {
     /// The body parsed; key order and digits as written.
     #[must_use]
@@ -226,14 +235,37 @@ impl Document {
                 .is_some_and(|flags| flags.split(',').any(|flag| flag.trim() == ARTIFICIAL))
     }
 
-    /// The full `@metadata` of the wire: the client's keys, then `@id`, `@change-vector`, `@last-modified`.
+    /// The full `@metadata` of the wire: the client's keys, then `@change-vector`, `@id`, `@last-modified`.
     #[must_use]
     pub fn wire_metadata(&self, database_id: &str) -> Object {
         let mut metadata = self.metadata_json();
-        metadata.insert("@id", self.id.as_str());
         metadata.insert("@change-vector", ChangeVector::new(self.etag, database_id).as_str());
+        metadata.insert("@id", self.id.as_str());
         metadata.insert("@last-modified", self.last_modified.to_string());
         metadata
+    }
+
+    /// Appends [`Self::wire_json`] as text, put together from the stored texts without parsing them: its fields (left out
+    /// with `metadata_only`), then `@metadata`.
+    pub fn write_wire(&self, database_id: &str, metadata_only: bool, out: &mut Vec<u8>) {
+        if metadata_only {
+            out.push(b'{');
+        } else {
+            open_object(&self.body, out);
+        }
+        out.extend_from_slice(b"\"@metadata\":");
+        open_object(&self.metadata, out);
+        // The stored metadata has none of these, so nobody has to look for duplicates.
+        let change_vector = ChangeVector::new(self.etag, database_id);
+        for (before, value) in [
+            ("\"@change-vector\":", change_vector.as_str()),
+            (",\"@id\":", self.id.as_str()),
+            (",\"@last-modified\":", &self.last_modified.to_string()),
+        ] {
+            out.extend_from_slice(before.as_bytes());
+            crate::json::write_string(value, out);
+        }
+        out.extend_from_slice(b"}}");
     }
 
     /// The document as clients see it: its fields, then `@metadata`.

@@ -10,7 +10,7 @@ use magpie_indexes::Registry;
 use magpie_indexes::definition::IndexDefinition;
 use magpie_indexes::function::NoLoads;
 use magpie_query::{ParsedQueries, Request, Snapshot, execute};
-use magpie_store::json::Json;
+use magpie_store::json::{Json, Object};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::{Command, Database, NewDocument, Timestamp};
 use std::collections::BTreeMap;
@@ -30,13 +30,15 @@ const TOLERANCE_PERCENT: f64 = 3.0;
 const WARM_UP: usize = 20;
 /// Runs that are counted.
 const RUNS: usize = 200;
-const STAGES: [(&str, Stage); 6] = [
+const STAGES: [(&str, Stage); 8] = [
     ("parse and compact a document", parse),
     ("map a document (compiled)", map),
     ("reduce 32 values (compiled)", reduce),
     ("change an entry of 10,000", change),
     ("query by key, text known", || query(true)),
     ("query by key, new text", || query(false)),
+    ("give 500 documents", || give("from Events")),
+    ("give 500 results", || give("from index 'Runtime'")),
 ];
 
 /// Counts all stages and tells which of them grew or shrank; `stage N` runs one of them.
@@ -162,6 +164,25 @@ fn change() -> Outcome {
 
 /// A query for one key of an index of 500, whose text was asked before or was not.
 fn query(is_known: bool) -> Outcome {
+    let name = workload::INDEXES[0][0];
+    ask(1, |turn| {
+        let user = format!("u-{}", turn * 7 % 500);
+        if is_known {
+            let query = format!("from index '{name}' where user = $user and month = '2025-03'");
+            (query, [("user", Json::from(user))].into_iter().collect())
+        } else {
+            (format!("from index '{name}' where user = '{user}' and month = '2025-03'"), Object::new())
+        }
+    })
+}
+
+/// A query for everything there is.
+fn give(query: &'static str) -> Outcome {
+    ask(500, |_| (query.to_owned(), Object::new()))
+}
+
+/// Asks about 500 events and an index of 500 keys over them; every answer must have so many rows.
+fn ask(rows: usize, question: impl Fn(usize) -> (String, Object)) -> Outcome {
     let database = Arc::new(Database::open(Arc::new(MemoryKv::new()), "AAAAAAAAAAAAAAAAAAAAAA")?);
     let registry = Registry::open(Arc::clone(&database), Arc::new(|| Timestamp(1)), Vec::new())?;
     let put = |number: usize| {
@@ -186,20 +207,14 @@ fn query(is_known: bool) -> Outcome {
     }
     let queries = ParsedQueries::default();
     let outcome = measure(|turn| {
-        let user = format!("u-{}", turn * 7 % 500);
-        let (query, parameters) = if is_known {
-            let query = format!("from index '{name}' where user = $user and month = '2025-03'");
-            (query, [("user", Json::from(user))].into_iter().collect())
-        } else {
-            (format!("from index '{name}' where user = '{user}' and month = '2025-03'"), Default::default())
-        };
+        let (query, parameters) = question(turn);
         let parsed = Some(queries.parse(&query)?);
         let view = database.view();
         let request = Request { query, parsed, parameters: Some(parameters), ..Request::default() };
         let answer = execute(&Snapshot::new(&view, &registry), &request)?;
         let mut text = Vec::new();
         answer.rows.iter().for_each(|row| row.write_to(&mut text));
-        if answer.rows.len() == 1 { Ok(()) } else { Err("the query finds another number of rows".into()) }
+        if answer.rows.len() == rows { Ok(()) } else { Err("the query finds another number of rows".into()) }
     });
     registry.stop();
     outcome

@@ -328,6 +328,7 @@ impl Collector<'_> {
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), QueryError> {
         let mut number = 0_u64;
         let mut fitting = 0_u64;
+        let looks_at_nothing = self.plan.looks_at_nothing();
         let mut show = |row: Row| {
             number += 1;
             match self.rank(&row, number) {
@@ -362,7 +363,7 @@ impl Collector<'_> {
                     if !self.is_of_collection(&document) {
                         continue;
                     }
-                    let fields = Some(document.body_json());
+                    let fields = (!looks_at_nothing).then(|| document.body_json());
                     if show(Row::Document { document, fields })?.is_break() {
                         break;
                     }
@@ -386,6 +387,13 @@ impl Collector<'_> {
         let is_map_reduce = index.is_map_reduce();
         if is_map_reduce && let Some(candidates) = index.candidates(equals)? {
             return Ok((Box::new(candidates.map(|result| Ok(Row::Result(result?)))), false));
+        }
+        if self.plan.looks_at_nothing()
+            && self.plan.gives_stored_text()
+            && !self.metadata_only
+            && let Some(texts) = index.result_texts()?
+        {
+            return Ok((Box::new(texts.map(|text| Ok(Row::Text(text?)))), false));
         }
         let keys = narrow::keys(&self.plan.filter, &index.group_by());
         if let Some(need) = &self.plan.terms.need
@@ -479,6 +487,8 @@ impl Collector<'_> {
             }
             Row::Entry { id, entry } => Subject { id: Some(id.as_str()), fields: entry, metadata: None },
             Row::Result(result) => Subject { id: None, fields: result, metadata: None },
+            // Such a row is only given when nobody looks into it.
+            Row::Text(_) => Subject { id: None, fields: &empty, metadata: None },
         };
         show(&subject)
     }

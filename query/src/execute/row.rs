@@ -1,5 +1,6 @@
 //! A candidate on its way from the source to the answer.
 
+use crate::answer_row::AnswerRow;
 use crate::error::QueryError;
 use crate::load::{self, Loaded};
 use crate::plan::Plan;
@@ -20,12 +21,14 @@ pub(super) enum Row {
     Entry { id: DocumentId, entry: Object },
     /// A result of a map-reduce index.
     Result(Object),
+    /// A result that nobody has to look into, as the JSON text that clients see.
+    Text(Vec<u8>),
 }
 
 /// A row as the client sees it, with what `include` reads.
 #[derive(Debug)]
 pub(super) struct Shaped {
-    pub(super) row: Json,
+    pub(super) row: AnswerRow,
     id: Option<String>,
     is_whole: bool,
     origin: Object,
@@ -37,7 +40,7 @@ impl Shaped {
     /// A row that `select` made; `include` looks into it, as in the original, and not into its document.
     fn projected(row: Object, metadata: Object, id: Option<&str>, metadata_only: bool) -> Self {
         let origin = row.clone();
-        let row = finished(row, metadata, metadata_only);
+        let row = AnswerRow::Made(finished(row, metadata, metadata_only));
         Self { row, id: id.map(str::to_owned), is_whole: false, origin, reasons: None }
     }
 
@@ -73,6 +76,7 @@ impl Row {
             Self::Document { document, .. } => document.body.len() + document.metadata.len(),
             Self::Entry { entry, .. } => 2 * projection::bytes(&Json::Object(entry.clone())),
             Self::Result(result) => 2 * projection::bytes(&Json::Object(result.clone())),
+            Self::Text(text) => text.len(),
         }
     }
 
@@ -105,7 +109,7 @@ impl Row {
                 if plan.distinct =>
             {
                 let shaped = self.copy().shape(plan, source, false)?;
-                let text = |shaped: Shaped| match shaped.row {
+                let text = |shaped: Shaped| match shaped.row.into_json() {
                     Json::Object(mut row) => {
                         row.remove("@metadata");
                         row.to_string()
@@ -136,6 +140,8 @@ impl Row {
                 Some(document) => of_document(&document),
                 None => Ok(false),
             },
+            // Rows that are filtered are looked into.
+            Self::Text(_) => Ok(false),
             Self::Result(result) => filter
                 .holds(script::Row { id: None, fields: result, metadata: None, loaded: &loaded }, source),
         }
@@ -148,6 +154,7 @@ impl Row {
             }
             Self::Entry { id, entry } => Self::Entry { id: id.clone(), entry: entry.clone() },
             Self::Result(result) => Self::Result(result.clone()),
+            Self::Text(text) => Self::Text(text.clone()),
         }
     }
 
@@ -159,12 +166,18 @@ impl Row {
         metadata_only: bool,
     ) -> Result<Vec<Shaped>, QueryError> {
         match self {
+            Self::Document { document, .. } if plan.gives_stored_text() => {
+                Ok(vec![stored(&document, source, metadata_only)])
+            }
             Self::Document { document, fields } => {
                 let fields = fields.unwrap_or_else(|| document.body_json());
                 from_document(&document, fields, None, plan, source, metadata_only)
             }
             // The document also knows how its id is spelt.
             Self::Entry { id, entry } => match source.document(id.as_str())? {
+                Some(document) if plan.gives_stored_text() => {
+                    Ok(vec![stored(&document, source, metadata_only)])
+                }
                 Some(document) => {
                     let fields = document.body_json();
                     from_document(&document, fields, Some(&entry), plan, source, metadata_only)
@@ -172,6 +185,13 @@ impl Row {
                 None => Ok(Vec::new()),
             },
             Self::Result(result) => from_result(result, plan, source, metadata_only),
+            Self::Text(text) => Ok(vec![Shaped {
+                row: AnswerRow::Stored(text),
+                id: None,
+                is_whole: false,
+                origin: Object::new(),
+                reasons: None,
+            }]),
         }
     }
 }
@@ -252,6 +272,14 @@ fn from_document(
     Ok(rows)
 }
 
+/// A document as a row that `include` does not look into.
+fn stored(document: &Document, source: &dyn Source, metadata_only: bool) -> Shaped {
+    let mut text = Vec::with_capacity(document.body.len() + document.metadata.len() + 256);
+    document.write_wire(source.database_id(), metadata_only, &mut text);
+    let (id, origin) = (Some(document.id.as_str().to_owned()), Object::new());
+    Shaped { row: AnswerRow::Stored(text), id, is_whole: true, origin, reasons: None }
+}
+
 /// A document as a row.
 fn whole(
     document: &Document,
@@ -263,7 +291,7 @@ fn whole(
     let metadata = document.wire_metadata(source.database_id());
     // Only `include` needs the fields once more.
     let origin = if plan.includes_nothing() { Object::new() } else { fields.clone() };
-    let row = finished(fields, metadata, metadata_only);
+    let row = AnswerRow::Made(finished(fields, metadata, metadata_only));
     Shaped { row, id: Some(document.id.as_str().to_owned()), is_whole: true, origin, reasons: None }
 }
 
@@ -287,7 +315,7 @@ fn from_result(
     if matches!(plan.projection, Projection::Whole) {
         metadata.insert("@change-vector", Json::Null);
         let origin = if plan.includes_nothing() { Object::new() } else { result.clone() };
-        let row = finished(result, metadata, metadata_only);
+        let row = AnswerRow::Made(finished(result, metadata, metadata_only));
         return Ok(vec![Shaped { row, id: None, is_whole: false, origin, reasons: None }]);
     }
     metadata.insert("@projection", true);

@@ -34,7 +34,8 @@ fn groups_are_filtered_and_ordered_like_the_originals() {
     ] {
         let answer =
             ask(&format!("from Sales group by city {query}")).unwrap_or_else(|e| panic!("{query}: {e}"));
-        let fields = answer.rows.iter().flat_map(|row| row.as_object().unwrap().iter());
+        let given = answer.json_rows();
+        let fields = given.iter().flat_map(|row| row.as_object().unwrap().iter());
         let texts = fields
             .filter(|(name, _)| *name != "@metadata")
             .map(|(_, value): (_, &Json)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));

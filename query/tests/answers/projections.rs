@@ -27,7 +27,7 @@ fn rows(database: &FakeDatabase, query: &str) -> Vec<String> {
             metadata.get("@id").and_then(Json::as_str).unwrap_or("-")
         )
     };
-    answer.rows.iter().map(shown).collect()
+    answer.json_rows().iter().map(shown).collect()
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn rows(database: &FakeDatabase, query: &str) -> String {
         row.remove("@metadata");
         row.to_string()
     };
-    answer.rows.iter().map(row).collect::<Vec<String>>().join(" ")
+    answer.json_rows().iter().map(row).collect::<Vec<String>>().join(" ")
 }
 
 #[test]
@@ -130,8 +130,8 @@ fn scripts_see_the_time_of_their_query_and_no_other() {
     let query = "from Orders as o select { t: new Date(), n: Date.now() } limit 1";
     let now = Timestamp::parse("2024-05-06T07:08:09.123").unwrap();
     let answer = execute(&database, &Request { now: Some(now), ..request(query) }).unwrap();
-    assert_eq!(answer.rows[0].get("t"), Some(&Json::from("2024-05-06T07:08:09.1230000Z")));
-    assert_eq!(answer.rows[0].get("n").and_then(Json::as_i64), Some(1_714_979_289_123));
+    assert_eq!(answer.json_rows()[0].get("t"), Some(&Json::from("2024-05-06T07:08:09.1230000Z")));
+    assert_eq!(answer.json_rows()[0].get("n").and_then(Json::as_i64), Some(1_714_979_289_123));
     let later = Request { now: Some(Timestamp(now.0 + 1)), ..request(query) };
     assert_ne!(execute(&database, &later).unwrap().result_etag, answer.result_etag);
     assert!(refused(&database, query).to_string().contains("new Date() without arguments is not available"));

@@ -46,7 +46,7 @@ fn facets(database: &FakeDatabase, query: &str, parameters: &str) -> String {
             text(row, "RemainingHits")
         )
     };
-    answer.rows.iter().map(facet).collect::<Vec<String>>().join(" | ")
+    answer.json_rows().iter().map(facet).collect::<Vec<String>>().join(" | ")
 }
 
 #[test]
@@ -122,8 +122,8 @@ fn suggestions_are_the_values_most_alike() {
     ] {
         let request = Request { parameters: Some(object(parameters)), ..request(query) };
         let answer = execute(&database, &request).unwrap();
-        assert_eq!(answer.rows[0].get("Name"), Some(&Json::from("name")));
-        assert_eq!(answer.rows[0].get("Suggestions").unwrap().to_string(), wanted, "{query}");
+        assert_eq!(answer.json_rows()[0].get("Name"), Some(&Json::from("name")));
+        assert_eq!(answer.json_rows()[0].get("Suggestions").unwrap().to_string(), wanted, "{query}");
     }
     assert!(
         refused(&database, "from People where name = 'x' select suggest(name, 'a')")
@@ -148,7 +148,8 @@ fn answers_explain_themselves_and_scores_order() {
         &database,
         "from Shops where boost(city = 'hadera', 5) or price > 5 or search(tags, 'a b') order by score() select city",
     );
+    let rows = ordered.json_rows();
     let cities: Vec<&str> =
-        ordered.rows.iter().map(|row| row.get("city").and_then(Json::as_str).unwrap_or("-")).collect();
+        rows.iter().map(|row| row.get("city").and_then(Json::as_str).unwrap_or("-")).collect();
     assert_eq!(cities, ["Hadera", "Haifa", "haifa"]);
 }

@@ -11,7 +11,7 @@ use crate::operations::Running;
 use crate::patch::{Done, Item, PatchFailure};
 use crate::state::AppState;
 use magpie_indexes::IndexError;
-use magpie_query::{QueryError, Request, Snapshot};
+use magpie_query::{AnswerRow, QueryError, Request, Snapshot};
 use magpie_store::json::{Json, Object};
 use magpie_store::{ChangeVector, Command, Outcome, StoreError};
 use std::time::{Duration, Instant};
@@ -94,9 +94,9 @@ impl Run<'_> {
         // Counted first, so that the progress has a goal, and an index that is behind or a query that fails ends the
         // operation before anything is written.
         let mut total = 0;
-        let counted = magpie_query::stream(&snapshot, &request, &mut |row| {
+        let counted = magpie_query::stream(&snapshot, &request, &mut |row: AnswerRow| {
             total += 1;
-            id_of(&row).map(drop)
+            id_of(&row.into_json()).map(drop)
         });
         self.database.make_auto_indexes();
         let counted = counted?;
@@ -109,8 +109,8 @@ impl Run<'_> {
         self.tell();
         let mut chunk = Vec::new();
         let mut failure = None;
-        let streamed = magpie_query::stream(&snapshot, &request, &mut |row| {
-            chunk.push(id_of(&row)?);
+        let streamed = magpie_query::stream(&snapshot, &request, &mut |row: AnswerRow| {
+            chunk.push(id_of(&row.into_json())?);
             if chunk.len() < self.chunk_max() {
                 return Ok(());
             }

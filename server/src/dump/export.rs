@@ -13,13 +13,13 @@ use super::options::DumpOptions;
 use super::transform::Transform;
 use crate::clock;
 use crate::databases::OpenDatabase;
-use crate::document_text::{write_document, write_string};
 use crate::error::ServerError;
 use crate::indexes::definition_json;
 use crate::limits::DUMP_HASHES_REMEMBERED_MAX;
 use crate::operations::Running;
 use magpie_indexes::IndexDefinition;
 use magpie_indexes::definition::REPLACEMENT_PREFIX;
+use magpie_store::json::write_string;
 use magpie_store::json::{Json, Object};
 use magpie_store::{
     Attachment, Collection, CollectionFilter, DatabaseView, Document, Etag, StoreError, Timestamp,
@@ -182,7 +182,7 @@ impl Export<'_> {
             };
             text.clear();
             match &mut self.transform {
-                None => write_document(&document, view.database_id(), false, &mut text),
+                None => document.write_wire(view.database_id(), false, &mut text),
                 Some(transform) => {
                     match transform.run(document.id.as_str(), document.wire_json(view.database_id()))? {
                         Some(changed) => changed.write_to(&mut text),

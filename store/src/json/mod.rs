@@ -13,7 +13,8 @@ pub use document_text::DocumentText;
 pub use num_bigint::BigInt;
 pub use number::{Decimal, Number};
 pub use parse::{JsonError, parse, parse_stored, parse_stored_object};
-pub use script_number::ScriptNumber;
+pub use script_number::{ScriptNumber, has_script_numbers};
 pub use value::{Json, Object};
+pub use write::write_string;
 
 pub(crate) use write::object_text;

@@ -110,3 +110,47 @@ impl PartialOrd for ScriptNumber {
         Some(self.cmp(other))
     }
 }
+/// Whether stored text has numbers that JSON has not, so that it cannot leave as it is.
+#[must_use]
+pub fn has_script_numbers(text: &[u8]) -> bool {
+    let (mut rest, mut last) = (text, 0_u8);
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'"' => rest = behind_string(rest),
+            b'N' | b'I' => return true,
+            b'n' if last.is_ascii_digit() => return true,
+            _ => {}
+        }
+        last = *byte;
+    }
+    false
+}
+
+/// What follows a string of which the opening quote is read.
+fn behind_string(mut rest: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let ends = rest.get(at) == Some(&b'"');
+        // A backslash takes the byte behind it along.
+        rest = rest.get(at + if ends { 1 } else { 2 }..).unwrap_or_default();
+        if ends {
+            return rest;
+        }
+    }
+    &[]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_script_numbers;
+
+    #[test]
+    fn numbers_of_scripts_are_seen_outside_of_strings_only() {
+        for text in [r#"{"a":12n}"#, "[NaN]", "-Infinity", r#"{"a\\":1,"b":0n}"#, r#"["\"",3n]"#] {
+            assert!(has_script_numbers(text.as_bytes()), "{text}");
+        }
+        for text in [r#"{"1n":null,"N":"I\"5n"}"#, "[1,null,1e5]", r#"["\\\"NaN"]"#, r#"["1n"#, "\"\\", ""] {
+            assert!(!has_script_numbers(text.as_bytes()), "{text}");
+        }
+    }
+}

@@ -66,7 +66,8 @@ fn write_object<const STORED: bool>(object: &Object, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
+/// Appends a JSON string, escaped where it must be.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut rest = text.as_bytes();
