@@ -169,7 +169,11 @@ fn topology() -> Object {
 /// The names in a body's `DatabaseNames`; none when it is absent.
 fn names_of(body: &Object) -> Result<Vec<String>, ServerError> {
     match body.get("DatabaseNames") {
-        Some(Json::Array(names)) => Ok(names.iter().filter_map(Json::as_str).map(str::to_owned).collect()),
+        Some(Json::Array(names)) => {
+            let name = |name: &Json| name.as_str().map(str::to_owned);
+            let names: Option<Vec<String>> = names.iter().map(name).collect();
+            names.ok_or(ServerError::PropertyMissing { name: "DatabaseNames" })
+        }
         None | Some(Json::Null) => Ok(Vec::new()),
         Some(_) => Err(ServerError::PropertyMissing { name: "DatabaseNames" }),
     }

@@ -24,7 +24,9 @@ async fn read_setting(
     let Some(Json::Array(names)) = body.get("IndexNames") else {
         return Err(ServerError::PropertyMissing { name: "IndexNames" });
     };
-    let names = names.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    // What is no text is no name of an index either; it is looked for as it stands, and not found.
+    let name = |name: &Json| name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+    let names = names.iter().map(name).collect();
     let Some(value) = body.get(key).and_then(Json::as_str) else {
         return Err(ServerError::PropertyMissing { name: key });
     };

@@ -37,7 +37,7 @@ impl DumpOptions {
         }
         let flag = |key: &str| options.get(key).and_then(Json::as_bool);
         let types = text("OperateOnTypes").map(|types| names(types.split(',')));
-        let collections = options.get("Collections").and_then(Json::as_array).unwrap_or_default();
+        let collections = read_collections(options)?;
         let zstd = match text("CompressionAlgorithm").map(str::to_ascii_lowercase).as_deref() {
             None | Some("gzip") => false,
             Some("zstd") => true,
@@ -51,7 +51,7 @@ impl DumpOptions {
         };
         Ok(Self {
             types,
-            collections: names(collections.iter().filter_map(Json::as_str)),
+            collections,
             leave_out_expired: flag("IncludeExpired") == Some(false),
             leave_out_archived: flag("IncludeArchived") == Some(false),
             include_artificial: flag("IncludeArtificial") == Some(true),
@@ -70,6 +70,22 @@ impl DumpOptions {
     pub(crate) fn takes_collection(&self, name: &str) -> bool {
         self.collections.is_empty() || self.collections.contains(&name.to_lowercase())
     }
+}
+
+/// The lower-cased names of the collections to take. What is no list of names is refused: without names, all are taken.
+fn read_collections(options: &Object) -> Result<Vec<String>, ServerError> {
+    let value = options.get("Collections").unwrap_or(&Json::Null);
+    let listed = match value {
+        Json::Null => Some(Vec::new()),
+        Json::Array(values) => values.iter().map(Json::as_str).collect::<Option<Vec<&str>>>(),
+        _ => None,
+    };
+    let listed = listed.ok_or_else(|| ServerError::ValueNotAllowed {
+        name: "Collections",
+        value: value.to_string().chars().take(100).collect(),
+        expected: "a list of names of collections",
+    })?;
+    Ok(names(listed.into_iter()))
 }
 
 fn names<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {

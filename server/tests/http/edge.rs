@@ -141,6 +141,25 @@ fn malformed_definitions_and_queries_say_what_is_wrong() {
         .expect(400);
 }
 
+/// A list of names that is none must not mean all, or nothing.
+#[test]
+fn names_that_are_no_text_are_refused() {
+    let server = start();
+    for names in [r#"[{"a":1}]"#, "[1]", "[null]"] {
+        let body = format!(r#"{{"IndexNames":{names},"Mode":"Unlock"}}"#);
+        let refused = server.post("/databases/db/indexes/set-lock", &body).expect(400);
+        assert!(refused.str_at("Type").ends_with("IndexDoesNotExistException"), "{names}");
+    }
+    for collections in [r#""Users""#, "[1]", "{}"] {
+        let body = format!(r#"{{"Collections":{collections}}}"#);
+        let refused = server.post("/databases/db/smuggler/export", &body).expect(400);
+        assert!(refused.str_at("Message").contains("'Collections'"), "{collections}");
+    }
+    let body = r#"{"DatabaseNames":["db",7],"HardDelete":true}"#;
+    server.send("DELETE", "/admin/databases", &[], body.as_bytes()).expect(400);
+    server.get("/databases/db/stats").expect(200);
+}
+
 #[test]
 fn a_stop_lets_requests_in_flight_finish_and_keeps_everything() {
     let mut server = start();
