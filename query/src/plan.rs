@@ -12,6 +12,7 @@ mod refuse;
 mod select;
 mod tally;
 pub(crate) mod terms;
+mod warnings;
 
 use crate::ast::{Argument, Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query, Value};
 use crate::auto_index::AutoFields;
@@ -91,6 +92,8 @@ pub(crate) struct Plan {
     pub(crate) total_unknown: bool,
     /// Whether rows carry `@index-score`.
     pub(crate) shows_score: bool,
+    /// What is odd about the query.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Plan {
@@ -147,14 +150,7 @@ pub(crate) fn plan(
     refuse::unsupported(query, context)?;
     let alias = query.from.alias.as_deref();
     let mut compiler = Compiler::new(context, alias, index, source);
-    let filter = match &query.condition {
-        Some(condition) => compiler.compile(condition)?,
-        None => Filter::All,
-    };
-    let (filter, reduce) = match &query.reduce {
-        Some(clause) => (Filter::All, Some(reduce_by::plan(clause, filter, alias, context, index)?)),
-        None => (filter, None),
-    };
+    let (filter, reduce) = filter(query, context, &mut compiler, index)?;
     let order = order(query, context, &mut compiler, reduce.as_ref(), &filter)?;
     let tally = tally::tally(query, context, &mut compiler, source, index)?;
     let explained = explained(query, &mut compiler)?;
@@ -172,7 +168,7 @@ pub(crate) fn plan(
         None if by_collection => format!("collection/{collection}"),
         None => source.auto_index_name(&collection, &compiler.fields, &terms::wanted(&filter_terms, &order)),
     };
-    let loads = loads(query, alias);
+    let loads = loads(query, alias, context)?;
     let parts = parts(query, context, &loads);
     let row_filter =
         query.filter.as_ref().map(|clause| RowFilter::new(&clause.content, &parts)).transpose()?;
@@ -207,6 +203,24 @@ pub(crate) fn plan(
         exchanges: exchanges(query, context, alias)?,
         needs_metadata: compiler.needs_metadata,
         shows_score,
+        warnings: warnings::of(query.condition.as_ref()),
+    })
+}
+
+/// The condition of rows, and what makes them of others that fit it instead.
+fn filter(
+    query: &Query,
+    context: Context<'_>,
+    compiler: &mut Compiler<'_>,
+    index: Option<&dyn SourceIndex>,
+) -> Result<(Filter, Option<ReduceBy>), QueryError> {
+    let filter = match &query.condition {
+        Some(condition) => compiler.compile(condition)?,
+        None => Filter::All,
+    };
+    Ok(match &query.reduce {
+        Some(clause) => (Filter::All, Some(reduce_by::plan(clause, filter, compiler.alias, context, index)?)),
+        None => (filter, None),
     })
 }
 
@@ -309,13 +323,13 @@ fn explained(
     parts.iter().map(part).collect::<Result<_, _>>().map(Some)
 }
 
-fn loads(query: &Query, alias: Option<&str>) -> Vec<Load> {
+fn loads(query: &Query, alias: Option<&str>, context: Context<'_>) -> Result<Vec<Load>, QueryError> {
     let mut loads = Vec::with_capacity(query.load.len());
     for item in &query.load {
-        // Items without an alias were refused before.
-        loads.extend(Load::new(item, alias, &loads));
+        let load = Load::new(item, alias, &loads, context)?;
+        loads.extend(load);
     }
-    loads
+    Ok(loads)
 }
 
 /// The paths of `include cmpxchg(..)`.
@@ -330,9 +344,10 @@ fn exchanges(
         if !is_told(call, "cmpxchg") {
             continue;
         }
-        let path = match call.arguments.as_slice() {
-            [Argument::Field(path)] => path.text(),
-            [Argument::Value(Value::Text(path))] => path.clone(),
+        let named = match call.arguments.as_slice() {
+            [Argument::Field(path)] => Json::from(path.text()),
+            [Argument::Value(Value::Parameter(name))] => context.parameter(name)?,
+            [Argument::Value(value)] => literal(value),
             [_] => {
                 return Err(
                     context.invalid("Method 'cmpxchg()' takes the path of a field with keys in include")
@@ -340,11 +355,18 @@ fn exchanges(
             }
             _ => return Err(context.invalid("Method 'cmpxchg()' expects one argument to be provided")),
         };
-        let behind_alias =
-            alias.and_then(|alias| path.strip_prefix(alias)).and_then(|rest| rest.strip_prefix('.'));
-        paths.push(IncludePath::new(behind_alias.unwrap_or(&path)));
+        let several = named.as_array().unwrap_or(std::slice::from_ref(&named));
+        // What is no text names no field, so nothing comes along, as in the original.
+        paths.extend(several.iter().filter_map(Json::as_str).map(|path| include_path(path, alias)));
     }
     Ok(paths)
+}
+
+/// The path of an item of `include`, without the name of the source.
+fn include_path(path: &str, alias: Option<&str>) -> IncludePath {
+    let behind_alias =
+        alias.and_then(|alias| path.strip_prefix(alias)).and_then(|rest| rest.strip_prefix('.'));
+    IncludePath::new(behind_alias.unwrap_or(path))
 }
 
 fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {
@@ -352,9 +374,7 @@ fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {
     for item in &query.include {
         // Calls ask for something else, or were refused before.
         if let Include::Path(path) = item {
-            let behind_alias =
-                alias.and_then(|alias| path.strip_prefix(alias)).and_then(|rest| rest.strip_prefix('.'));
-            paths.push(IncludePath::new(behind_alias.unwrap_or(path)));
+            paths.push(include_path(path, alias));
         }
     }
     paths

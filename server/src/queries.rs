@@ -396,6 +396,10 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
     let indexed_at = index_timestamp(indexed_at);
     let (wants_timings, explanations) = (answer.wants_timings, answer.explanations);
     let paths = answer.included_paths.map(|paths| paths.into_iter().map(Json::from).collect::<Vec<_>>());
+    let mut own = Object::from_iter([("AsOfEtag", Json::from(etag))]);
+    if !answer.warnings.is_empty() {
+        own.insert("Warnings", answer.warnings.into_iter().map(Json::from).collect::<Vec<_>>());
+    }
     let mut body = Object::from_iter([("TotalResults", Json::from(answer.total_results))]);
     if let Some(capped) = answer.capped_max_results {
         body.insert("CappedMaxResults", capped);
@@ -413,7 +417,7 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
         ("IsStale", answer.is_stale.into()),
         ("ResultEtag", answer.result_etag.into()),
         ("NodeTag", NODE_TAG.into()),
-        ("Magpie", Object::from_iter([("AsOfEtag", Json::from(etag))]).into()),
+        ("Magpie", own.into()),
     ] {
         body.insert(key, value);
     }

@@ -28,9 +28,7 @@ pub(super) fn meaningless(query: &Query, context: Context<'_>, from_index: bool)
     }
     for item in &query.load {
         if item.alias.is_none() {
-            return Err(
-                context.invalid(format!("LOAD clause requires an alias but got: {}", item.path.text()))
-            );
+            return Err(context.invalid(format!("LOAD clause requires an alias but got: {}", item.from)));
         }
     }
     let aliases = query.load.iter().filter_map(|item| item.alias.as_deref());
