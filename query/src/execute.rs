@@ -75,6 +75,8 @@ pub struct Answer {
     pub wants_timings: bool,
     /// Why each document is in the answer, by id, if the query asks for that.
     pub explanations: Option<Object>,
+    /// Pieces of texts in which something was found, by field and then by the id of the document, if the query asks for that.
+    pub highlightings: Option<Object>,
     /// What is odd about the query, in sentences for people.
     pub warnings: Vec<String>,
     /// Changes whenever the answer may have changed; the same for the same question to the same state.
@@ -189,15 +191,15 @@ fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Ans
         }
         return Ok((answer, ToInclude::default()));
     }
-    let mut gathered = Gathered::new();
+    let mut gathered = Gathered::new(&plan);
     let mut candidates = collector.candidates()?;
     if let Out::Stream(sink) = out {
         let total = collector.total(&candidates)?;
         set_totals(&mut answer, &plan, total, None);
         sink.begin(&answer)?;
     }
-    let counts = collector.give(&mut candidates, &mut |shaped| {
-        gathered.take(&plan, &shaped)?;
+    let counts = collector.give(&mut candidates, &mut |mut shaped| {
+        gathered.take(&plan, &mut shaped)?;
         out.row(shaped.row)
     })?;
     let included = gathered.finish(&plan, &mut answer);
@@ -246,6 +248,7 @@ fn head(
         included_paths: (!plan.include.is_empty())
             .then(|| plan.include.iter().map(|path| path.text.clone()).collect()),
         exchanges: (!plan.exchanges.is_empty()).then(Object::new),
+        highlightings: (!plan.highlights.is_empty()).then(Object::new),
         result_etag: result_etag(source, request, index, is_stale, plan)?,
         index_name: plan.index_name.clone(),
         wants_timings: plan.timings,

@@ -5,6 +5,8 @@ mod access;
 mod aliases;
 mod arithmetic;
 mod condition;
+mod highlight;
+mod more_like_this;
 pub(crate) mod narrow;
 mod paging;
 mod reduce_by;
@@ -18,6 +20,7 @@ use crate::ast::{Argument, Call, Condition, FromSource, Include, Left, OrderItem
 use crate::auto_index::AutoFields;
 use crate::error::{QueryError, parameters_text};
 use crate::filter::Filter;
+use crate::highlight::Highlight;
 use crate::include::IncludePath;
 use crate::load::Load;
 use crate::order::{OrderBy, OrderKey};
@@ -94,6 +97,8 @@ pub(crate) struct Plan {
     pub(crate) shows_score: bool,
     /// What is odd about the query.
     pub(crate) warnings: Vec<String>,
+    /// The fields whose texts are given with marks.
+    pub(crate) highlights: Vec<Highlight>,
 }
 
 impl Plan {
@@ -163,6 +168,7 @@ pub(crate) fn plan(
     let by_collection =
         order.is_empty() && tally.is_none() && compiler.is_collection_query(query.condition.as_ref());
     let filter_terms = FilterTerms::new(&filter);
+    let highlights = highlight::highlights(query, context, &compiler, &filter, index)?;
     let index_name = match index {
         Some(index) => index.name(),
         None if by_collection => format!("collection/{collection}"),
@@ -204,6 +210,7 @@ pub(crate) fn plan(
         needs_metadata: compiler.needs_metadata,
         shows_score,
         warnings: warnings::of(query.condition.as_ref()),
+        highlights,
     })
 }
 

@@ -433,6 +433,9 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
             Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", parts.into())]),
         );
     }
+    if let Some(highlightings) = answer.highlightings {
+        body.insert("Highlightings", highlightings);
+    }
     if let Some(explanations) = explanations {
         body.insert("Explanations", explanations);
     }

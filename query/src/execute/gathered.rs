@@ -1,8 +1,10 @@
-//! What is gathered of the rows while they are given: documents and compare-exchange values to send along, explanations.
+//! What is gathered of the rows while they are given: documents and compare-exchange values to send along, explanations,
+//! marked pieces of texts.
 
 use super::row::Shaped;
 use super::{Answer, Budget};
 use crate::error::QueryError;
+use crate::highlight::Highlightings;
 use crate::include::Included;
 use crate::plan::Plan;
 use crate::projection;
@@ -20,18 +22,20 @@ pub(super) struct Gathered {
     /// The ids of rows that are whole documents, in lower case.
     row_ids: HashSet<String>,
     explanations: Vec<(String, Json)>,
-    /// What explanations take.
+    highlightings: Highlightings,
+    /// What explanations and pieces take.
     told: Budget,
 }
 
 impl Gathered {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         Self {
             included: Included::default(),
             exchanged: Included::default(),
             by_script: Included::default(),
             row_ids: HashSet::new(),
             explanations: Vec::new(),
+            highlightings: Highlightings::new(&plan.highlights),
             told: Budget::answer(),
         }
     }
@@ -40,7 +44,7 @@ impl Gathered {
     ///
     /// # Errors
     /// When it is more than an answer may hold.
-    pub(super) fn take(&mut self, plan: &Plan, shaped: &Shaped) -> Result<(), QueryError> {
+    pub(super) fn take(&mut self, plan: &Plan, shaped: &mut Shaped) -> Result<(), QueryError> {
         if !plan.include.is_empty() {
             self.included.collect(&plan.include, &shaped.subject());
             self.row_ids.extend(shaped.whole_id().map(|id| fold(id).into_owned()));
@@ -54,15 +58,22 @@ impl Gathered {
             told.keys.iter().for_each(|key| self.exchanged.add(key));
         }
         Budget::sorted().take(self.included.bytes() + self.by_script.bytes() + self.exchanged.bytes())?;
-        if let (Some(reasons), Some(id)) = (&shaped.reasons, shaped.id()) {
+        if let (Some(reasons), Some(id)) = (&shaped.told.reasons, shaped.id()) {
             self.told.take(reasons.len() + id.len() + 64)?;
             self.explanations.push((id.to_owned(), Json::Array(vec![Json::from(reasons.as_str())])));
+        }
+        for (item, name, pieces) in std::mem::take(&mut shaped.told.pieces) {
+            self.told.take(pieces.iter().map(String::len).sum::<usize>() + 2 * name.len() + 64)?;
+            self.highlightings.add(item, name, pieces);
         }
         Ok(())
     }
 
     /// Puts into the answer what needs no reading; gives what does.
     pub(super) fn finish(mut self, plan: &Plan, answer: &mut Answer) -> ToInclude {
+        if !plan.highlights.is_empty() {
+            answer.highlightings = Some(self.highlightings.into_json());
+        }
         if plan.explained.is_some() {
             answer.explanations = Some(self.explanations.into_iter().collect());
         }

@@ -8,7 +8,7 @@ use crate::error::QueryError;
 use crate::filter::{Filter, Test};
 use crate::full_text::{Search, SearchedTerms};
 use crate::limits;
-use crate::plan::refuse;
+use crate::plan::more_like_this;
 use crate::term::fold;
 use magpie_indexes::terms::Analyzer;
 use magpie_store::json::Json;
@@ -40,10 +40,7 @@ impl Compiler<'_> {
                 }
             }
             "search" => self.search(call),
-            "morelikethis" if self.index.is_none() => {
-                Err(self.context.invalid("Method moreLikeThis() cannot be used in dynamic queries"))
-            }
-            "morelikethis" => Err(refuse::call(call, "where")),
+            "morelikethis" => more_like_this::condition(self, call),
             _ if name.starts_with("spatial.")
                 && !matches!(call.arguments.get(1), Some(Argument::Call(_))) =>
             {
