@@ -42,6 +42,10 @@ struct Server {
 
 impl Server {
     fn new(bodies: impl Iterator<Item = String>) -> Self {
+        Self::of(bodies, definition())
+    }
+
+    fn of(bodies: impl Iterator<Item = String>, definition: IndexDefinition) -> Self {
         let kv = Arc::new(CountingKv::over(MemoryKv::new()));
         let shared: Arc<dyn Kv> = kv.clone();
         let database = Arc::new(Database::open(shared, "abcdefghijklmnopqrstuv").unwrap());
@@ -52,7 +56,7 @@ impl Server {
         let commands = bodies.enumerate().map(put).collect();
         database.write(commands, Timestamp(17_090_000_000_000_000)).unwrap();
         let registry = Registry::open(Arc::clone(&database), Arc::new(|| Timestamp(0)), Vec::new()).unwrap();
-        registry.put(vec![definition()]).unwrap();
+        registry.put(vec![definition]).unwrap();
         let server = Self { kv, database, registry };
         server.wait();
         server
@@ -66,11 +70,15 @@ impl Server {
 
     /// The `n` of the documents that fit.
     fn ask(&self, condition: &str) -> String {
-        let query = format!("from index 'Texts' where {condition} order by n as long");
+        self.ordered(&format!("where {condition} order by n as long"))
+    }
+
+    fn ordered(&self, rest: &str) -> String {
+        let query = format!("from index 'Texts' {rest}");
         let view = self.database.view();
         let source = Snapshot::new(&view, &self.registry);
-        let request = Request { query, page_size: Some(100_000), ..Request::default() };
-        let answer = execute(&source, &request).unwrap_or_else(|error| panic!("{condition}: {error}"));
+        let request = Request { query: query.clone(), page_size: Some(100_000), ..Request::default() };
+        let answer = execute(&source, &request).unwrap_or_else(|error| panic!("{query}: {error}"));
         let numbers = answer.json_rows().into_iter().map(|row| row.get("n").unwrap().to_string());
         numbers.collect::<Vec<_>>().join(", ")
     }
@@ -156,5 +164,58 @@ fn a_search_reads_the_postings_of_its_words() {
         let read = server.kv.rows(Kind::MapOutput) + server.kv.rows(Kind::Term);
         assert!(read < MANY as u64 / 2, "{condition} read {read} rows");
         assert!(server.kv.rows(Kind::Term) > 0, "{condition} read no terms");
+    }
+}
+
+/// Each was answered so by a live RavenDB 7.1.5, whose index has NaN, the infinities and 5 in `mix`, and texts of their
+/// names in `s`; but for orders and comparisons with NaN, which counts as 0 there.
+#[test]
+fn infinities_are_beyond_all_numbers_and_found_by_no_text() {
+    let map = "map('Docs', d => ({ nan: 0 / 0, inf: 1 / 0, ninf: -1 / 0, n: d.n, \
+               mix: d.n == 1 ? 1 / 0 : d.n == 2 ? 5 : 0 / 0, s: d.n == 1 ? 'Infinity' : 'NaN' }))";
+    let definition = format!(r#"{{ "Name": "Texts", "Maps": ["{map}"] }}"#);
+    let bodies = (1..4).map(|number| body(number, r#""x""#));
+    let server = Server::of(bodies, serde_json::from_str(&definition).unwrap());
+    for turn in ["read as a whole", "read by terms"] {
+        for (condition, expected) in [
+            ("nan = 'NaN'", ""),
+            ("nan = 'nan'", ""),
+            ("nan in ('NaN')", ""),
+            ("nan = null", ""),
+            ("nan != null", "1, 2, 3"),
+            ("nan != 'NaN'", "1, 2, 3"),
+            ("nan = 1", ""),
+            ("nan > 1", ""),
+            ("exists(nan)", "1, 2, 3"),
+            ("exact(nan = 'NaN')", "1, 2, 3"),
+            ("startsWith(nan, 'Na')", ""),
+            ("inf > 1", "1, 2, 3"),
+            ("inf > 1.5", "1, 2, 3"),
+            ("inf >= 9223372036854775807", "1, 2, 3"),
+            ("inf < 1", ""),
+            ("inf = 'Infinity'", ""),
+            ("inf in ('Infinity', 'infinity')", ""),
+            ("exact(inf = 'Infinity')", "1, 2, 3"),
+            ("inf between 1 and 2", ""),
+            ("ninf < -1", "1, 2, 3"),
+            ("ninf > 1", ""),
+            ("ninf <= -9223372036854775807", "1, 2, 3"),
+            ("mix > 1", "1, 2"),
+            ("mix = 5", "2"),
+            ("mix < 10.5", "2"),
+            ("mix = 'Infinity'", ""),
+            ("mix != 5", "1, 3"),
+            ("s = 'NaN'", "2, 3"),
+            ("s = 'infinity'", "1"),
+            ("s > 1", ""),
+        ] {
+            assert_eq!(server.ask(condition), expected, "{turn}: {condition}");
+        }
+        for (order, expected) in
+            [("mix as double", "2, 1"), ("mix as double desc", "1, 2"), ("mix as long", "2, 1")]
+        {
+            assert_eq!(server.ordered(&format!("order by {order}, n")).as_str(), expected, "{turn}: {order}");
+        }
+        server.wait();
     }
 }

@@ -17,13 +17,13 @@ use magpie_indexes::terms::value::Step;
 use magpie_indexes::terms::{Family, TermField};
 use magpie_indexes::{FunctionSource, IndexDefinition, MappedCollections, NativeIndex, Registry};
 use magpie_query::{Answer, QueryError, Request, Snapshot, execute};
-use magpie_store::json::{Json, Object};
+use magpie_store::json::{Json, Object, ScriptNumber};
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::rocks::RocksKv;
 use magpie_store::kv::{Batch, Direction, Kv, Space};
 use magpie_store::{Collection, Command, Database, Document, NewDocument, Timestamp};
 use proptest::prelude::*;
-use questions::{Change, changes, query};
+use questions::{Change, NON_FINITE, changes, query};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl IndexFunction for Bodies {
             let key = vec![body.get("k").cloned().unwrap_or(Json::Null)];
             return Ok(vec![Emitted { key, value: Json::Object(body) }]);
         }
-        let emit = |value: &Json| Emitted { key: Vec::new(), value: value.clone() };
+        let emit = |value: &Json| Emitted { key: Vec::new(), value: with_non_finite(value) };
         Ok(match body.get("items").and_then(Json::as_array) {
             Some(items) => items.iter().map(emit).collect(),
             None => vec![emit(&Json::Object(body))],
@@ -86,6 +86,27 @@ impl IndexFunction for Bodies {
 
     fn finalize(&mut self, reduced: &Json) -> Result<Option<Json>, FunctionError> {
         Ok(reduced.get("dropped").is_none().then(|| reduced.clone()))
+    }
+}
+
+/// The value with NaN and infinities where their texts stand.
+fn with_non_finite(value: &Json) -> Json {
+    match value {
+        Json::String(text) if NON_FINITE.contains(&text.as_str()) => {
+            let number = match text.as_str() {
+                "NaN" => ScriptNumber::NaN,
+                "Infinity" => ScriptNumber::Infinity,
+                _ => ScriptNumber::NegativeInfinity,
+            };
+            Json::ScriptNumber(number)
+        }
+        Json::Array(items) => Json::Array(items.iter().map(with_non_finite).collect()),
+        Json::Object(object) => object
+            .iter()
+            .map(|(name, value)| (name.to_owned(), with_non_finite(value)))
+            .collect::<Object>()
+            .into(),
+        other => other.clone(),
     }
 }
 

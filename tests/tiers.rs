@@ -174,7 +174,7 @@ fn document(collection: &str, body: &str) -> Document {
         id: DocumentId::new("docs/1-A").unwrap(),
         collection: Collection::new(collection).unwrap(),
         etag: Etag(7),
-        last_modified: Timestamp(0),
+        last_modified: Timestamp(17_123_456_789_123_456),
         body: parsed.to_string().into(),
         metadata: format!(r#"{{"@collection":"{collection}","tag":"x"}}"#).into(),
     }

@@ -1,8 +1,8 @@
 //! The seam to the authors of indexes: what a JavaScript index and a native Rust index both are.
 //!
 //! Map, reduce and finalize are pure: no clock, no random numbers, no I/O, no state kept between calls. They may be
-//! called again for the same input at any time and must then give the same output. What a map reads besides its
-//! document comes through [`Loads`], which remembers it.
+//! called again for the same input at any time and must then give the same output. A map's time, if it asks for one, is
+//! that of its document's last change. What a map reads besides its document comes through [`Loads`], which remembers it.
 
 use crate::definition::IndexDefinition;
 use magpie_store::json::Json;

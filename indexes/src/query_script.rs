@@ -40,7 +40,9 @@ impl Debug for QueryScript {
 
 impl QueryScript {
     /// The function of `parameter` that runs the statements `head`, each with its end, and gives `result`, an
-    /// expression. `now` is what its clock shows, if it has one. Positions of errors count in `text` below, which is what [`Self::text`] makes of these.
+    /// expression. When that is the body of a `select`, `body_of` are the names that the query has, and the body may contain
+    /// only what RavenDB allows in it. `now` is what its clock shows, if it has one. Positions of errors count in what
+    /// [`Self::text`] makes of these.
     ///
     /// # Errors
     /// [`QueryScriptError::Refused`] with the position in the text; [`QueryScriptError::Busy`].
@@ -48,11 +50,12 @@ impl QueryScript {
         parameter: &str,
         head: &str,
         result: &str,
+        body_of: Option<&[&str]>,
         now: Option<Timestamp>,
     ) -> Result<Self, QueryScriptError> {
         let permit = Permit::take()?;
-        let source =
-            QuerySource::new(&Self::text(parameter, head, result)).map_err(QueryScriptError::Refused)?;
+        let source = QuerySource::new(&Self::text(parameter, head, result), body_of)
+            .map_err(QueryScriptError::Refused)?;
         let limits = CallLimits { threads_max: 1, abandoned_max: 1, ..CallLimits::default() };
         let calls = Calls::with_limits(Arc::new(Counted { source, _permit: permit }), limits);
         Ok(Self { calls, now: now.unwrap_or_default() })
@@ -139,25 +142,25 @@ mod tests {
     fn scripts_give_data_and_are_counted() {
         let result =
             "{a: r.d.n + 1, b: undefined, c: NaN, d: [1/0, () => 1, Symbol()], e: /x/, f: r.gone.x, g: -0}";
-        let script = QueryScript::new("r", "", result, None).unwrap();
+        let script = QueryScript::new("r", "", result, None, None).unwrap();
         let told = script.call(&row(r#"{"d":{"n":1}}"#), &mut NoLoads).unwrap();
         assert_eq!(
             told.to_string(),
             r#"{"a":2,"b":null,"c":"NaN","d":["Infinity",null,null],"e":{"lastIndex":0},"f":null,"g":0}"#
         );
-        let boosted = QueryScript::new("r", "", "{$boost: 1, $value: 2}", None).unwrap();
+        let boosted = QueryScript::new("r", "", "{$boost: 1, $value: 2}", None, None).unwrap();
         let told = boosted.call(&Object::new(), &mut NoLoads).unwrap();
         assert_eq!(told.get("$value").and_then(Json::as_i64), Some(2), "nothing is unwrapped");
-        let endless = QueryScript::new("r", "while (true) {}", "1", None).unwrap();
+        let endless = QueryScript::new("r", "while (true) {}", "1", None, None).unwrap();
         assert!(endless.call(&Object::new(), &mut NoLoads).is_err());
         drop((script, boosted, endless));
 
         let held: Vec<QueryScript> =
-            (0..QUERY_SCRIPTS_MAX).map(|_| QueryScript::new("r", "", "1", None).unwrap()).collect();
-        let more = QueryScript::new("r", "", "1", None);
+            (0..QUERY_SCRIPTS_MAX).map(|_| QueryScript::new("r", "", "1", None, None).unwrap()).collect();
+        let more = QueryScript::new("r", "", "1", None, None);
         assert!(matches!(more, Err(QueryScriptError::Busy { limit: QUERY_SCRIPTS_MAX })), "{more:?}");
         drop(held);
-        assert!(QueryScript::new("r", "", "1", None).is_ok());
-        assert!(matches!(QueryScript::new("r", "", "1 +", None), Err(QueryScriptError::Refused(_))));
+        assert!(QueryScript::new("r", "", "1", None, None).is_ok());
+        assert!(matches!(QueryScript::new("r", "", "1 +", None, None), Err(QueryScriptError::Refused(_))));
     }
 }

@@ -263,17 +263,20 @@ fn asking_for_the_time() {
         text,
         r#"Determinism of reduce for {"user":"ada"}
   1: {"user":"ada"}
-  reduce(1) fails: TypeError: an index must be a pure function: Date.now() is not available in Reduce (line 1, column 62)
-  Hint: the output depends on something besides the input, such as the clock, random numbers or kept state: Date.now() and Math.random() are not available to an index; put times into the events"#
+  reduce(1) fails: TypeError: an index must be a pure function: Date.now() is the time of the document's last change in a map, and elsewhere it is not available in Reduce (line 1, column 62)
+  Hint: the output depends on something besides the input, such as the clock, random numbers or kept state: Math.random() is not available to an index, and Date.now() only to a map, as the time of the document's last change; put times into the events"#
     );
+    // In a map it is the document's time, which is the same each time.
     let in_map = script_with("{ user: e.user, age: Date.now() - e.n }", None, None, Numbers::Double);
+    assert!(report(&in_map).broken.is_empty());
+    let in_map = script_with("{ user: e.user, age: Math.random() - e.n }", None, None, Numbers::Double);
     let found = report(&in_map);
     assert_eq!(
         found.broken.first().unwrap().to_string(),
         r#"Determinism of map
   1: {}
-  map(1) fails: TypeError: an index must be a pure function: Date.now() is not available (line 1, column 47)
-  Hint: the output depends on something besides the input, such as the clock, random numbers or kept state: Date.now() and Math.random() are not available to an index; put times into the events"#
+  map(1) fails: TypeError: an index must be a pure function: Math.random() is not available (line 1, column 47)
+  Hint: the output depends on something besides the input, such as the clock, random numbers or kept state: Math.random() is not available to an index, and Date.now() only to a map, as the time of the document's last change; put times into the events"#
     );
 
     static TICKS: AtomicU64 = AtomicU64::new(0);

@@ -138,14 +138,23 @@ pub enum Ordering {
 /// One item of `load`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadItem {
-    /// The field with the id or ids.
-    pub path: FieldPath,
+    /// Where the id or ids are.
+    pub from: LoadFrom,
     /// The name of the loaded document; required, but checked later than the syntax.
     pub alias: Option<String>,
     /// Whether the alias ends with `[]`: several documents.
     pub each: bool,
     /// Where it stands.
     pub position: Position,
+}
+
+/// Where an item of `load` has its id or ids from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LoadFrom {
+    /// A field.
+    Field(FieldPath),
+    /// A text in quotes, which is a field or, where there is none, an id; or a parameter.
+    Value(Value),
 }
 
 /// The `select` clause.
@@ -322,6 +331,8 @@ pub enum Value {
     Bool(bool),
     /// A number without exponent; whole when its text has no point.
     Number(Number),
+    /// A minus sign alone, which counts as 0.
+    Minus,
     /// A quoted string.
     Text(String),
     /// `$name`

@@ -1,12 +1,13 @@
 //! How a term compares with a value of the query.
 //!
 //! Strings compare by lower-cased text, numbers by exact decimal value, dates by instant. A string also finds the number
-//! or boolean with that text, but a number never finds a string. `null` equals only `null` and is in no range.
+//! or boolean with that text, but a number never finds a string. `null` equals only `null` and is in no range. Infinities
+//! lie beyond all numbers and NaN among none; none of them is found by its text.
 
 use crate::term::{Term, fold, number_text};
 use magpie_indexes::terms::{Analyzer, instant};
 use magpie_store::Timestamp;
-use magpie_store::json::{Json, Number};
+use magpie_store::json::{Json, Number, ScriptNumber};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -140,6 +141,8 @@ pub(crate) fn order(term: &Term<'_>, operand: &Operand, matching: Matching) -> O
     match (term, operand) {
         (Term::Null, _) | (_, Operand::Null) => None,
         (Term::Number(left), Operand::Number { number, .. }) => Some(left.cmp_value(number)),
+        (Term::NonFinite(ScriptNumber::Infinity), Operand::Number { .. }) => Some(Ordering::Greater),
+        (Term::NonFinite(ScriptNumber::NegativeInfinity), Operand::Number { .. }) => Some(Ordering::Less),
         (_, Operand::Number { .. }) => None,
         _ => match operand.instant(matching) {
             Some(wanted) => term_instant(term).map(|found| found.cmp(&wanted)),

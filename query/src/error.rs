@@ -52,6 +52,12 @@ pub enum QueryError {
         /// Which one.
         message: String,
     },
+    /// A method of RQL that the original's newer index engine does not have, and neither does this server.
+    #[error("{message}")]
+    NotImplemented {
+        /// Which one, and what to do instead.
+        message: String,
+    },
     /// A part of RQL that this server does not answer.
     #[error("{line}:{column} {feature} is not supported by this server; rewrite the query without it")]
     NotSupported {
@@ -170,6 +176,7 @@ impl QueryError {
                 "System.InvalidOperationException"
             }
             Self::Unsupported { .. } | Self::NotSupported { .. } => "System.NotSupportedException",
+            Self::NotImplemented { .. } => "System.NotImplementedException",
             Self::Pattern { .. } => "System.Text.RegularExpressions.RegexParseException",
             Self::Script { .. } => "Raven.Client.Exceptions.Documents.Patching.JavaScriptException",
             Self::IndexMissing { .. } => {

@@ -5,6 +5,7 @@
 
 mod collect;
 mod first_documents;
+mod gathered;
 mod in_order;
 mod row;
 
@@ -14,18 +15,15 @@ use crate::auto_read;
 use crate::error::QueryError;
 use crate::group_by::Grouping;
 use crate::grouped::Grouped;
-use crate::include::Included;
 use crate::limits;
 use crate::parsed::ParsedQuery;
 use crate::plan::{self, Context, Plan};
-use crate::projection;
 use crate::source::{Source, SourceIndex};
-use crate::term::fold;
 use collect::Collector;
+use gathered::{Gathered, ToInclude};
 use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What a client asks.
@@ -77,6 +75,10 @@ pub struct Answer {
     pub wants_timings: bool,
     /// Why each document is in the answer, by id, if the query asks for that.
     pub explanations: Option<Object>,
+    /// Pieces of texts in which something was found, by field and then by the id of the document, if the query asks for that.
+    pub highlightings: Option<Object>,
+    /// What is odd about the query, in sentences for people.
+    pub warnings: Vec<String>,
     /// Changes whenever the answer may have changed; the same for the same question to the same state.
     pub result_etag: i64,
 }
@@ -177,9 +179,6 @@ fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Ans
     let index = index.as_deref();
     let plan = plan::plan(&query, context, source, index)?;
     let mut answer = head(source, request, &plan, index)?;
-    let mut included = Included::default();
-    let mut exchanged = Included::default();
-    let mut row_ids = HashSet::new();
     let auto = auto_read::of(source, &plan)?;
     let collector = Collector {
         source,
@@ -200,37 +199,22 @@ fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Ans
         }
         return Ok((answer, ToInclude::default()));
     }
-    let (mut explanations, mut explained) = (Vec::new(), Budget::answer());
+    let mut gathered = Gathered::new(&plan);
     let mut candidates = collector.candidates()?;
     if let Out::Stream(sink) = out {
         let total = collector.total(&candidates)?;
         set_totals(&mut answer, &plan, total, None);
         sink.begin(&answer)?;
     }
-    let counts = collector.give(&mut candidates, &mut |shaped| {
-        if !plan.include.is_empty() {
-            included.collect(&plan.include, &shaped.subject());
-            row_ids.extend(shaped.whole_id().map(|id| fold(id).into_owned()));
-            Budget::sorted().take(included.bytes())?;
-        }
-        if !plan.exchanges.is_empty() {
-            exchanged.collect_keys(&plan.exchanges, &shaped.subject());
-            Budget::sorted().take(exchanged.bytes())?;
-        }
-        if let (Some(reasons), Some(id)) = (&shaped.reasons, shaped.id()) {
-            explained.take(reasons.len() + id.len() + 64)?;
-            explanations.push((id.to_owned(), Json::Array(vec![Json::from(reasons.as_str())])));
-        }
+    let counts = collector.give(&mut candidates, &mut |mut shaped| {
+        gathered.take(&plan, &mut shaped)?;
         out.row(shaped.row)
     })?;
-    if plan.explained.is_some() {
-        answer.explanations = Some(explanations.into_iter().collect());
-    }
+    let included = gathered.finish(&plan, &mut answer);
     set_totals(&mut answer, &plan, counts.total, Some(counts.given));
     answer.skipped_results = i64::try_from(counts.skipped).unwrap_or(i64::MAX);
     answer.scanned_results = i64::try_from(counts.scanned).unwrap_or(i64::MAX);
-    let documents = included.ids(&row_ids).map(str::to_owned).collect();
-    Ok((answer, ToInclude { documents, exchanges: exchanged.all().to_vec() }))
+    Ok((answer, included))
 }
 
 /// The index that the query asks. A query with `group by` becomes one that asks its groups.
@@ -272,9 +256,11 @@ fn head(
         included_paths: (!plan.include.is_empty())
             .then(|| plan.include.iter().map(|path| path.text.clone()).collect()),
         exchanges: (!plan.exchanges.is_empty()).then(Object::new),
+        highlightings: (!plan.highlights.is_empty()).then(Object::new),
         result_etag: result_etag(source, request, index, is_stale, plan)?,
         index_name: plan.index_name.clone(),
         wants_timings: plan.timings,
+        warnings: plan.warnings.clone(),
         ..Answer::default()
     })
 }
@@ -297,51 +283,6 @@ fn page(plan: &Plan, request: &Request) -> (u64, Option<u64>) {
     };
     // Clients up to version 5 say the same offset in both places.
     (plan.page.offset.max(request.start), take)
-}
-
-/// What the rows point to.
-#[derive(Default)]
-struct ToInclude {
-    /// Ids of documents.
-    documents: Vec<String>,
-    /// Keys of compare-exchange values.
-    exchanges: Vec<String>,
-}
-
-impl ToInclude {
-    /// Adds it to the answer.
-    fn load(self, source: &dyn Source, budget: &mut Budget, answer: &mut Answer) -> Result<(), QueryError> {
-        answer.includes = includes(source, &self.documents, budget)?;
-        if self.exchanges.is_empty() {
-            return Ok(());
-        }
-        let mut values = Vec::with_capacity(self.exchanges.len());
-        for key in self.exchanges {
-            let found = source.compare_exchange(&key)?;
-            let (value, index) = match found {
-                Some((value, index)) => (value, Json::from(index)),
-                None => (Json::Null, Json::from(-1_i64)),
-            };
-            budget.take(projection::bytes(&value) + 2 * key.len())?;
-            let item =
-                Object::from_iter([("Key", Json::from(key.as_str())), ("Index", index), ("Value", value)]);
-            values.push((key, Json::Object(item)));
-        }
-        answer.exchanges = Some(Object::from_distinct(values));
-        Ok(())
-    }
-}
-
-/// Loads the included documents; ids without a document are left out.
-fn includes(source: &dyn Source, ids: &[String], budget: &mut Budget) -> Result<Object, QueryError> {
-    let mut documents = Vec::new();
-    for id in ids {
-        if let Some(document) = source.document(id)? {
-            budget.take(document.body.len() + document.metadata.len())?;
-            documents.push((document.id.as_str().to_owned(), document.wire_json(source.database_id())));
-        }
-    }
-    Ok(Object::from_distinct(documents))
 }
 
 fn names_exchanges(query: &str) -> bool {

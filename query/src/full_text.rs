@@ -112,13 +112,20 @@ impl Wanted {
         match self {
             Self::Any => true,
             Self::Phrase(phrase) => terms.windows(phrase.len()).any(|window| window == phrase),
-            Self::Part { text, more_before, more_behind } => {
-                terms.iter().any(|term| match (more_before, more_behind) {
-                    (true, true) => term.contains(text.as_str()),
-                    (true, false) => term.ends_with(text.as_str()),
-                    (false, _) => term.starts_with(text.as_str()),
-                })
-            }
+            Self::Part { .. } => terms.iter().any(|term| self.fits(term)),
+        }
+    }
+
+    /// Whether it is this term alone.
+    pub(crate) fn fits(&self, term: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Phrase(phrase) => matches!(phrase.as_slice(), [only] if only == term),
+            Self::Part { text, more_before, more_behind } => match (more_before, more_behind) {
+                (true, true) => term.contains(text.as_str()),
+                (true, false) => term.ends_with(text.as_str()),
+                (false, _) => term.starts_with(text.as_str()),
+            },
         }
     }
 }

@@ -54,11 +54,17 @@ impl Included {
         }
     }
 
-    fn add(&mut self, id: &str) {
+    /// Adds an id or a key.
+    pub(crate) fn add(&mut self, id: &str) {
         if !id.is_empty() && self.seen.insert(fold(id).into_owned()) {
             self.ids.push(id.to_owned());
             self.bytes += 2 * id.len() + 64;
         }
+    }
+
+    /// Adds ids.
+    pub(crate) fn add_all<'i>(&mut self, ids: impl Iterator<Item = &'i str>) {
+        ids.for_each(|id| self.add(id));
     }
 
     /// All that was collected.

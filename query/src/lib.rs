@@ -38,6 +38,7 @@ mod fold;
 mod full_text;
 mod group_by;
 mod grouped;
+mod highlight;
 mod include;
 mod lexer;
 pub mod limits;

@@ -58,3 +58,11 @@ pub const PARSED_QUERIES_MAX: usize = 2048;
 pub const PARSED_QUERIES_BYTES_MAX: usize = 1024 * 1024;
 /// Longest text of a query that is remembered, in bytes.
 pub const PARSED_QUERY_BYTES_MAX: usize = 16 * 1024;
+/// Most characters of one piece that `highlight()` gives.
+pub const HIGHLIGHT_CHARS_MAX: usize = 65_536;
+/// Most pieces that `highlight()` gives of one row.
+pub const HIGHLIGHT_PIECES_MAX: usize = 1024;
+/// Most rows of an index that `moreLikeThis()` reads to find its document, or to count in how many rows words are.
+pub const LIKE_ROWS_MAX: usize = 1_000_000;
+/// Most different words of the document of `moreLikeThis()` that are looked at.
+pub const LIKE_WORDS_MAX: usize = 20_000;

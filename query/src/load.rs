@@ -1,11 +1,12 @@
 //! The `load` clause: documents whose ids a row holds, under names of their own.
 
-use crate::ast::{LoadItem, PathIndex};
+use crate::ast::{LoadFrom, LoadItem, PathIndex, Value};
 use crate::error::QueryError;
 use crate::limits;
+use crate::plan::{Context, literal};
 use crate::projection;
 use crate::source::Source;
-use crate::term::{Step, steps};
+use crate::term::{Step, steps, steps_of_text};
 use magpie_store::Document;
 use magpie_store::json::{Json, Object};
 
@@ -16,7 +17,10 @@ pub(crate) struct Load {
     pub(crate) alias: String,
     /// The loaded document that the path starts in; `None` for the row.
     base: Option<String>,
+    /// Where the ids are; empty when the query names them.
     path: Vec<Step>,
+    /// What is loaded where the path finds nothing.
+    named: Option<Json>,
     /// Whether there are several.
     pub(crate) each: bool,
 }
@@ -25,28 +29,55 @@ pub(crate) struct Load {
 pub(crate) type Loaded = Vec<(String, Json)>;
 
 impl Load {
-    /// `alias` is that of `from`, `before` what is loaded before. An item without an alias was refused before.
-    pub(crate) fn new(item: &LoadItem, alias: Option<&str>, before: &[Self]) -> Option<Self> {
-        let name = item.alias.clone()?;
-        let first = item.path.parts.first()?;
-        let base = before
-            .iter()
-            .find(|load| load.alias == first.name && first.index == PathIndex::None)
-            .map(|load| load.alias.clone());
-        let path = item.path.without_alias(base.as_deref().or(alias));
-        let path = path.map_or_else(Vec::new, |path| steps(&path));
-        Some(Self { alias: name, base, path, each: item.each })
+    /// `alias` is that of `from`, `before` what is loaded before. `None` for an item without an alias, which was refused
+    /// before.
+    ///
+    /// # Errors
+    /// When a parameter is missing.
+    pub(crate) fn new(
+        item: &LoadItem,
+        alias: Option<&str>,
+        before: &[Self],
+        context: Context<'_>,
+    ) -> Result<Option<Self>, QueryError> {
+        let Some(name) = item.alias.clone() else { return Ok(None) };
+        let base_of =
+            |first: &str| before.iter().find(|load| load.alias == first).map(|load| load.alias.clone());
+        let (base, path, named) = match &item.from {
+            LoadFrom::Field(path) => {
+                let first = path.parts.first().filter(|part| part.index == PathIndex::None);
+                let base = first.and_then(|part| base_of(&part.name));
+                let path = path.without_alias(base.as_deref().or(alias));
+                (base, path.as_ref().map_or_else(Vec::new, steps), None)
+            }
+            LoadFrom::Value(Value::Parameter(name)) => (None, Vec::new(), Some(context.parameter(name)?)),
+            LoadFrom::Value(value) => {
+                let named = literal(value);
+                let mut path = steps_of_text(named.as_str().unwrap_or_default());
+                let first = match path.as_slice() {
+                    [Step::Member(first), _, ..] => Some(first.clone()),
+                    _ => None,
+                };
+                let base = first.as_deref().and_then(base_of);
+                if base.is_some() || (first.is_some() && first.as_deref() == alias) {
+                    path.remove(0);
+                }
+                (base, path, Some(named))
+            }
+        };
+        Ok(Some(Self { alias: name, base, path, named, each: item.each }))
     }
 
     fn ids(&self, fields: &Object, loaded: &Loaded) -> Vec<Json> {
         let value = match &self.base {
+            None if self.path.is_empty() && self.named.is_some() => None,
             None => projection::read_from(fields, &self.path),
             Some(base) => loaded
                 .iter()
                 .find(|(name, _)| name == base)
                 .and_then(|(_, document)| projection::read(document, &self.path)),
         };
-        match value {
+        match value.or_else(|| self.named.clone()) {
             None | Some(Json::Null) => Vec::new(),
             Some(Json::Array(items)) => flat(items),
             Some(one) => vec![one],

@@ -8,7 +8,8 @@
 use crate::filter::Filter;
 use crate::term::{FieldRef, Subject, Term};
 use magpie_indexes::terms::{Chunks, instant, truncated};
-use magpie_store::json::Number;
+use magpie_store::json::{Json, Number, ScriptNumber};
+use magpie_store::ordered;
 use std::cmp::Ordering;
 
 /// One item of the clause.
@@ -41,13 +42,13 @@ enum SortKey {
     AlphaNumeric(Chunks),
 }
 
-/// A number that orders by its value.
+/// A number, perhaps an infinity, that orders by its value.
 #[derive(Debug, Clone)]
-struct ByValue(Number);
+struct ByValue(Json);
 
 impl Ord for ByValue {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.cmp_value(&other.0)
+        ordered::compare(&self.0, &other.0)
     }
 }
 impl PartialOrd for ByValue {
@@ -132,13 +133,17 @@ impl OrderKey {
         match &self.by {
             OrderBy::Text(field) => Some(self.best(field, subject, text_key)),
             OrderBy::AlphaNumeric(field) => Some(self.best(field, subject, alphanumeric_key)),
-            OrderBy::Long(field) => self.numeric(field, subject, |number| SortKey::Long(truncated(number))),
-            OrderBy::Double(field) => {
-                self.numeric(field, subject, |number| SortKey::Exact(ByValue(number.clone())))
-            }
+            OrderBy::Long(field) => self.numeric(field, subject, |number| {
+                SortKey::Long(match number {
+                    Json::Number(number) => truncated(&number),
+                    Json::ScriptNumber(ScriptNumber::NegativeInfinity) => i64::MIN,
+                    _ => i64::MAX,
+                })
+            }),
+            OrderBy::Double(field) => self.numeric(field, subject, |number| SortKey::Exact(ByValue(number))),
             OrderBy::Score(filter) => {
                 let score = Number::from_f64(-filter.score(subject)).unwrap_or_else(|| Number::from(0_i64));
-                Some((SortKey::Exact(ByValue(score)), 2))
+                Some((SortKey::Exact(ByValue(Json::Number(score))), 2))
             }
             OrderBy::Random(seed) => {
                 Some((SortKey::Long(i64::from_ne_bytes(mixed(*seed ^ mixed(number)).to_ne_bytes())), 2))
@@ -162,16 +167,19 @@ impl OrderKey {
         &self,
         field: &FieldRef,
         subject: &Subject<'_>,
-        key: impl Fn(&Number) -> SortKey,
+        key: impl Fn(Json) -> SortKey,
     ) -> Option<(SortKey, u8)> {
         let mut best: Option<(SortKey, u8)> = None;
         let mut others = false;
         field.any(subject, &mut |term| {
             let found = match term {
                 Term::Null => (SortKey::Absent, 1),
-                Term::Number(number) => (key(number), 2),
+                Term::Number(number) => (key(Json::Number(number.clone().into_owned())), 2),
+                Term::NonFinite(number @ (ScriptNumber::Infinity | ScriptNumber::NegativeInfinity)) => {
+                    (key(Json::ScriptNumber((*number).clone())), 2)
+                }
                 Term::Text(text) => match instant::parse(text) {
-                    Some(instant) => (key(&Number::from(instant.0)), 2),
+                    Some(instant) => (key(Json::from(instant.0)), 2),
                     None => {
                         others = true;
                         return false;

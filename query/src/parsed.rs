@@ -74,7 +74,10 @@ fn is_light(query: &Query) -> bool {
         && filter.is_none()
         && select.is_none()
         && update.is_none()
-        && include.iter().all(|include| matches!(include, Include::Call(_)))
+        && include.iter().all(|include| match include {
+            Include::Call(call) => !call.name.eq_ignore_ascii_case("highlight"),
+            Include::Path(_) => false,
+        })
         && query.condition.as_ref().is_none_or(compares_fields)
 }
 

@@ -5,6 +5,8 @@ mod access;
 mod aliases;
 mod arithmetic;
 mod condition;
+mod highlight;
+mod more_like_this;
 pub(crate) mod narrow;
 mod paging;
 mod reduce_by;
@@ -12,11 +14,13 @@ mod refuse;
 mod select;
 mod tally;
 pub(crate) mod terms;
+mod warnings;
 
 use crate::ast::{Argument, Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query, Value};
 use crate::auto_index::AutoFields;
 use crate::error::{QueryError, parameters_text};
 use crate::filter::Filter;
+use crate::highlight::Highlight;
 use crate::include::IncludePath;
 use crate::load::Load;
 use crate::order::{OrderBy, OrderKey};
@@ -91,6 +95,10 @@ pub(crate) struct Plan {
     pub(crate) total_unknown: bool,
     /// Whether rows carry `@index-score`.
     pub(crate) shows_score: bool,
+    /// What is odd about the query.
+    pub(crate) warnings: Vec<String>,
+    /// The fields whose texts are given with marks.
+    pub(crate) highlights: Vec<Highlight>,
 }
 
 impl Plan {
@@ -106,6 +114,7 @@ impl Plan {
             && self.row_filter.is_none()
             && self.tally.is_none()
             && self.explained.is_none()
+            && self.highlights.is_empty()
             && !self.distinct
     }
 
@@ -162,14 +171,7 @@ pub(crate) fn plan(
     refuse::unsupported(query, context)?;
     let alias = query.from.alias.as_deref();
     let mut compiler = Compiler::new(context, alias, index, source);
-    let filter = match &query.condition {
-        Some(condition) => compiler.compile(condition)?,
-        None => Filter::All,
-    };
-    let (filter, reduce) = match &query.reduce {
-        Some(clause) => (Filter::All, Some(reduce_by::plan(clause, filter, alias, context, index)?)),
-        None => (filter, None),
-    };
+    let (filter, reduce) = filter(query, context, &mut compiler, index)?;
     let order = order(query, context, &mut compiler, reduce.as_ref(), &filter)?;
     let tally = tally::tally(query, context, &mut compiler, source, index)?;
     let explained = explained(query, &mut compiler)?;
@@ -182,12 +184,13 @@ pub(crate) fn plan(
     let by_collection =
         order.is_empty() && tally.is_none() && compiler.is_collection_query(query.condition.as_ref());
     let filter_terms = FilterTerms::new(&filter);
+    let highlights = highlight::highlights(query, context, &compiler, &filter, index)?;
     let index_name = match index {
         Some(index) => index.name(),
         None if by_collection => format!("collection/{collection}"),
         None => source.auto_index_name(&collection, &compiler.fields, &terms::wanted(&filter_terms, &order)),
     };
-    let loads = loads(query, alias);
+    let loads = loads(query, alias, context)?;
     let parts = parts(query, context, &loads);
     let row_filter =
         query.filter.as_ref().map(|clause| RowFilter::new(&clause.content, &parts)).transpose()?;
@@ -222,6 +225,25 @@ pub(crate) fn plan(
         exchanges: exchanges(query, context, alias)?,
         needs_metadata: compiler.needs_metadata,
         shows_score,
+        warnings: warnings::of(query.condition.as_ref()),
+        highlights,
+    })
+}
+
+/// The condition of rows, and what makes them of others that fit it instead.
+fn filter(
+    query: &Query,
+    context: Context<'_>,
+    compiler: &mut Compiler<'_>,
+    index: Option<&dyn SourceIndex>,
+) -> Result<(Filter, Option<ReduceBy>), QueryError> {
+    let filter = match &query.condition {
+        Some(condition) => compiler.compile(condition)?,
+        None => Filter::All,
+    };
+    Ok(match &query.reduce {
+        Some(clause) => (Filter::All, Some(reduce_by::plan(clause, filter, compiler.alias, context, index)?)),
+        None => (filter, None),
     })
 }
 
@@ -324,13 +346,13 @@ fn explained(
     parts.iter().map(part).collect::<Result<_, _>>().map(Some)
 }
 
-fn loads(query: &Query, alias: Option<&str>) -> Vec<Load> {
+fn loads(query: &Query, alias: Option<&str>, context: Context<'_>) -> Result<Vec<Load>, QueryError> {
     let mut loads = Vec::with_capacity(query.load.len());
     for item in &query.load {
-        // Items without an alias were refused before.
-        loads.extend(Load::new(item, alias, &loads));
+        let load = Load::new(item, alias, &loads, context)?;
+        loads.extend(load);
     }
-    loads
+    Ok(loads)
 }
 
 /// The paths of `include cmpxchg(..)`.
@@ -345,9 +367,10 @@ fn exchanges(
         if !is_told(call, "cmpxchg") {
             continue;
         }
-        let path = match call.arguments.as_slice() {
-            [Argument::Field(path)] => path.text(),
-            [Argument::Value(Value::Text(path))] => path.clone(),
+        let named = match call.arguments.as_slice() {
+            [Argument::Field(path)] => Json::from(path.text()),
+            [Argument::Value(Value::Parameter(name))] => context.parameter(name)?,
+            [Argument::Value(value)] => literal(value),
             [_] => {
                 return Err(
                     context.invalid("Method 'cmpxchg()' takes the path of a field with keys in include")
@@ -355,11 +378,18 @@ fn exchanges(
             }
             _ => return Err(context.invalid("Method 'cmpxchg()' expects one argument to be provided")),
         };
-        let behind_alias =
-            alias.and_then(|alias| path.strip_prefix(alias)).and_then(|rest| rest.strip_prefix('.'));
-        paths.push(IncludePath::new(behind_alias.unwrap_or(&path)));
+        let several = named.as_array().unwrap_or(std::slice::from_ref(&named));
+        // What is no text names no field, so nothing comes along, as in the original.
+        paths.extend(several.iter().filter_map(Json::as_str).map(|path| include_path(path, alias)));
     }
     Ok(paths)
+}
+
+/// The path of an item of `include`, without the name of the source.
+fn include_path(path: &str, alias: Option<&str>) -> IncludePath {
+    let behind_alias =
+        alias.and_then(|alias| path.strip_prefix(alias)).and_then(|rest| rest.strip_prefix('.'));
+    IncludePath::new(behind_alias.unwrap_or(path))
 }
 
 fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {
@@ -367,9 +397,7 @@ fn include(query: &Query, alias: Option<&str>) -> Vec<IncludePath> {
     for item in &query.include {
         // Calls ask for something else, or were refused before.
         if let Include::Path(path) = item {
-            let behind_alias =
-                alias.and_then(|alias| path.strip_prefix(alias)).and_then(|rest| rest.strip_prefix('.'));
-            paths.push(IncludePath::new(behind_alias.unwrap_or(path)));
+            paths.push(include_path(path, alias));
         }
     }
     paths

@@ -234,6 +234,7 @@ impl<'q> Compiler<'_, 'q> {
     fn value(&self, value: &Value) -> Result<Json, QueryError> {
         match value {
             Value::Parameter(name) => self.context.parameter(name),
+            Value::Minus => Err(self.context.invalid("A minus sign in FILTER needs a number behind it")),
             other => Ok(literal(other)),
         }
     }

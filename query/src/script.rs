@@ -11,7 +11,8 @@ use magpie_indexes::function::{FunctionError, Loads};
 use magpie_indexes::{CallError, QueryScript, QueryScriptError};
 use magpie_store::json::{Json, Object};
 use magpie_store::{Collection, Document};
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,6 +42,33 @@ pub(crate) struct RowScript {
     pieces: Vec<(u32, Position)>,
     /// How long the calls took so far.
     called: Cell<Duration>,
+    /// Whether it may include something.
+    includes: bool,
+    /// What the calls included since somebody asked.
+    included: RefCell<ScriptIncludes>,
+}
+
+/// What calls of a script include.
+#[derive(Debug, Default)]
+pub(crate) struct ScriptIncludes {
+    /// Ids of documents.
+    pub(crate) ids: Vec<String>,
+    /// Keys of compare-exchange values.
+    pub(crate) keys: Vec<String>,
+}
+
+impl ScriptIncludes {
+    /// The script's own result in what a call gave; what it includes is kept.
+    fn unwrap(&mut self, mut told: Json) -> Json {
+        let Json::Object(parts) = &mut told else { return told };
+        let mut texts = |key| match parts.remove(key) {
+            Some(Json::Array(items)) => items.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        self.ids.extend::<Vec<String>>(texts("i"));
+        self.keys.extend::<Vec<String>>(texts("k"));
+        parts.remove("r").unwrap_or_default()
+    }
 }
 
 /// What a call sees.
@@ -57,6 +85,15 @@ pub(crate) struct Row<'a> {
 const LAST_MODIFIED: &str = "const lastModified=d__=>{const at__=d__['@metadata']['@last-modified'];\
     return typeof at__=='string'?new Date(at__.slice(0,23)+'Z').getTime():null};";
 
+/// `include(id)`, `includes.document(id)` and `includes.cmpxchg(key)`: what comes along with the answer. The result of a
+/// script that may call them is an object of its own result, ids and keys.
+const INCLUDE: &str = "const ids__=[],keys__=[],including__=(list__,one__)=>{\
+    if(typeof one__=='string')list__.push(one__);\
+    else if(Array.isArray(one__))one__.forEach(inner__=>including__(list__,inner__));\
+    else if(one__!=null)throw new TypeError('include(doc) must be called with an string or string array argument');},\
+    include=id__=>{including__(ids__,id__)},\
+    includes={document:include,cmpxchg:key__=>{including__(keys__,key__)}};";
+
 impl<'a> Parts<'a> {
     /// Whether a path of several parts begins with a name of the query.
     pub(crate) fn is_named(&self, path: &FieldPath) -> bool {
@@ -69,7 +106,7 @@ impl<'a> Parts<'a> {
         let mut text = Text::default();
         let position = place_of(self.context.text, body, keyword);
         text.expression(body, position);
-        self.compile(&text)
+        self.compile(&text, true)
     }
 
     /// A function whose result is the array of what these calls give.
@@ -82,10 +119,10 @@ impl<'a> Parts<'a> {
             text.put(",");
         }
         text.put("]");
-        self.compile(&text)
+        self.compile(&text, false)
     }
 
-    fn compile(&self, result: &Text) -> Result<RowScript, QueryError> {
+    fn compile(&self, result: &Text, is_body: bool) -> Result<RowScript, QueryError> {
         let alias = self.alias.unwrap_or(UNNAMED);
         let mut head = Text::default();
         for name in std::iter::once(alias).chain(self.loaded.iter().copied()) {
@@ -108,6 +145,14 @@ impl<'a> Parts<'a> {
         if all().any(|text| text.contains("lastModified")) {
             head.put(LAST_MODIFIED);
         }
+        let declared = self.declarations.iter().map(|declaration| declaration.name.as_str());
+        let mut own = std::iter::once(alias).chain(self.loaded.iter().copied()).chain(declared);
+        // A name that the query gives stands for what it gives it to.
+        let includes = all().any(|text| text.contains("include"))
+            && !own.any(|name| name == "include" || name == "includes");
+        if includes {
+            head.put(INCLUDE);
+        }
         for declaration in self.declarations {
             // The word `declare` becomes blanks, so that columns stay what they are.
             let function = declaration.text.get(7..).unwrap_or_default();
@@ -117,9 +162,33 @@ impl<'a> Parts<'a> {
         let before = u32::try_from(before).unwrap_or(u32::MAX);
         let mut pieces = head.pieces;
         pieces.extend(result.pieces.iter().map(|(line, position)| (line.saturating_add(before), *position)));
-        let script = QueryScript::new(ROW, &head.out, &result.out, self.context.now);
+        let parameters: Vec<String> = self
+            .context
+            .parameters
+            .iter()
+            .flat_map(|all| all.iter())
+            .map(|(name, _)| format!("${name}"))
+            .collect();
+        let names: Vec<&str> = std::iter::once(alias)
+            .chain(self.loaded.iter().copied())
+            .chain(parameters.iter().map(String::as_str))
+            .collect();
+        let body_of = is_body.then_some(names.as_slice());
+        let told = if includes {
+            Cow::Owned(format!("{{r:{},i:ids__,k:keys__}}", result.out))
+        } else {
+            Cow::Borrowed(result.out.as_str())
+        };
+        let script = QueryScript::new(ROW, &head.out, &told, body_of, self.context.now);
         let script = script.map_err(|error| self.refused(error, &pieces))?;
-        Ok(RowScript { script, alias: alias.to_owned(), pieces, called: Cell::default() })
+        Ok(RowScript {
+            script,
+            alias: alias.to_owned(),
+            pieces,
+            called: Cell::default(),
+            includes,
+            included: RefCell::default(),
+        })
     }
 
     fn refused(&self, error: QueryScriptError, pieces: &[(u32, Position)]) -> QueryError {
@@ -187,6 +256,11 @@ impl<'a> Parts<'a> {
 }
 
 impl RowScript {
+    /// What the calls included since this was asked last.
+    pub(crate) fn take_included(&self) -> ScriptIncludes {
+        self.included.take()
+    }
+
     /// What the function gives for a row.
     ///
     /// # Errors
@@ -216,6 +290,8 @@ impl RowScript {
         if let Some(error) = loads.failed {
             return Err(error);
         }
+        let outcome =
+            outcome.map(|told| if self.includes { self.included.borrow_mut().unwrap(told) } else { told });
         outcome.map_err(|error| {
             let place = match &error {
                 CallError::Function(FunctionError { position: Some(at), .. }) => original(&self.pieces, *at),

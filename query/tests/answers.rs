@@ -360,7 +360,6 @@ fn what_is_not_answered_is_refused_by_name_and_place() {
             1,
             20,
         ),
-        ("from Jobs include highlight(user, 1, 2)", "highlight() in include", 1, 19),
         ("declare timeseries x() { } from Jobs", "declare timeseries", 1, 1),
     ] {
         match refused(&database, query) {

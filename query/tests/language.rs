@@ -2,8 +2,8 @@
 
 use magpie_query::ast::{
     Argument, ArithmeticFunction, ArithmeticOperator, Call, Clause, Condition, Expression, FieldPath, From,
-    FromSource, GroupItem, Include, Left, Limit, LoadItem, Operation, Operator, OrderItem, Ordering,
-    PathIndex, PathPart, Position, Query, Right, Select, SelectItem, Selected, Selection, Value,
+    FromSource, GroupItem, Include, Left, Limit, LoadFrom, LoadItem, Operation, Operator, OrderItem,
+    Ordering, PathIndex, PathPart, Position, Query, Right, Select, SelectItem, Selected, Selection, Value,
 };
 use magpie_query::{QueryError, parse};
 use magpie_store::json::Number;
@@ -235,7 +235,7 @@ prop_compose! {
         condition in option::of(condition()),
         reduce in option::of(vec(path_of(any_name()), 0..3)),
         order_by in vec(order_item(), 0..3),
-        load in vec((path_of(any_name()), option::of(word())), 0..2),
+        load in vec((load_from(), option::of(word())), 0..2),
         select in option::of(select()),
         include in vec(prop_oneof![path_of(word()).prop_map(|path| Include::Path(path.text())), call().prop_map(Include::Call)], 0..3),
         limit in option::of((value(), option::of(value()))),
@@ -251,7 +251,7 @@ prop_compose! {
             condition,
             reduce: reduce.map(|content| Clause { position: place(), content }),
             order_by,
-            load: load.into_iter().map(|(path, alias)| LoadItem { path, each: alias.is_some(), alias, position: place() }).collect(),
+            load: load.into_iter().map(|(from, alias)| LoadItem { from, each: alias.is_some(), alias, position: place() }).collect(),
             filter: filter.clone().map(|(content, _)| Clause { position: place(), content }),
             select,
             update: None,
@@ -260,6 +260,36 @@ prop_compose! {
             offset,
             filter_limit: filter.and_then(|(_, limit)| limit).map(|content| Clause { position: place(), content }),
         }
+    }
+}
+
+/// A single name that needs quotes is a text, which may be an id.
+fn load_from() -> impl Strategy<Value = LoadFrom> {
+    let of_path = |path: FieldPath| match path.parts.as_slice() {
+        [only] if path.to_string().starts_with('\'') && only.index == PathIndex::None => {
+            LoadFrom::Value(Value::Text(only.name.clone()))
+        }
+        _ => LoadFrom::Field(path),
+    };
+    prop_oneof![
+        4 => path_of(any_name()).prop_map(of_path),
+        1 => "[a-z0-9_]{1,4}".prop_map(|name| LoadFrom::Value(Value::Parameter(name))),
+    ]
+}
+
+#[test]
+fn a_minus_sign_alone_prints_back() {
+    for text in [
+        "from X where a = - and b < -",
+        "from X where a between - and 5 order by b",
+        "from X where a in (-, 1, -) or exact(b != -)",
+    ] {
+        let query = parse(text).unwrap();
+        assert_eq!(query.to_string(), text);
+        assert_eq!(parse(&query.to_string()).unwrap(), query);
+    }
+    for text in ["from X where a = - 1", "from X where a = --1", "from X limit -", "from X group by -"] {
+        assert!(parse(text).is_err(), "{text}");
     }
 }
 

@@ -396,6 +396,10 @@ fn write_answer(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Ins
     let indexed_at = index_timestamp(indexed_at);
     let (wants_timings, explanations) = (answer.wants_timings, answer.explanations);
     let paths = answer.included_paths.map(|paths| paths.into_iter().map(Json::from).collect::<Vec<_>>());
+    let mut own = Object::from_iter([("AsOfEtag", Json::from(etag))]);
+    if !answer.warnings.is_empty() {
+        own.insert("Warnings", answer.warnings.into_iter().map(Json::from).collect::<Vec<_>>());
+    }
     let mut head = Object::from_iter([("TotalResults", Json::from(answer.total_results))]);
     if let Some(capped) = answer.capped_max_results {
         head.insert("CappedMaxResults", capped);
@@ -427,7 +431,7 @@ fn write_answer(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Ins
         ("IsStale", answer.is_stale.into()),
         ("ResultEtag", answer.result_etag.into()),
         ("NodeTag", NODE_TAG.into()),
-        ("Magpie", Object::from_iter([("AsOfEtag", Json::from(etag))]).into()),
+        ("Magpie", own.into()),
     ] {
         body.insert(key, value);
     }
@@ -442,6 +446,9 @@ fn write_answer(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Ins
             "Timings",
             Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", parts.into())]),
         );
+    }
+    if let Some(highlightings) = answer.highlightings {
+        body.insert("Highlightings", highlightings);
     }
     if let Some(explanations) = explanations {
         body.insert("Explanations", explanations);

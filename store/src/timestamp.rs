@@ -16,6 +16,12 @@ impl Timestamp {
         Self(i64::try_from(nanos.div_euclid(100)).unwrap_or(i64::MAX))
     }
 
+    /// Whole milliseconds since the Unix epoch, rounded down: as scripts count time.
+    #[must_use]
+    pub const fn unix_millis(self) -> i64 {
+        self.0.div_euclid(10_000)
+    }
+
     /// Reads `2024-01-01T00:00:00`, optionally with a fraction of 1 to 7 digits and with `Z`: what clients and
     /// dumps write. `None` for anything else, and for a date or time that does not exist.
     #[must_use]

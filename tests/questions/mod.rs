@@ -3,6 +3,9 @@
 use magpie_store::json::{Json, Object};
 use proptest::prelude::*;
 
+/// The texts for which an index may have what is no finite number.
+pub const NON_FINITE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
 /// Values as JSON text: few enough that conditions meet them, and every kind for which comparing has a rule.
 fn scalar() -> impl Strategy<Value = String> {
     let quoted = |text: String| Json::from(text).to_string();
@@ -11,6 +14,7 @@ fn scalar() -> impl Strategy<Value = String> {
     prop_oneof![
         1 => Just("null".to_owned()),
         1 => any::<bool>().prop_map(|value| value.to_string()),
+        1 => prop::sample::select(&NON_FINITE[..]).prop_map(|text| format!("\"{text}\"")),
         3 => (-3_i64..12).prop_map(|n| n.to_string()),
         2 => "-?[01]\\.[05]{1,2}",
         1 => "(1e30|1E-9|9007199254740993|9223372036854775808|-1e300|1\\.0|-0)",

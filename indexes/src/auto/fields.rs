@@ -1,6 +1,7 @@
 //! The fields of auto indexes, and the names that they give them: `Auto/Users/ByageAndname`.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a field of an auto index is indexed besides as it is always.
@@ -78,20 +79,37 @@ impl AutoFields {
     /// fields.add("name", true);
     /// fields.add_search("text");
     /// assert_eq!(fields.index_name("Users"), "Auto/Users/ByExact(name)AndSearch(text)Andage");
+    ///
+    /// fields.add("first name", false);
+    /// assert_eq!(fields.index_name("Users"), "Auto/Users/By'first name'AndExact(name)AndSearch(text)Andage");
     /// ```
     #[must_use]
     pub fn index_name(&self, collection: &str) -> String {
         let collection = shown(collection);
-        let part = |(path, ways): (&String, &Ways)| match (ways.search, ways.exact) {
-            (true, true) => format!("Search({path})AndExact({path})"),
-            (true, false) => format!("Search({path})"),
-            (false, true) => format!("Exact({path})"),
-            (false, false) => path.clone(),
+        let part = |(path, ways): (&String, &Ways)| {
+            let path = quoted(path);
+            match (ways.search, ways.exact) {
+                (true, true) => format!("Search({path})AndExact({path})"),
+                (true, false) => format!("Search({path})"),
+                (false, true) => format!("Exact({path})"),
+                (false, false) => path.into_owned(),
+            }
         };
         let mut names: Vec<String> = self.0.iter().map(part).collect();
         names.sort_unstable();
         let by = if names.is_empty() { "" } else { "/By" };
         format!("Auto/{collection}{by}{}", names.join("And"))
+    }
+}
+
+/// A name that only quotes make a field of a query, in quotes, as the original shows it.
+fn quoted(path: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-@.[]()".contains(c);
+    let starts = |c: char| c.is_alphabetic() || c == '_' || c == '@';
+    if path.contains('.') || (path.starts_with(starts) && path.chars().all(is_plain)) {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(format!("'{path}'"))
     }
 }
 
@@ -121,8 +139,9 @@ impl GroupFields {
     /// ```
     #[must_use]
     pub fn index_name(&self, collection: &str) -> String {
-        let joined =
-            |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<&str>>().join("And");
+        let joined = |names: &BTreeSet<String>| {
+            names.iter().map(|name| quoted(name)).collect::<Vec<Cow<'_, str>>>().join("And")
+        };
         let by = if self.aggregates.is_empty() { "" } else { "/By" };
         format!("Auto/{}{by}{}ReducedBy{}", shown(collection), joined(&self.aggregates), joined(&self.keys))
     }

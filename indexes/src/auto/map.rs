@@ -103,6 +103,7 @@ fn value(term: &Term<'_>) -> Json {
         Term::Null => Json::Null,
         Term::Bool(value) => Json::Bool(*value),
         Term::Number(number) => Json::Number(number.clone().into_owned()),
+        Term::NonFinite(number) => Json::ScriptNumber((*number).clone()),
         Term::Text(text) => Json::from(*text),
         Term::Object => Json::Object(Object::new()),
     }

@@ -8,7 +8,8 @@ use crate::verify::nearly_same;
 use magpie_store::json::Json;
 
 const CLOCK: &str = "the output depends on something besides the input, such as the clock, random numbers or kept state: \
-    Date.now() and Math.random() are not available to an index; put times into the events";
+    Math.random() is not available to an index, and Date.now() only to a map, as the time of the document's last change; \
+    put times into the events";
 const COPY: &str = "reduce changes what it was given: build new objects and arrays, or copy first \
     ({...value}, [...value.list])";
 const AVERAGE: &str = "an average of averages: keep sum and count in the output of map and reduce, and divide in finalize \

@@ -5,7 +5,7 @@
 use super::boa::{BoaFunction, Plan};
 use super::dialect::names;
 use super::parse::{self, Role};
-use super::{rewrite, tokens};
+use super::{rewrite, select_body, tokens};
 use crate::definition::Numbers;
 use crate::function::{
     Emitted, FunctionError, FunctionShape, FunctionSource, IndexFunction, Loads, MappedCollections,
@@ -25,17 +25,21 @@ pub(crate) struct QuerySource {
 }
 
 impl QuerySource {
-    /// From the function's text, which takes the row as its parameter. Takes a thread of its own to parse it.
+    /// From the function's text, which takes the row as its parameter. Takes a thread of its own to parse it. When its
+    /// result is the body of a `select`, `body_of` are the names that the query has.
     ///
     /// # Errors
     /// A [`FunctionError`] with its place in `function` for what is not JavaScript, or not allowed.
-    pub(crate) fn new(function: &str) -> Result<Self, FunctionError> {
+    pub(crate) fn new(function: &str, body_of: Option<&[&str]>) -> Result<Self, FunctionError> {
         let text = format!("map('@all_docs',{function})");
         parse::check_size(std::iter::once(text.as_str()))?;
         let program = parse::on_large_stack(|| {
             let mut interner = Interner::new();
             let tokens = tokens::scan(&text)?;
             let tree = parse::parse(&text, &tokens, Role::Query, &mut interner)?;
+            if let Some(names) = body_of {
+                select_body::check(&tree.tree, names, &interner)?;
+            }
             rewrite::rewrite(&[tree], &interner, Numbers::Double)
         })?;
         let plan = Plan {

@@ -9,7 +9,7 @@ use magpie_store::kv::{Batch, Direction, Space, View};
 use std::fmt;
 
 /// The version of the bytes of terms. Terms of another version are made anew.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What a field's terms are in order of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

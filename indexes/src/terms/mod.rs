@@ -40,4 +40,4 @@ pub use posting::truncated;
 pub use read::{InOrder, IndexRow, IndexRows, Placed};
 pub use span::{Need, TermSpan};
 pub(crate) use verify::wrong_fields;
-pub use words::Analyzer;
+pub use words::{Analyzer, WordPlace};

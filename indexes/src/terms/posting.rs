@@ -18,7 +18,7 @@ use super::value::{Term, any_at};
 use super::words::Analyzer;
 use crate::error::IndexError;
 use crate::limits;
-use magpie_store::json::{Json, Number, Object};
+use magpie_store::json::{Json, Number, Object, ScriptNumber};
 use magpie_store::ordered;
 use std::collections::BTreeMap;
 
@@ -111,12 +111,17 @@ pub(crate) fn terms(field: &TermField, value: &Json) -> Terms {
             }
             Family::Double => number_terms(term, &mut terms, |number| {
                 let mut bytes = Vec::new();
-                ordered::encode(&Json::Number(number.clone()), &mut bytes);
+                ordered::encode(number, &mut bytes);
                 bytes
             }),
             Family::Long => number_terms(term, &mut terms, |number| {
+                let whole = match number {
+                    Json::Number(number) => truncated(number),
+                    Json::ScriptNumber(ScriptNumber::NegativeInfinity) => i64::MIN,
+                    _ => i64::MAX,
+                };
                 // With the sign bit turned, negative numbers come first.
-                (truncated(number) ^ i64::MIN).to_be_bytes().to_vec()
+                (whole ^ i64::MIN).to_be_bytes().to_vec()
             }),
             Family::AlphaNumeric => match term {
                 Term::Null => add(&mut terms, closed(Class::Null, &[]), true),
@@ -159,12 +164,15 @@ fn text_terms(term: &Term<'_>, terms: &mut Terms) {
     }
 }
 
-fn number_terms(term: &Term<'_>, terms: &mut Terms, bytes: impl Fn(&Number) -> Vec<u8>) {
+/// The term of a number, an infinity or a point in time; NaN has no place among them.
+fn number_terms(term: &Term<'_>, terms: &mut Terms, bytes: impl Fn(&Json) -> Vec<u8>) {
     let number = match term {
         Term::Null => return add(terms, closed(Class::Null, &[]), true),
-        Term::Number(number) => bytes(number),
+        Term::Number(number) => bytes(&Json::Number(number.clone().into_owned())),
+        Term::NonFinite(ScriptNumber::NaN) => return,
+        Term::NonFinite(number) => bytes(&Json::ScriptNumber((*number).clone())),
         Term::Text(text) => match instant::parse(text) {
-            Some(instant) => bytes(&Number::from(instant.0)),
+            Some(instant) => bytes(&Json::from(instant.0)),
             None => return,
         },
         _ => return,

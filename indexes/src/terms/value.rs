@@ -19,7 +19,10 @@ pub enum Term<'a> {
     Bool(bool),
     /// A number; a BigInt as the number that it equals.
     Number(Cow<'a, Number>),
-    /// A string; also NaN and the infinities.
+    /// NaN or an infinity: above or below all numbers, or in no order with them. Its text keeps its capital letters, so
+    /// that it is no string that a query names.
+    NonFinite(&'a ScriptNumber),
+    /// A string.
     Text(&'a str),
     /// An object, whatever is in it.
     Object,
@@ -34,6 +37,7 @@ impl Term<'_> {
             Self::Bool(true) => Cow::Borrowed("true"),
             Self::Bool(false) => Cow::Borrowed("false"),
             Self::Number(number) => Cow::Owned(number_text(number)),
+            Self::NonFinite(number) => Cow::Owned(number.to_string()),
             Self::Text(text) => Cow::Borrowed(text),
             Self::Object => Cow::Borrowed(OBJECT_TEXT),
         }
@@ -156,9 +160,7 @@ fn any_leaf(value: &Json, test: &mut dyn FnMut(&Term<'_>) -> bool) -> bool {
                 let number = Number::from_valid_text(&value.to_string());
                 test(&Term::Number(Cow::Owned(number)))
             }
-            ScriptNumber::NaN => test(&Term::Text("NaN")),
-            ScriptNumber::Infinity => test(&Term::Text("Infinity")),
-            ScriptNumber::NegativeInfinity => test(&Term::Text("-Infinity")),
+            other => test(&Term::NonFinite(other)),
         },
         Json::String(text) => test(&Term::Text(text)),
         Json::Array(items) => items.iter().any(|item| any_leaf(item, test)),

@@ -6,6 +6,7 @@
 use super::instant;
 use super::value::{Term, fold};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Words that are left out. Source: the stop words of Lucene's standard analyzer.
 const STOP_WORDS: [&str; 33] = [
@@ -39,6 +40,15 @@ pub enum Analyzer {
     NGram,
 }
 
+/// A term of a text and where it stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WordPlace {
+    /// Its place, in bytes.
+    pub bytes: Range<usize>,
+    /// The term as it is kept.
+    pub word: String,
+}
+
 impl Analyzer {
     /// All of them by their names in definitions.
     pub const NAMES: [(&'static str, Self); 9] = [
@@ -70,20 +80,40 @@ impl Analyzer {
     /// The terms of a text in its order. A point in time is one term.
     #[must_use]
     pub fn words(self, text: &str) -> Vec<String> {
-        if instant::parse(text).is_some() {
-            return vec![if self.folds() { fold(text).into_owned() } else { text.to_owned() }];
-        }
+        let mut words = Vec::new();
+        self.cut(text, &mut |word, _| words.push(word));
+        words
+    }
+
+    /// The terms of a text in its order, with the place of each; parts of a word stand where the word does.
+    #[must_use]
+    pub fn places(self, text: &str) -> Vec<WordPlace> {
+        let mut places = Vec::new();
+        self.cut(text, &mut |word, bytes| places.push(WordPlace { bytes, word }));
+        places
+    }
+
+    fn cut(self, text: &str, add: &mut dyn FnMut(String, Range<usize>)) {
         let lower = |word: &str| fold(word).into_owned();
-        let letters = || text.split(|c| !is_letter(c)).filter(|word| !word.is_empty()).map(lower);
+        if instant::parse(text).is_some() {
+            return add(if self.folds() { lower(text) } else { text.to_owned() }, 0..text.len());
+        }
         match self {
-            Self::Standard => standard(text),
-            Self::Simple => letters().collect(),
-            Self::Stop => letters().filter(|word| !STOP_WORDS.contains(&word.as_str())).collect(),
-            Self::Whitespace => text.split_whitespace().map(str::to_owned).collect(),
-            Self::LowerCaseWhitespace => text.split_whitespace().map(lower).collect(),
-            Self::Keyword => vec![text.to_owned()],
-            Self::LowerCaseKeyword => vec![lower(text)],
-            Self::NGram => standard(text).iter().flat_map(|word| grams(word)).collect(),
+            Self::Standard => standard(text, add),
+            Self::Simple => parts(text, is_letter, &mut |word, bytes| add(lower(word), bytes)),
+            Self::Stop => parts(text, is_letter, &mut |word, bytes| {
+                let word = lower(word);
+                if !STOP_WORDS.contains(&word.as_str()) {
+                    add(word, bytes);
+                }
+            }),
+            Self::Whitespace => parts(text, is_shown, &mut |word, bytes| add(word.to_owned(), bytes)),
+            Self::LowerCaseWhitespace => parts(text, is_shown, &mut |word, bytes| add(lower(word), bytes)),
+            Self::Keyword => add(text.to_owned(), 0..text.len()),
+            Self::LowerCaseKeyword => add(lower(text), 0..text.len()),
+            Self::NGram => standard(text, &mut |word, bytes| {
+                grams(&word).into_iter().for_each(|gram| add(gram, bytes.clone()));
+            }),
         }
     }
 
@@ -107,21 +137,36 @@ fn grams(word: &str) -> Vec<String> {
     GRAM_CHARS.flat_map(of_length).collect()
 }
 
-fn standard(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(is_in_word) {
-        rest = rest.get(start..).unwrap_or_default();
+/// Runs of characters that are `in_word`.
+fn parts(text: &str, in_word: fn(char) -> bool, add: &mut dyn FnMut(&str, Range<usize>)) {
+    let mut at = 0;
+    while let Some(start) = text.get(at..).and_then(|rest| rest.find(in_word)) {
+        let start = at + start;
+        let rest = text.get(start..).unwrap_or_default();
+        let length = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
+        at = start + length;
+        add(rest.get(..length).unwrap_or_default(), start..at);
+    }
+}
+
+fn is_shown(c: char) -> bool {
+    !c.is_whitespace()
+}
+
+fn standard(text: &str, add: &mut dyn FnMut(String, Range<usize>)) {
+    let mut at = 0;
+    while let Some(start) = text.get(at..).and_then(|rest| rest.find(is_in_word)) {
+        let start = at + start;
+        let rest = text.get(start..).unwrap_or_default();
         let runs = runs(rest);
         let (kind, length) = longest(rest, &runs);
-        let (word, behind) = rest.split_at_checked(length.max(1)).unwrap_or((rest, ""));
-        rest = behind;
+        let word = rest.get(..length.max(1)).unwrap_or(rest);
+        at = start + word.len();
         let folded = fold(word);
         if !STOP_WORDS.contains(&folded.as_ref()) {
-            words.push(kind.shown(folded));
+            add(kind.shown(folded), start..at);
         }
     }
-    words
 }
 
 /// What kind of word it is, which tells how it is shown.

@@ -1,7 +1,9 @@
 //! An index is a pure function: no state between calls, no clock, no random numbers, no code from strings.
 
 use super::{assert_error, document, output, refused, source_of, with_index};
-use magpie_indexes::function::FunctionErrorKind::{Compile, Definition};
+use magpie_indexes::NoLoads;
+use magpie_indexes::function::FunctionErrorKind::{Compile, Definition, Run};
+use magpie_store::{Document, Timestamp};
 
 /// Maps the same document three times; all outputs, errors included, must be the same.
 fn repeatable(map: &str) -> Vec<String> {
@@ -120,21 +122,58 @@ fn nothing_that_a_call_does_reaches_the_next_call() {
 }
 
 #[test]
-fn the_clock_and_random_numbers_are_not_there() {
+fn random_numbers_are_not_there() {
     for (expression, part) in [
-        ("Date.now()", "an index must be a pure function: Date.now() is not available"),
-        ("new Date()", "an index must be a pure function: new Date() without arguments is not available"),
         ("Date()", "Date() without new is not available"),
-        ("new (class extends Date {})()", "new Date() without arguments is not available"),
         ("new d.n.constructor.constructor()", "not available"),
-        ("Reflect.construct(Date, [])", "new Date() without arguments is not available"),
-        ("new (Object.getPrototypeOf(new Date(0)).constructor)()", "new Date() without arguments"),
         ("Math.random()", "an index must be a pure function: Math.random() is not available"),
     ] {
         let error = super::map_error(&format!("map('Things', d => ({{ v: {expression} }}))"), r#"{"n":1}"#);
-        assert_error(&error, magpie_indexes::function::FunctionErrorKind::Run, part);
+        assert_error(&error, Run, part);
     }
     assert_eq!(output("map('Things', d => ({ v: new Date(0).getFullYear() }))", "{}"), r#"{"v":1970}"#);
+}
+
+/// The ways to ask for the time.
+const ASKING: [&str; 5] = [
+    "Date.now()",
+    "new Date().getTime()",
+    "new (class extends Date {})().getTime()",
+    "Reflect.construct(Date, []).getTime()",
+    "new (Object.getPrototypeOf(new Date(0)).constructor)().getTime()",
+];
+
+#[test]
+fn the_time_of_a_map_is_that_of_its_document() {
+    for expression in ASKING {
+        with_index(&[&format!("map('Things', d => ({{ v: {expression} }}))")], None, |index| {
+            // 1 ms and 7 ticks after the first second of 1970, and a time before.
+            for (ticks, expected) in [(10_010_007, r#"{"v":1001}"#), (-1, r#"{"v":-1}"#)] {
+                let document = Document { last_modified: Timestamp(ticks), ..document("things/1", "{}") };
+                let emitted = index.map(&document, &mut NoLoads).unwrap();
+                assert_eq!(emitted[0].value.to_string(), expected, "{expression}");
+            }
+        });
+    }
+}
+
+#[test]
+fn where_there_is_no_document_there_is_no_time() {
+    for expression in ASKING {
+        let reduce = format!("groupBy(x => x.n).aggregate(g => ({{ n: g.key, at: {expression} }}))");
+        let maps = ["map('Things', d => ({ n: d.n, at: Date.now() }))"];
+        with_index(&maps, Some(&reduce), |index| {
+            let emitted = index.map(&document("things/1", r#"{"n":1}"#), &mut NoLoads).unwrap();
+            assert_eq!(emitted[0].value.to_string(), r#"{"n":1,"at":0}"#);
+            let error = index.reduce(&emitted[0].key, &[emitted[0].value.clone()]).unwrap_err();
+            let part =
+                "is the time of the document's last change in a map, and elsewhere it is not available";
+            assert_error(&error, Run, part);
+            assert!(error.position.is_some(), "{error}");
+        });
+    }
+    let error = refused(&["const started = Date.now(); map('Things', d => ({ started }))"], None);
+    assert!(error.message.contains("Date.now() is the time of"), "{error}");
 }
 
 #[test]

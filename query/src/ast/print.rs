@@ -1,8 +1,9 @@
 //! Printing queries back as RQL. What needs quotes gets single quotes; nested conditions get parentheses.
 
 use super::{
-    Argument, Call, Condition, FieldPath, From, FromSource, GroupItem, Include, Left, Limit, LoadItem,
-    Operator, OrderItem, Ordering, PathIndex, Query, Right, Select, SelectItem, Selected, Selection, Value,
+    Argument, Call, Condition, FieldPath, From, FromSource, GroupItem, Include, Left, Limit, LoadFrom,
+    LoadItem, Operator, OrderItem, Ordering, PathIndex, Query, Right, Select, SelectItem, Selected,
+    Selection, Value,
 };
 use crate::lexer;
 use std::fmt::{self, Display, Formatter, Write};
@@ -126,9 +127,18 @@ impl Display for OrderItem {
 
 impl Display for LoadItem {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path)?;
+        write!(f, "{}", self.from)?;
         alias(f, self.alias.as_deref())?;
         if self.each { f.write_str("[]") } else { Ok(()) }
+    }
+}
+
+impl Display for LoadFrom {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(path) => write!(f, "{path}"),
+            Self::Value(value) => write!(f, "{value}"),
+        }
     }
 }
 
@@ -276,6 +286,7 @@ impl Display for Value {
             Self::Null => f.write_str("null"),
             Self::Bool(value) => write!(f, "{value}"),
             Self::Number(number) => write!(f, "{number}"),
+            Self::Minus => f.write_char('-'),
             Self::Text(text) => quoted(f, text),
             Self::Parameter(name) => write!(f, "${name}"),
         }

@@ -3,10 +3,11 @@
 use super::Budget;
 use super::first_documents::first_documents;
 use super::in_order::InOrder;
-use super::row::{Row, Shaped};
+use super::row::{Row, Shaped, Told};
 use crate::auto_read::SourceAuto;
 use crate::error::QueryError;
 use crate::filter::Filter;
+use crate::highlight::Highlight;
 use crate::limits;
 use crate::order::Rank;
 use crate::plan::{Access, Plan, narrow};
@@ -141,25 +142,40 @@ impl Collector<'_> {
         }
     }
 
-    /// A row as it is given, or several, with the reasons that the query asks for.
+    /// A row as it is given, or several, with what the query asks about it.
     fn shaped(&self, row: Row) -> Result<Vec<Shaped>, QueryError> {
-        let Some(parts) = &self.plan.explained else {
+        if self.plan.explained.is_none() && self.plan.highlights.is_empty() {
             return row.shape(self.plan, self.source, self.metadata_only);
-        };
+        }
         let row = row.whole();
-        let reasons = self.with_subject(&row, |subject| {
-            let score = self.plan.filter.score(subject);
-            let part = |(text, filter): &(String, Filter)| {
-                let holds = if filter.holds(subject) { "holds" } else { "does not hold" };
-                format!("{text} {holds}, score {}", filter.score(subject))
-            };
-            std::iter::once(format!("score {score}")).chain(parts.iter().map(part)).collect::<Vec<String>>()
+        let told = self.with_subject(&row, |subject| Told {
+            reasons: self.plan.explained.as_ref().map(|parts| self.reasons(parts, subject)),
+            pieces: self.pieces(subject),
         });
         let mut shaped = row.shape(self.plan, self.source, self.metadata_only)?;
         for shaped in &mut shaped {
-            shaped.reasons = Some(reasons.join("\n"));
+            shaped.told = told.clone();
         }
         Ok(shaped)
+    }
+
+    fn reasons(&self, parts: &[(String, Filter)], subject: &Subject<'_>) -> String {
+        let score = self.plan.filter.score(subject);
+        let part = |(text, filter): &(String, Filter)| {
+            let holds = if filter.holds(subject) { "holds" } else { "does not hold" };
+            format!("{text} {holds}, score {}", filter.score(subject))
+        };
+        let lines: Vec<String> =
+            std::iter::once(format!("score {score}")).chain(parts.iter().map(part)).collect();
+        lines.join("\n")
+    }
+
+    fn pieces(&self, subject: &Subject<'_>) -> Vec<(usize, String, Vec<String>)> {
+        let of_item = |(number, item): (usize, &Highlight)| {
+            let (name, pieces) = item.pieces(subject)?;
+            Some((number, name, pieces))
+        };
+        self.plan.highlights.iter().enumerate().filter_map(of_item).collect()
     }
 
     /// The number of rows up to the end of the page.

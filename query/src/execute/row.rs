@@ -32,8 +32,16 @@ pub(super) struct Shaped {
     id: Option<String>,
     is_whole: bool,
     origin: Object,
-    /// Why it is there, if that is asked.
+    pub(super) told: Told,
+}
+
+/// What else the query asks about a row.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// Why it is there.
     pub(super) reasons: Option<String>,
+    /// For an item of `highlight()`, by its number: the row's name and the pieces of its texts.
+    pub(super) pieces: Vec<(usize, String, Vec<String>)>,
 }
 
 impl Shaped {
@@ -41,7 +49,7 @@ impl Shaped {
     fn projected(row: Object, metadata: Object, id: Option<&str>, metadata_only: bool) -> Self {
         let origin = row.clone();
         let row = AnswerRow::Made(finished(row, metadata, metadata_only));
-        Self { row, id: id.map(str::to_owned), is_whole: false, origin, reasons: None }
+        Self { row, id: id.map(str::to_owned), is_whole: false, origin, told: Told::default() }
     }
 
     /// What `include` reads.
@@ -190,7 +198,7 @@ impl Row {
                 id: None,
                 is_whole: false,
                 origin: Object::new(),
-                reasons: None,
+                told: Told::default(),
             }]),
         }
     }
@@ -277,7 +285,7 @@ fn stored(document: &Document, source: &dyn Source, metadata_only: bool) -> Shap
     let mut text = Vec::with_capacity(document.body.len() + document.metadata.len() + 256);
     document.write_wire(source.database_id(), metadata_only, &mut text);
     let (id, origin) = (Some(document.id.as_str().to_owned()), Object::new());
-    Shaped { row: AnswerRow::Stored(text), id, is_whole: true, origin, reasons: None }
+    Shaped { row: AnswerRow::Stored(text), id, is_whole: true, origin, told: Told::default() }
 }
 
 /// A document as a row.
@@ -292,7 +300,7 @@ fn whole(
     // Only `include` needs the fields once more.
     let origin = if plan.includes_nothing() { Object::new() } else { fields.clone() };
     let row = AnswerRow::Made(finished(fields, metadata, metadata_only));
-    Shaped { row, id: Some(document.id.as_str().to_owned()), is_whole: true, origin, reasons: None }
+    Shaped { row, id: Some(document.id.as_str().to_owned()), is_whole: true, origin, told: Told::default() }
 }
 
 fn own_metadata(row: &Object) -> Option<&Object> {
@@ -316,7 +324,7 @@ fn from_result(
         metadata.insert("@change-vector", Json::Null);
         let origin = if plan.includes_nothing() { Object::new() } else { result.clone() };
         let row = AnswerRow::Made(finished(result, metadata, metadata_only));
-        return Ok(vec![Shaped { row, id: None, is_whole: false, origin, reasons: None }]);
+        return Ok(vec![Shaped { row, id: None, is_whole: false, origin, told: Told::default() }]);
     }
     metadata.insert("@projection", true);
     metadata.insert("@change-vector", Json::Null);

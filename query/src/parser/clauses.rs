@@ -6,8 +6,9 @@
 
 use super::Parser;
 use crate::ast::{
-    Argument, Clause, Declaration, FieldPath, From, FromSource, GroupItem, Include, Left, Limit, LoadItem,
-    OrderItem, Ordering, PathIndex, Position, Query, Select, SelectItem, Selected, Selection, Value,
+    Argument, Clause, Declaration, FieldPath, From, FromSource, GroupItem, Include, Left, Limit, LoadFrom,
+    LoadItem, OrderItem, Ordering, PathIndex, Position, Query, Select, SelectItem, Selected, Selection,
+    Value,
 };
 use crate::error::QueryError;
 use crate::lexer::Token;
@@ -314,17 +315,39 @@ impl Parser<'_> {
         let mut items = Vec::new();
         loop {
             let position = self.position();
-            let path = self.field("Unable to get field for LOAD")?;
+            let from = self.load_from()?;
             let alias = self.alias("Expected alias after AS in LOAD", true)?;
             let each = alias.is_some() && self.take_symbol("[");
             if each && !self.take_symbol("]") {
                 return Err(self.syntax("Expected ']'"));
             }
-            items.push(LoadItem { path, alias, each, position });
+            items.push(LoadItem { from, alias, each, position });
             if !self.take_symbol(",") {
                 return Ok(items);
             }
         }
+    }
+
+    fn load_from(&mut self) -> Result<LoadFrom, QueryError> {
+        const MISSING: &str = "Unable to get field for LOAD";
+        let start = self.scanner.peek().clone();
+        if let Token::Parameter(name) = start.token {
+            self.take();
+            return Ok(LoadFrom::Value(Value::Parameter(name.to_owned())));
+        }
+        let path = match self.head()? {
+            Some(Left::Field(path)) => path,
+            Some(Left::Call(call)) => {
+                return Err(self.invalid(format!("LOAD clause require a field or value references {call}")));
+            }
+            None => return Err(self.syntax(MISSING)),
+        };
+        Ok(match (start.token, path.parts.as_slice()) {
+            (Token::Quoted(text), [only]) if only.index == PathIndex::None => {
+                LoadFrom::Value(Value::Text(text))
+            }
+            _ => LoadFrom::Field(path),
+        })
     }
 
     fn select(&mut self, has_alias: bool) -> Result<Select, QueryError> {

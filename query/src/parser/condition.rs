@@ -88,11 +88,13 @@ impl Parser<'_> {
     /// The operator and right side behind `left`.
     pub(super) fn comparison(&mut self, left: Left) -> Result<Condition, QueryError> {
         if self.take_word("between") {
-            let low = self.required_value(UNREADABLE)?;
+            let Some(low) = self.compared() else { return Err(self.syntax(UNREADABLE)) };
             if !self.take_word("and") {
                 return Err(self.syntax("parsing Between, expected AND"));
             }
-            let high = self.required_value("parsing Between, expected value after AND")?;
+            let Some(high) = self.compared() else {
+                return Err(self.syntax("parsing Between, expected value after AND"));
+            };
             return Ok(Condition::Between { left, low, high });
         }
         if self.take_word("in") {
@@ -110,7 +112,7 @@ impl Parser<'_> {
         };
         let Some(operator) = found else { return Err(self.no_operator(&left)) };
         self.take();
-        let right = match self.value() {
+        let right = match self.compared() {
             Some(value) => Right::Value(value),
             None => match self.head()? {
                 Some(Left::Field(path)) => Right::Field(path),
@@ -137,6 +139,16 @@ impl Parser<'_> {
         ))
     }
 
+    /// A value that something is compared with, if the next token is one.
+    fn compared(&mut self) -> Option<Value> {
+        let value = self.value();
+        if value.is_some() || *self.token() != Token::Unknown || self.scanner.next_char() != Some('-') {
+            return value;
+        }
+        self.scanner.take_char();
+        Some(Value::Minus)
+    }
+
     /// The list of `in`, with its parentheses.
     fn list(&mut self) -> Result<Vec<Value>, QueryError> {
         if !self.take_symbol("(") {
@@ -147,7 +159,10 @@ impl Parser<'_> {
             return Ok(values);
         }
         loop {
-            values.push(self.required_value("parsing In, expected a value")?);
+            let Some(value) = self.compared() else {
+                return Err(self.syntax("parsing In, expected a value"));
+            };
+            values.push(value);
             if self.take_symbol(")") {
                 return Ok(values);
             }

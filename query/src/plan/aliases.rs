@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::ast::{
-    Argument, Call, Condition, FieldPath, Include, Left, PathIndex, Query, Selected, Selection,
+    Argument, Call, Condition, FieldPath, Include, Left, LoadFrom, PathIndex, Query, Selected, Selection,
 };
 use crate::error::QueryError;
 
@@ -21,7 +21,9 @@ pub(super) fn check(query: &Query, context: Context<'_>) -> Result<(), QueryErro
         scope.left(&item.key)?;
     }
     for item in &query.load {
-        scope.path(&item.path)?;
+        if let LoadFrom::Field(path) = &item.from {
+            scope.path(path)?;
+        }
     }
     if let Some(select) = &query.select
         && let Selection::Items(items) = &select.what

@@ -1,35 +1,33 @@
 //! Conditions to filters: parameters filled in, methods checked in the original's words.
 
+mod methods;
+
 use super::{Context, is_metadata, matching, refuse};
-use crate::ast::{Argument, Call, Condition, FieldPath, Left, Operator, Right, Value};
+use crate::ast::{Argument, Call, Condition, FieldPath, Left, Operator, PathIndex, PathPart, Right, Value};
 use crate::auto_index::AutoFields;
 use crate::compare::{Matching, Operand, OperandSet};
 use crate::error::QueryError;
 use crate::execute::fingerprint;
 use crate::filter::{Filter, Test};
-use crate::full_text::{Search, SearchedTerms};
-use crate::limits;
 use crate::source::{Source, SourceIndex};
-use crate::term::{FieldRef, fold, steps};
-use magpie_indexes::terms::Analyzer;
+use crate::term::{FieldRef, steps};
 use magpie_store::json::Json;
-use regex::RegexBuilder;
 use std::collections::HashSet;
 
 /// Methods that RQL has in conditions and this server does not.
-const NOT_BUILT: [&str; 7] = ["intersect", "morelikethis", "count", "sum", "key", "avg", "vector.search"];
+const NOT_BUILT: [&str; 1] = ["vector.search"];
 
 /// Methods that are conditions or values of their own and are not compared.
-const MEANT_ALONE: [&str; 8] =
-    ["cmpxchg", "exists", "exact", "boost", "search", "startsWith", "endsWith", "regex"];
+const MEANT_ALONE: [&str; 11] =
+    ["cmpxchg", "exists", "exact", "boost", "search", "startsWith", "endsWith", "regex", "avg", "min", "max"];
 
 /// Turns conditions into filters and remembers which fields they use.
 pub(super) struct Compiler<'a> {
     context: Context<'a>,
     /// The alias of `from`.
     pub(super) alias: Option<&'a str>,
-    index: Option<&'a dyn SourceIndex>,
-    source: &'a dyn Source,
+    pub(super) index: Option<&'a dyn SourceIndex>,
+    pub(super) source: &'a dyn Source,
     /// The fields of the auto index that the query would have.
     pub(super) fields: AutoFields,
     pub(super) needs_metadata: bool,
@@ -246,6 +244,16 @@ impl<'a> Compiler<'a> {
         match left {
             Left::Field(path) => self.field(path, exact),
             Left::Call(call) if is_id(call) => Ok((self.id_field()?, Matching::FoldedText)),
+            Left::Call(call) if call.name.eq_ignore_ascii_case("count") => match call.arguments.as_slice() {
+                [] => self.field(&field_named("Count", call), exact),
+                [argument, ..] => Err(self.context.invalid(format!(
+                    "count() can only be used on the root query alias but got: <Field>: {argument}"
+                ))),
+            },
+            Left::Call(call) if call.name.eq_ignore_ascii_case("sum") => match call.arguments.as_slice() {
+                [Argument::Field(path)] => self.field(path, exact),
+                _ => Err(self.context.invalid("sum() takes the path of one field")),
+            },
             Left::Call(call) if MEANT_ALONE.iter().any(|name| call.name.eq_ignore_ascii_case(name)) => {
                 Err(QueryError::Argument {
                     message: format!(
@@ -313,162 +321,6 @@ impl<'a> Compiler<'a> {
         };
         Ok(fingerprint(&[text.as_bytes()]))
     }
-
-    fn call(&mut self, call: &Call, exact: bool) -> Result<Filter, QueryError> {
-        let name = call.name.to_lowercase();
-        match name.as_str() {
-            "exact" if call.arguments.len() > 1 => Err(self
-                .context
-                .invalid(format!("Method exact() expects one argument, got {}", call.arguments.len()))),
-            "exact" => self.inner(call, true),
-            "boost" => {
-                if call.arguments.len() != 2 {
-                    return Err(self.context.invalid(format!(
-                        "Boost(expression, boostVal) requires two arguments, but was called with {}",
-                        call.arguments.len()
-                    )));
-                }
-                let inner = self.inner(call, exact)?;
-                let boost = match call.arguments.get(1) {
-                    Some(Argument::Value(value)) => self.value(value)?,
-                    _ => Json::Null,
-                };
-                match boost.as_number() {
-                    Some(number) => Ok(Filter::Boost(Box::new(inner), number.as_f64())),
-                    None => Err(self.context.invalid("The second argument of boost() must be a number")),
-                }
-            }
-            "search" => self.search(call),
-            "morelikethis" if self.index.is_none() => {
-                Err(self.context.invalid("Method moreLikeThis() cannot be used in dynamic queries"))
-            }
-            _ if name.starts_with("spatial.")
-                && !matches!(call.arguments.get(1), Some(Argument::Call(_))) =>
-            {
-                Err(self.context.invalid(format!(
-                    "Method {}() expects first argument to be a method expression",
-                    call.name
-                )))
-            }
-            "exists" => {
-                let Some(field) = self.field_argument(call, exact)? else {
-                    return Err(self.context.invalid(
-                        "Method exists() expects a field name as its first argument but no arguments were passed",
-                    ));
-                };
-                Ok(test(field, Test::Exists))
-            }
-            "startswith" | "endswith" | "regex" => self.text_method(call, &name, exact),
-            "lucene" | "fuzzy" | "proximity" => {
-                let (first, rest) = name.split_at(1);
-                let method = format!("{}{rest}", first.to_uppercase());
-                Err(self.context.invalid(format!("Method '{method}' is not supported.")))
-            }
-            _ => Err(unknown_method(call)),
-        }
-    }
-
-    /// The condition inside `exact()` or `boost()`.
-    fn inner(&mut self, call: &Call, exact: bool) -> Result<Filter, QueryError> {
-        match call.arguments.first() {
-            Some(Argument::Condition(condition)) => self.condition(condition, exact),
-            Some(Argument::Call(inner)) => self.call(inner, exact),
-            _ => Err(self.context.invalid("Unable to understand query")),
-        }
-    }
-
-    /// The field that a method's first argument names.
-    fn field_argument(&mut self, call: &Call, exact: bool) -> Result<Option<Field>, QueryError> {
-        match call.arguments.first() {
-            None => Ok(None),
-            Some(Argument::Field(path)) => self.field(path, exact).map(Some),
-            Some(Argument::Call(inner)) if is_id(inner) => Ok(Some((self.id_field()?, Matching::FoldedText))),
-            Some(Argument::Value(Value::Text(name))) => {
-                let part = crate::ast::PathPart { name: name.clone(), index: crate::ast::PathIndex::None };
-                let path = FieldPath { parts: vec![part], position: call.position };
-                self.field(&path, exact).map(Some)
-            }
-            Some(_) => Err(self
-                .context
-                .invalid(format!("Method {}() expects a field name as its first argument", call.name))),
-        }
-    }
-
-    fn text_method(&mut self, call: &Call, name: &str, exact: bool) -> Result<Filter, QueryError> {
-        let text = self.text_argument(call)?;
-        let text = text.as_str();
-        let Some(field) = self.field_argument(call, exact)? else {
-            return Err(self.context.invalid("Unable to understand query"));
-        };
-        let folds = field.1.folds();
-        let affix = if folds { fold(text).into_owned() } else { text.to_owned() };
-        Ok(match name {
-            "startswith" => test(field, Test::StartsWith(affix)),
-            "endswith" => test(field, Test::EndsWith(affix)),
-            _ => {
-                let pattern = RegexBuilder::new(text)
-                    // The original's patterns never tell upper from lower case, inside of exact() neither.
-                    .case_insensitive(true)
-                    .size_limit(limits::PATTERN_BYTES_MAX)
-                    .dfa_size_limit(limits::PATTERN_BYTES_MAX)
-                    .build()
-                    .map_err(|error| QueryError::Pattern {
-                        pattern: text.to_owned(),
-                        message: error.to_string(),
-                    })?;
-                test(field, Test::Pattern(Box::new(pattern)))
-            }
-        })
-    }
-
-    /// `search(field, 'terms', and)`
-    fn search(&mut self, call: &Call) -> Result<Filter, QueryError> {
-        let text = self.text_argument(call)?;
-        let all = match call.arguments.get(2) {
-            None => false,
-            Some(Argument::Word(word)) => word.eq_ignore_ascii_case("and"),
-            Some(_) => return Err(self.context.invalid("The third argument of search() is 'and' or 'or'")),
-        };
-        let field = self.first_field(call, true)?;
-        let terms = match (field.1.analyzer(), field.1) {
-            // Without an index that says otherwise, fields are searched by words.
-            _ if self.index.is_none() => SearchedTerms::Analyzed(Analyzer::Standard),
-            (Some(analyzer), _) => SearchedTerms::Analyzed(analyzer),
-            (None, Matching::Original) => SearchedTerms::Original,
-            (None, _) => SearchedTerms::Folded,
-        };
-        Ok(test(field, Test::Search(Box::new(Search::new(&text, all, terms)))))
-    }
-
-    /// The text that a method's second argument is.
-    fn text_argument(&self, call: &Call) -> Result<String, QueryError> {
-        let Some(second) = call.arguments.get(1) else {
-            let message = format!("Method {}() expects second argument to be provided", call.name);
-            return Err(self.context.invalid(message));
-        };
-        let value = match second {
-            Argument::Value(value) => self.value(value)?,
-            other => {
-                return Err(self.context.invalid(format!("Expected value, but got: <Field>: {other}")));
-            }
-        };
-        match value {
-            Json::String(text) => Ok(text),
-            other => Err(self.context.invalid(format!(
-                "Method {}() expects to get an argument of type String while it got {}",
-                call.name,
-                type_name(&other)
-            ))),
-        }
-    }
-
-    /// The field that a method searches or compares, which must be there.
-    fn first_field(&mut self, call: &Call, search: bool) -> Result<Field, QueryError> {
-        self.adds_search = search;
-        let found = self.field_argument(call, false);
-        self.adds_search = false;
-        found?.ok_or_else(|| self.context.invalid("Unable to understand query"))
-    }
 }
 
 fn test(field: Field, test: Test) -> Filter {
@@ -481,6 +333,12 @@ pub(super) fn is_id(call: &Call) -> bool {
 
 pub(super) fn is_id_left(left: &Left) -> bool {
     matches!(left, Left::Call(call) if is_id(call))
+}
+
+/// A field of this name, which stands for a call.
+fn field_named(name: &str, call: &Call) -> FieldPath {
+    let part = PathPart { name: name.to_owned(), index: PathIndex::None };
+    FieldPath { parts: vec![part], position: call.position }
 }
 
 fn left_text(left: &Left) -> String {
@@ -504,6 +362,7 @@ pub(crate) fn literal(value: &Value) -> Json {
         Value::Null | Value::Parameter(_) => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
         Value::Number(number) => Json::Number(number.clone()),
+        Value::Minus => Json::from(0_i64),
         Value::Text(text) => Json::String(text.clone()),
     }
 }
@@ -526,7 +385,7 @@ fn token(value: &Value) -> Token {
         Value::Bool(true) => Token::True,
         Value::Bool(false) => Token::False,
         Value::Number(number) if number.to_string().contains(['.', 'e', 'E']) => Token::Double,
-        Value::Number(_) => Token::Long,
+        Value::Number(_) | Value::Minus => Token::Long,
         Value::Text(_) => Token::Text,
         Value::Parameter(_) => Token::Parameter,
     }

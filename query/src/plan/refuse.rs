@@ -28,9 +28,7 @@ pub(super) fn meaningless(query: &Query, context: Context<'_>, from_index: bool)
     }
     for item in &query.load {
         if item.alias.is_none() {
-            return Err(
-                context.invalid(format!("LOAD clause requires an alias but got: {}", item.path.text()))
-            );
+            return Err(context.invalid(format!("LOAD clause requires an alias but got: {}", item.from)));
         }
     }
     let aliases = query.load.iter().filter_map(|item| item.alias.as_deref());
@@ -126,6 +124,7 @@ pub(super) fn unsupported(query: &Query, context: Context<'_>) -> Result<(), Que
             && !super::is_told(include, "timings")
             && !super::is_told(include, "explanations")
             && !super::is_told(include, "cmpxchg")
+            && !super::is_told(include, "highlight")
         {
             return Err(match include.name.to_lowercase().as_str() {
                 name if CONDITIONS.contains(&name) => context.invalid(format!(

@@ -12,7 +12,7 @@ use crate::term;
 use std::collections::HashSet;
 
 /// Functions of the script engine that may stand in a list of fields.
-const OF_SCRIPTS: [&str; 2] = ["getmetadata", "load"];
+const OF_SCRIPTS: [&str; 3] = ["getmetadata", "load", "cmpxchg"];
 
 /// The projection of a query, with the JavaScript that it needs.
 pub(super) fn selection(

@@ -60,8 +60,61 @@ fn what_makes_no_sense_is_an_invalid_query() {
             ("from Jobs where lucene(user, 'a')", "Method 'Lucene' is not supported"),
             ("from Jobs where exact(fuzzy(user = 'a', 0.5))", "Method 'Fuzzy' is not supported"),
             ("from Jobs where n all (1)", "Expected operator after 'n' field"),
+            ("from Jobs where lucene(user)", "Method lucene() expects second argument to be provided"),
+            ("from Jobs where lucene()", "Method lucene() expects a field name as its first argument"),
+            ("from Jobs where fuzzy(user, 'a')", "first argument will be a binary expression"),
+            ("from Jobs where proximity(user, 'a')", "first argument will be a method expression"),
+            ("from Jobs where proximity(search(user, 'a b'), 2)", "Method 'Proximity' is not supported"),
+            ("from Jobs where count(n) > 1", "count() can only be used on the root query alias but got"),
+            ("from Jobs filter n = -", "A minus sign in FILTER needs a number"),
         ],
     );
+    check(
+        "System.NotImplementedException",
+        &[
+            ("from Jobs where intersect(n = 1, user = 'a')", "Corax does not support intersect queries"),
+            (
+                "from Jobs where n = 1 and boost(intersect(n = 1), 2)",
+                "Corax does not support intersect queries",
+            ),
+        ],
+    );
+    check(
+        "System.NotSupportedException",
+        &[
+            ("from Jobs where key() = 1", "Method 'key' is not supported"),
+            ("from Jobs filter lucene(user, 'a')", "lucene"),
+        ],
+    );
+}
+
+/// Each was answered so by a live RavenDB 7.1.5, but for the warnings.
+#[test]
+fn what_is_odd_is_answered_with_a_warning() {
+    let database = jobs();
+    for (condition, total, warning) in [
+        ("count() > 1", 0, "count() at 1:17 is the field Count of each document, as there is no GROUP BY"),
+        ("count() != 1", 100, "count() at 1:17"),
+        ("n = 5 and count() < 100", 0, "count() at 1:27"),
+        ("n = 5 or count() < 100", 1, "count() at 1:26"),
+        ("sum(n) > 98", 1, "sum(n) at 1:17 is the field itself"),
+        ("n = -", 1, "In 'n = -', a minus sign without a number counts as 0"),
+        ("n > -", 99, "In 'n > -'"),
+        ("n between - and 4", 5, "In 'n between - and 4'"),
+        ("n in (-, 30)", 2, "In 'n in (-, 30)'"),
+        ("exact(user = 'User1' and n < -)", 0, "In 'n < -'"),
+        ("n = -1", 0, ""),
+        ("n = 1", 1, ""),
+    ] {
+        let answer = ask(&database, &format!("from Jobs where {condition}")).unwrap();
+        assert_eq!(answer.total_results, total, "{condition}");
+        assert_eq!(answer.warnings.is_empty(), warning.is_empty(), "{condition}: {:?}", answer.warnings);
+        assert!(answer.warnings.iter().all(|found| found.contains(warning)), "{:?}", answer.warnings);
+    }
+    let answer =
+        ask(&database, "from Jobs group by n where count() > 0 and n <= - select n, count()").unwrap();
+    assert_eq!(answer.total_results, 1);
+    assert_eq!(answer.warnings, ["In 'n <= -', a minus sign without a number counts as 0"]);
 }
 
 #[test]

@@ -256,6 +256,7 @@ fn query_class(error: &QueryError) -> Class {
         | QueryError::Operation { .. }
         | QueryError::Unsupported { .. }
         | QueryError::NotSupported { .. }
+        | QueryError::NotImplemented { .. }
         | QueryError::Pattern { .. }
         | QueryError::Arithmetic { .. }
         | QueryError::Script { .. }

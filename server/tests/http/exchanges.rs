@@ -82,7 +82,18 @@ fn queries_bring_the_values_their_rows_name() {
     assert_eq!(values("from Us as u select u.name include cmpxchg(u.k)"), <[String; 0]>::default());
     assert_eq!(values("from Us include cmpxchg('key/0')"), <[String; 0]>::default());
     assert_eq!(query(&server, "from Us include cmpxchg(k)").at("IncludedPaths"), Json::Null);
-    for text in ["from Us include cmpxchg()", "from Us include cmpxchg(k, ks)", "from Us include cmpxchg(5)"]
+    assert_eq!(values("from Us include cmpxchg(5)"), <[String; 0]>::default());
+    let with = |parameter: &str| {
+        let body = format!(
+            r#"{{"Query":"from Us include cmpxchg($p)","QueryParameters":{{"p":{parameter}}},"WaitForNonStaleResults":true}}"#
+        );
+        included(&server.post(&format!("{DB}/queries"), &body).expect(200))
+    };
+    assert_eq!(with(r#""k""#), [KEY_0]);
+    assert_eq!(with(r#"["ks","k"]"#).len(), 2);
+    assert_eq!(with("5"), <[String; 0]>::default());
+    for text in
+        ["from Us include cmpxchg()", "from Us include cmpxchg(k, ks)", "from Us include cmpxchg($none)"]
     {
         let refused = query(&server, text).expect(400);
         assert_eq!(refused.str_at("Type"), "Raven.Client.Exceptions.InvalidQueryException", "{text}");
@@ -116,7 +127,22 @@ fn scripts_read_values() {
     assert_eq!(query(&server, chain).expect(200).str_at("Results/0/v"), "deep");
     let message = |answer: &Answer| answer.str_at("Message");
     let refused = query(&server, "from Us as u select { v: includes.cmpxchg(u.k) }").expect(400);
-    assert!(message(&refused).contains("use the clause include"), "{}", refused.text());
+    assert!(message(&refused).contains("includes.cmpxchg, the member of what"), "{}", refused.text());
+    let bring = "declare function f(u) { includes.cmpxchg(u.k); includes.cmpxchg(['nope', u.k]); return { n: 1 } } \
+                 from Us as u select f(u)";
+    assert_eq!(included(&query(&server, bring).expect(200)), [KEY_0, "nope=null false"]);
+    for (text, row) in [
+        ("from Us select cmpxchg('KEY/1') as v", r#"{"v":"text"}"#),
+        ("from Us select name, cmpxchg(k) as v", r#"{"name":"Ann","v":{"a":1.5}}"#),
+        ("from Us as u select cmpxchg(u.k)", r#"{"a":1.5}"#),
+    ] {
+        let answer = query(&server, text).expect(200);
+        let mut found = answer.at("Results/0");
+        if let Json::Object(row) = &mut found {
+            row.remove("@metadata");
+        }
+        assert_eq!(found.to_string(), row, "{text}");
+    }
     let refused = query(&server, "from Us as u select { v: cmpxchg(u.ks) }").expect(400);
     assert!(message(&refused).contains("must be called with a single string argument"), "{}", refused.text());
 

@@ -273,6 +273,46 @@ describe("indexes", () => {
         assert.ok(!(await store.maintenance.send(new raven.GetIndexOperation(told.indexName))));
     });
 
+    it("mark what was found, and find what is alike", async () => {
+        const definition = new raven.IndexDefinition();
+        definition.name = "Notes/ByText";
+        definition.maps = new Set(["map('Notes', n => ({ text: n.text }))"]);
+        definition.fields = { text: { indexing: "Search", storage: "Yes", termVector: "WithPositionsAndOffsets" } };
+        await store.maintenance.send(new raven.PutIndexesOperation(definition));
+        const texts = ["the quick brown fox", "a red fox and a red dog", "nothing at all"];
+        await inSession(async session => {
+            for (const [number, text] of texts.entries()) {
+                await session.store({ text, "@metadata": { "@collection": "Notes" } }, `notes/${number}`);
+            }
+            await session.saveChanges();
+        });
+        await inSession(async session => {
+            let marks;
+            const parameters = { fieldName: "text", fragmentLength: 18, fragmentCount: 2, preTags: ["<"], postTags: [">"] };
+            const found = await session
+                .query({ indexName: "Notes/ByText" })
+                .waitForNonStaleResults()
+                .highlight(parameters, told => (marks = told))
+                .search("text", "fox")
+                .all();
+            assert.deepEqual(found.map(note => note.id).sort(), ["notes/0", "notes/1"]);
+            assert.deepEqual(marks.getFragments("notes/0"), ["quick brown <fox>"]);
+            assert.deepEqual(marks.getFragments("notes/1"), ["red <fox> and a red"]);
+        });
+        await inSession(async session => {
+            const options = { minimumTermFrequency: 1, minimumDocumentFrequency: 1 };
+            const like = base =>
+                session
+                    .query({ indexName: "Notes/ByText" })
+                    .moreLikeThis(f => f.usingDocument(base).withOptions(options))
+                    .all();
+            const others = await like(query => query.whereEquals("id()", "notes/0"));
+            assert.deepEqual(others.map(note => note.id), ["notes/1"]);
+            const alike = await like(JSON.stringify({ text: "dog and nothing" }));
+            assert.deepEqual(alike.map(note => note.id).sort(), ["notes/1", "notes/2"]);
+        });
+    });
+
     it("refuse what does not compile", async () => {
         const definition = new raven.IndexDefinition();
         definition.name = "Broken";

@@ -22,12 +22,16 @@ from ravendb import (
     PatchByQueryOperation,
     PatchRequest,
     PutCompareExchangeValueOperation,
+    PutIndexesOperation,
     ResetIndexOperation,
     StartIndexOperation,
     StopIndexOperation,
 )
 from ravendb.documents.operations.patch import PatchOperation
 from ravendb.documents.indexes.abstract_index_creation_tasks import AbstractJavaScriptIndexCreationTask
+from ravendb.documents.indexes.definitions import FieldIndexing, IndexDefinition, IndexFieldOptions
+from ravendb.documents.queries.highlighting import HighlightingOptions
+from ravendb.documents.queries.more_like_this import MoreLikeThisOptions
 from ravendb.documents.session.misc import OrderingType, SessionOptions, TransactionMode
 from ravendb.exceptions.documents.indexes import IndexDoesNotExistException
 from ravendb.exceptions.raven_exceptions import ConcurrencyException
@@ -60,6 +64,11 @@ class OrdersByCompany(AbstractJavaScriptIndexCreationTask):
             "count: g.values.reduce((n, v) => n + v.count, 0), "
             "total: g.values.reduce((n, v) => n + v.total, 0) }))"
         )
+
+
+class Note:
+    def __init__(self, text=None):
+        self.text = text
 
 
 class Story(unittest.TestCase):
@@ -158,6 +167,33 @@ class Story(unittest.TestCase):
         with self.assertRaises(IndexDoesNotExistException):
             with self.store.open_session() as session:
                 list(session.query_index("Nope", dict))
+
+    def test_indexes_mark_what_was_found_and_find_what_is_alike(self):
+        definition = IndexDefinition()
+        definition.name = "Notes/ByText"
+        definition.maps = ["map('Notes', n => ({ text: n.text }))"]
+        definition.fields = {"text": IndexFieldOptions(indexing=FieldIndexing.SEARCH)}
+        self.store.maintenance.send(PutIndexesOperation(definition))
+        with self.store.open_session() as session:
+            for number, text in enumerate(["the quick brown fox", "a red fox and a red dog", "nothing at all"]):
+                session.store(Note(text), f"notes/{number}")
+            session.save_changes()
+        marks = []
+        with self.store.open_session() as session:
+            query = session.query_index("Notes/ByText", Note).wait_for_non_stale_results()
+            options = HighlightingOptions(pre_tags=["<"], post_tags=[">"])
+            found = list(query.highlight("text", 18, 2, marks.append, options).search("text", "fox"))
+        self.assertEqual({note.text for note in found}, {"the quick brown fox", "a red fox and a red dog"})
+        self.assertEqual(marks[0].get_fragments("notes/1"), ["red <fox> and a red"])
+        with self.store.open_session() as session:
+            options = MoreLikeThisOptions(minimum_term_frequency=1, minimum_document_frequency=1)
+
+            def like(builder):
+                base = builder.using_document(lambda query: query.where_equals("id()", "notes/0"))
+                base.with_options(options)
+
+            others = list(session.query_index("Notes/ByText", Note).more_like_this(like))
+        self.assertEqual([note.text for note in others], ["a red fox and a red dog"])
 
     def test_patches_run_alone_and_by_query(self):
         with self.store.open_session() as session:

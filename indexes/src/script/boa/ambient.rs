@@ -1,5 +1,5 @@
-//! The time and the random numbers of the call that runs on this thread: given to patches, the time to scripts of queries,
-//! too; refused to indexes.
+//! The time and the random numbers of the call that runs on this thread: given to patches; the time to scripts of queries,
+//! too, and to maps, for which it is when their document was last modified. All else of an index has neither.
 //!
 //! They are thread-local because the engine's native functions cannot hold Rust state of their own without unsafe
 //! code. Nothing here reads a clock: both come in with the call, so the same call gives the same result.
@@ -38,7 +38,7 @@ pub(super) fn now_ms() -> Option<f64> {
 
 /// A time as JavaScript counts it.
 pub(super) fn milliseconds(time: Timestamp) -> f64 {
-    Number::from(time.0.div_euclid(10_000)).as_f64()
+    Number::from(time.unix_millis()).as_f64()
 }
 
 /// The next number of at least 0 and less than 1, if the call has a seed.

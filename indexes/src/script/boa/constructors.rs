@@ -1,6 +1,6 @@
 //! Constructors and functions that would break purity, or need a look at their arguments first: `Date` without the
 //! clock, `RegExp` without dangerous patterns, no `Math.random`. Patches are given a time and a seed, scripts of queries
-//! the time of their query.
+//! the time of their query, maps that of their document's last change.
 
 use super::ambient;
 use super::guards::{check_pattern, define, first, global, put};
@@ -19,8 +19,13 @@ fn impure(what: &str) -> JsResult<JsValue> {
     Err(JsNativeError::typ().with_message(message).into())
 }
 
+/// For whom there is no time.
+fn timeless(what: &str) -> JsResult<JsValue> {
+    impure(&format!("{what} is the time of the document's last change in a map, and elsewhere it"))
+}
+
 fn no_now(_: &JsValue, _: &[JsValue], _: &mut Context) -> JsResult<JsValue> {
-    ambient::now_ms().map_or_else(|| impure("Date.now()"), |now| Ok(now.into()))
+    ambient::now_ms().map_or_else(|| timeless("Date.now()"), |now| Ok(now.into()))
 }
 
 /// `Date` without the clock.
@@ -35,7 +40,7 @@ pub(super) fn replace_date(prototype: &JsObject, context: &mut Context) -> JsRes
             if arguments.is_empty() {
                 return match ambient::now_ms() {
                     Some(now) => Ok(original.construct(&[now.into()], target.as_ref(), context)?.into()),
-                    None => impure("new Date() without arguments"),
+                    None => timeless("new Date() without arguments"),
                 };
             }
             match arguments {

@@ -1,7 +1,7 @@
 //! The engine behind JavaScript indexes: boa, hardened as far as that is possible from outside.
 //!
 //! One context per index, on one thread. What it guarantees: no state survives a call (everything reachable is frozen
-//! or refused), no clock, no random numbers, no code from strings, and bounds on steps, recursion, and on what native
+//! or refused), no clock but the time of the mapped document, no random numbers, no code from strings, and bounds on steps, recursion, and on what native
 //! functions may be asked to make. After a call that ran into a bound, or a panic of the engine, the context is built
 //! anew. What it cannot bound: the total memory of a call, and the time of one regular expression with polynomial
 //! backtracking; those need a process of its own.
@@ -167,17 +167,18 @@ impl BoaFunction {
         &mut self,
         work: impl FnOnce(&mut Engine, &Plan) -> Result<T, FunctionError>,
     ) -> Result<T, FunctionError> {
+        ambient::end();
         let mut engine = match self.engine.take() {
             Some(engine) => engine,
             None => Engine::load(&self.plan)?.0,
         };
         budget::begin_call();
-        ambient::end();
         let plan = Arc::clone(&self.plan);
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut engine, &plan)));
         self.steps += budget::used();
         natives::forget_document();
         loads::forget_objects();
+        ambient::end();
         match outcome {
             Ok(result) => {
                 let sound = !matches!(&result, Err(error) if error.kind == FunctionErrorKind::Limit);
@@ -304,7 +305,8 @@ impl Engine {
             loads::forget_objects();
             let argument = self.writer.document(document, body, projection.as_ref(), &mut self.context);
             natives::current_document(&argument, document);
-            if plan.is_query && document.last_modified.0 != 0 {
+            // The only time that is the same whenever the document is mapped again. A query without a time has 0 there.
+            if !plan.is_query || document.last_modified.0 != 0 {
                 ambient::begin_clock(document.last_modified);
             }
             let result = function

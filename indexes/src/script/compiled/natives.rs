@@ -53,6 +53,7 @@ natives! {
     ObjectIs "Object.is",
     ObjectHasOwn "Object.hasOwn",
     JsonStringify "JSON.stringify",
+    DateNow "Date.now",
     DateParse "Date.parse",
     MathAbs "Math.abs",
     MathAcos "Math.acos",

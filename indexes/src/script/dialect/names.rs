@@ -39,8 +39,6 @@ pub(in crate::script) const GROUP_BY: &str = "groupBy";
 pub(in crate::script) const LOAD: &str = "load";
 /// Reads a compare-exchange value, in patches and queries.
 pub(in crate::script) const COMPARE_EXCHANGE: &str = "cmpxchg";
-/// The object by which scripts of RavenDB's queries send more along.
-pub(in crate::script) const INCLUDES: &str = "includes";
 /// The object whose `load` does not have the document mapped again when the loaded one changes.
 pub(in crate::script) const NO_TRACKING: &str = "noTracking";
 /// The constructor of BigInts, which only scripts that name it have.

@@ -312,10 +312,6 @@ impl<'a> Writer<'a> {
         match self.role {
             Role::Patch | Role::Query if name == names::COMPARE_EXCHANGE => None,
             Role::Patch => names::refused_in_patch(name),
-            // Read as null it would do nothing, and nobody would know.
-            Role::Query if name == names::INCLUDES => Some(
-                "includes is not supported yet in the script of a query: use the clause include".to_owned(),
-            ),
             _ => names::refused(name),
         }
     }

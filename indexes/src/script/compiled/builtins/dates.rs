@@ -4,6 +4,7 @@ use crate::script::compiled::machine::Machine;
 use crate::script::compiled::methods::Method;
 use crate::script::compiled::text::Text;
 use crate::script::compiled::value::{ErrorKind, Outcome, Stop, Value, hand_over};
+use magpie_store::json::Number;
 
 /// The latest time of a Date, in milliseconds since 1970.
 const TIME_MAX: f64 = 8.64e15;
@@ -107,6 +108,14 @@ fn parse_iso(text: &str) -> Option<f64> {
 }
 
 impl<'a> Machine<'a> {
+    /// `Date.now()`: when the document that is mapped was last modified.
+    pub fn date_now(&self) -> Outcome<'a, f64> {
+        match &self.mapped {
+            Some(mapped) => Ok(Number::from(mapped.document.last_modified.unix_millis()).as_f64()),
+            None => hand_over(&"the time where no document is mapped"),
+        }
+    }
+
     /// `Date.parse(text)`
     pub fn date_parse(&mut self, value: Value<'a>) -> Outcome<'a> {
         match self.text(value)? {

@@ -158,6 +158,7 @@ impl<'a> Machine<'a> {
             }
             Native::NumberIsNan => Ok(Value::Bool(matches!(first, Value::Number(number) if number.is_nan()))),
             Native::ArrayIsArray => Ok(Value::Bool(matches!(first, Value::List(_)))),
+            Native::DateNow => self.date_now().map(Value::Number),
             Native::DateParse => self.date_parse(first),
             Native::TryConvertToNumber => self.try_convert_to_number(first),
             Native::Recurse => self.recurse(arguments),
@@ -286,6 +287,7 @@ impl<'a> Machine<'a> {
     /// A new date.
     fn new_date(&mut self, arguments: &[Value<'a>]) -> Outcome<'a> {
         let time = match arguments {
+            [] => self.date_now()?,
             [Value::Date(time)] => time.get(),
             [Value::Number(number)] => dates::clipped(*number),
             [text] if text.is_string() => match self.date_parse(*text)? {
