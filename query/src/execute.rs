@@ -10,6 +10,7 @@ mod row;
 
 use crate::ast::{FromSource, Query};
 use crate::auto_read;
+use crate::counters::{CounterIncludes, WantedCounters};
 use crate::error::QueryError;
 use crate::group_by::Grouping;
 use crate::grouped::Grouped;
@@ -23,6 +24,7 @@ use crate::term::fold;
 use collect::Collector;
 use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
+use row::Shaped;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -70,6 +72,8 @@ pub struct Answer {
     /// The included compare-exchange values by key, with their indexes; -1 for what is not there. `None` when the query
     /// asks for none.
     pub exchanges: Option<Object>,
+    /// The included counters; `None` when the query asks for none.
+    pub counters: Option<CounterIncludes>,
     /// The paths of `include`; `None` when there are none.
     pub included_paths: Option<Vec<String>>,
     /// Whether the query asks how long it took.
@@ -168,9 +172,7 @@ fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Ans
     let index = index.as_deref();
     let plan = plan::plan(&query, context, source, index)?;
     let mut answer = head(source, request, &plan, index)?;
-    let mut included = Included::default();
-    let mut exchanged = Included::default();
-    let mut row_ids = HashSet::new();
+    let mut pointed = Pointed::default();
     let auto = auto_read::of(source, &plan)?;
     let collector = Collector {
         source,
@@ -199,15 +201,7 @@ fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Ans
         sink.begin(&answer)?;
     }
     let counts = collector.give(&mut candidates, &mut |shaped| {
-        if !plan.include.is_empty() {
-            included.collect(&plan.include, &shaped.subject());
-            row_ids.extend(shaped.whole_id().map(|id| fold(id).into_owned()));
-            Budget::sorted().take(included.bytes())?;
-        }
-        if !plan.exchanges.is_empty() {
-            exchanged.collect_keys(&plan.exchanges, &shaped.subject());
-            Budget::sorted().take(exchanged.bytes())?;
-        }
+        pointed.collect(&plan, &shaped)?;
         if let (Some(reasons), Some(id)) = (&shaped.reasons, shaped.id()) {
             explained.take(reasons.len() + id.len() + 64)?;
             explanations.push((id.to_owned(), Json::Array(vec![Json::from(reasons.as_str())])));
@@ -220,8 +214,7 @@ fn run(source: &dyn Source, request: &Request, out: &mut Out<'_>) -> Result<(Ans
     set_totals(&mut answer, &plan, counts.total, Some(counts.given));
     answer.skipped_results = i64::try_from(counts.skipped).unwrap_or(i64::MAX);
     answer.scanned_results = i64::try_from(counts.scanned).unwrap_or(i64::MAX);
-    let documents = included.ids(&row_ids).map(str::to_owned).collect();
-    Ok((answer, ToInclude { documents, exchanges: exchanged.all().to_vec() }))
+    Ok((answer, pointed.into_includes()))
 }
 
 /// The index that the query asks. A query with `group by` becomes one that asks its groups.
@@ -263,6 +256,7 @@ fn head(
         included_paths: (!plan.include.is_empty())
             .then(|| plan.include.iter().map(|path| path.text.clone()).collect()),
         exchanges: (!plan.exchanges.is_empty()).then(Object::new),
+        counters: (!plan.counter_includes.is_empty()).then(CounterIncludes::default),
         result_etag: result_etag(source, request, index, is_stale, plan)?,
         index_name: plan.index_name.clone(),
         wants_timings: plan.timings,
@@ -290,6 +284,41 @@ fn page(plan: &Plan, request: &Request) -> (u64, Option<u64>) {
     (plan.page.offset.max(request.start), take)
 }
 
+/// What the rows met so far point to.
+#[derive(Default)]
+struct Pointed {
+    documents: Included,
+    /// The documents that are rows themselves, by lower-cased id.
+    rows: HashSet<String>,
+    exchanges: Included,
+    counters: WantedCounters,
+}
+
+impl Pointed {
+    /// Collects what a row points to.
+    fn collect(&mut self, plan: &Plan, shaped: &Shaped) -> Result<(), QueryError> {
+        if !plan.include.is_empty() {
+            self.documents.collect(&plan.include, &shaped.subject());
+            self.rows.extend(shaped.whole_id().map(|id| fold(id).into_owned()));
+            Budget::sorted().take(self.documents.bytes())?;
+        }
+        if !plan.exchanges.is_empty() {
+            self.exchanges.collect_keys(&plan.exchanges, &shaped.subject());
+            Budget::sorted().take(self.exchanges.bytes())?;
+        }
+        if !plan.counter_includes.is_empty() {
+            self.counters.collect(&plan.counter_includes, shaped.id(), &shaped.subject());
+            Budget::sorted().take(self.counters.bytes())?;
+        }
+        Ok(())
+    }
+
+    fn into_includes(self) -> ToInclude {
+        let documents = self.documents.ids(&self.rows).map(str::to_owned).collect();
+        ToInclude { documents, exchanges: self.exchanges.all().to_vec(), counters: self.counters }
+    }
+}
+
 /// What the rows point to.
 #[derive(Default)]
 struct ToInclude {
@@ -297,12 +326,16 @@ struct ToInclude {
     documents: Vec<String>,
     /// Keys of compare-exchange values.
     exchanges: Vec<String>,
+    counters: WantedCounters,
 }
 
 impl ToInclude {
     /// Adds it to the answer.
     fn load(self, source: &dyn Source, budget: &mut Budget, answer: &mut Answer) -> Result<(), QueryError> {
         answer.includes = includes(source, &self.documents, budget)?;
+        if answer.counters.is_some() {
+            answer.counters = Some(self.counters.load(source, budget)?);
+        }
         if self.exchanges.is_empty() {
             return Ok(());
         }

@@ -30,6 +30,7 @@ pub mod ast;
 mod auto_index;
 mod auto_read;
 mod compare;
+mod counters;
 mod error;
 mod execute;
 mod filter;
@@ -56,6 +57,7 @@ mod term;
 
 pub use auto_index::{AutoFields, GroupFields};
 pub use auto_read::{DocumentsInOrder, IndexedGroups, SourceAuto};
+pub use counters::CounterIncludes;
 pub use error::QueryError;
 pub use execute::{Answer, Request, RowSink, execute, stream};
 pub use parsed::{ParsedQueries, ParsedQuery};

@@ -420,6 +420,10 @@ fn answer_json(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Inst
     if let Some(exchanges) = answer.exchanges.filter(|found| !found.is_empty()) {
         body.insert("CompareExchangeValueIncludes", exchanges);
     }
+    if let Some(counters) = answer.counters {
+        body.insert("CounterIncludes", counters.counters);
+        body.insert("IncludedCounterNames", counters.names);
+    }
     if wants_timings {
         let query =
             Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", Object::new().into())]);

@@ -121,7 +121,7 @@ struct Rows<'w> {
 
 impl RowSink for Rows<'_> {
     fn begin(&mut self, head: &Answer) -> Result<(), QueryError> {
-        if head.included_paths.is_some() || head.exchanges.is_some() {
+        if head.included_paths.is_some() || head.exchanges.is_some() || head.counters.is_some() {
             return Err(QueryError::Unsupported {
                 message: "Includes are not supported by streams; ask for the query without a stream"
                     .to_owned(),
