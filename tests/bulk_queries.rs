@@ -144,7 +144,7 @@ fn what_is_refused_changes_nothing() {
         ("PATCH", "from M", "ParseException"),
         ("PATCH", "from M update { this. = 1 }", "InvalidQueryException"),
         ("PATCH", "from M update { x = 1 }", "JavaScriptException"),
-        ("PATCH", "from M update { incrementCounter('a') }", "JavaScriptException"),
+        ("PATCH", "from M update { timeseries('a') }", "JavaScriptException"),
         ("PATCH", "from M select n update { this.x = 1 }", "InvalidOperationException"),
         ("DELETE", "from M update { this.x = 1 }", "ParseException"),
         ("DELETE", "from M select distinct c", "InvalidOperationException"),

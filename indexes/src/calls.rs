@@ -157,6 +157,8 @@ enum Reply<T> {
     Load { id: String, collection: Option<Collection>, tracked: bool },
     /// A patch or query asks for a compare-exchange value.
     Exchange { key: String },
+    /// A patch or query asks for the value of a counter.
+    Counter { id: String, name: String },
     /// It is done.
     Done(Result<T, CallError>),
 }
@@ -255,6 +257,9 @@ impl<F: 'static> Calls<F> {
                 }
                 Ok(Reply::Exchange { key }) => {
                     let _ = value.send(loads.compare_exchange(&key));
+                }
+                Ok(Reply::Counter { id, name }) => {
+                    let _ = value.send(loads.counter(&id, &name).map(Json::from));
                 }
                 Ok(Reply::Done(outcome)) => {
                     let broken = matches!(outcome, Err(CallError::Panicked { .. }));
@@ -401,6 +406,11 @@ impl<T> Loads for RemoteLoads<T> {
     fn compare_exchange(&mut self, key: &str) -> Option<Json> {
         self.ask.send(Reply::Exchange { key: key.to_owned() }).ok()?;
         self.values.recv().ok().flatten()
+    }
+
+    fn counter(&mut self, id: &str, name: &str) -> Option<i64> {
+        self.ask.send(Reply::Counter { id: id.to_owned(), name: name.to_owned() }).ok()?;
+        self.values.recv().ok().flatten()?.as_i64()
     }
 }
 

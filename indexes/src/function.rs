@@ -107,6 +107,13 @@ pub trait Loads {
     fn compare_exchange(&mut self, _key: &str) -> Option<Json> {
         None
     }
+
+    /// The value of a document's counter. Asked for by scripts of patches and queries only.
+    ///
+    /// A failing store gives `None`, as with [`Self::load`].
+    fn counter(&mut self, _id: &str, _name: &str) -> Option<i64> {
+        None
+    }
 }
 
 /// Loads for indexes that load nothing.

@@ -188,7 +188,7 @@ pub const PATCH_ENGINES_MAX: usize = 8;
 pub const PATCH_SCRIPTS_KEPT_MAX: usize = 64;
 /// Largest script that is kept, in bytes.
 pub const PATCH_SCRIPT_KEPT_BYTES_MAX: usize = 16 * 1024;
-/// Most documents that one run of a patch puts and deletes.
+/// Most documents that one run of a patch puts and deletes, and changes of counters.
 pub const PATCH_EFFECTS_MAX: usize = 1024;
 /// Most bytes of text that one run of a patch tells with `output()`.
 pub const PATCH_OUTPUT_BYTES_MAX: usize = 64 * 1024;

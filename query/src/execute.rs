@@ -12,6 +12,7 @@ mod row;
 use crate::answer_row::AnswerRow;
 use crate::ast::{FromSource, Query};
 use crate::auto_read;
+use crate::counters::CounterIncludes;
 use crate::error::QueryError;
 use crate::group_by::Grouping;
 use crate::grouped::Grouped;
@@ -69,6 +70,8 @@ pub struct Answer {
     /// The included compare-exchange values by key, with their indexes; -1 for what is not there. `None` when the query
     /// asks for none.
     pub exchanges: Option<Object>,
+    /// The included counters; `None` when the query asks for none.
+    pub counters: Option<CounterIncludes>,
     /// The paths of `include`; `None` when there are none.
     pub included_paths: Option<Vec<String>>,
     /// Whether the query asks how long it took.
@@ -257,6 +260,7 @@ fn head(
             .then(|| plan.include.iter().map(|path| path.text.clone()).collect()),
         exchanges: (!plan.exchanges.is_empty()).then(Object::new),
         highlightings: (!plan.highlights.is_empty()).then(Object::new),
+        counters: (!plan.counter_includes.is_empty()).then(CounterIncludes::default),
         result_etag: result_etag(source, request, index, is_stale, plan)?,
         index_name: plan.index_name.clone(),
         wants_timings: plan.timings,

@@ -17,6 +17,18 @@ impl IncludePath {
     pub(crate) fn new(text: &str) -> Self {
         Self { text: text.to_owned(), field: FieldRef::Path(steps_of_text(text)) }
     }
+
+    /// Gives each id that `subject` holds.
+    pub(crate) fn ids(&self, subject: &Subject<'_>, take: &mut dyn FnMut(&str)) {
+        self.field.any(subject, &mut |term| {
+            if let Term::Text(id) = term
+                && !id.is_empty()
+            {
+                take(id);
+            }
+            false
+        });
+    }
 }
 
 /// The ids met so far, in the order they were met.
@@ -31,12 +43,7 @@ impl Included {
     /// Collects the ids that `subject` holds at `paths`.
     pub(crate) fn collect(&mut self, paths: &[IncludePath], subject: &Subject<'_>) {
         for path in paths {
-            path.field.any(subject, &mut |term| {
-                if let Term::Text(id) = term {
-                    self.add(id);
-                }
-                false
-            });
+            path.ids(subject, &mut |id| self.add(id));
         }
     }
 

@@ -5,6 +5,7 @@ mod access;
 mod aliases;
 mod arithmetic;
 mod condition;
+mod counters;
 mod highlight;
 mod more_like_this;
 pub(crate) mod narrow;
@@ -18,6 +19,7 @@ mod warnings;
 
 use crate::ast::{Argument, Call, Condition, FromSource, Include, Left, OrderItem, Ordering, Query, Value};
 use crate::auto_index::AutoFields;
+use crate::counters::{CounterField, CounterInclude};
 use crate::error::{QueryError, parameters_text};
 use crate::filter::Filter;
 use crate::highlight::Highlight;
@@ -38,7 +40,7 @@ use magpie_store::Timestamp;
 use magpie_store::json::{Json, Object};
 pub(crate) use paging::Page;
 pub(crate) use refuse::call as refused_call;
-use select::selection;
+use select::{Selects, selection};
 use terms::FilterTerms;
 
 /// What is read.
@@ -87,6 +89,10 @@ pub(crate) struct Plan {
     pub(crate) auto_fields: Option<AutoFields>,
     /// Paths to keys of compare-exchange values that come along.
     pub(crate) exchanges: Vec<IncludePath>,
+    /// The counters that the rows show.
+    pub(crate) counters: Vec<CounterField>,
+    /// The counters that come along.
+    pub(crate) counter_includes: Vec<CounterInclude>,
     /// Whether the filter or order looks at `@metadata`.
     pub(crate) needs_metadata: bool,
     /// Whether the collection itself answers, without terms.
@@ -120,7 +126,7 @@ impl Plan {
 
     /// Whether nothing is looked for in the rows to send it along.
     pub(crate) fn includes_nothing(&self) -> bool {
-        self.include.is_empty() && self.exchanges.is_empty()
+        self.include.is_empty() && self.exchanges.is_empty() && self.counter_includes.is_empty()
     }
 }
 
@@ -194,8 +200,8 @@ pub(crate) fn plan(
     let parts = parts(query, context, &loads);
     let row_filter =
         query.filter.as_ref().map(|clause| RowFilter::new(&clause.content, &parts)).transpose()?;
-    let (projection, script) = match &tally {
-        Some(_) => (Projection::Whole, None),
+    let Selects { projection, script, counters } = match &tally {
+        Some(_) => Selects::of(Projection::Whole, None),
         None => selection(query, &parts, index, reduce.as_ref())?,
     };
     let by_collection = by_collection && index.is_none();
@@ -223,6 +229,8 @@ pub(crate) fn plan(
         index_name,
         auto_fields: (index.is_none() && !by_collection).then_some(compiler.fields),
         exchanges: exchanges(query, context, alias)?,
+        counters,
+        counter_includes: counters::included(query, context)?,
         needs_metadata: compiler.needs_metadata,
         shows_score,
         warnings: warnings::of(query.condition.as_ref()),

@@ -53,6 +53,8 @@ pub(crate) enum From {
     Loaded(String, Vec<Step>),
     /// What the query's JavaScript gives in this place.
     Script(usize),
+    /// The counter in this place.
+    Counter(usize),
 }
 
 /// What a row is made from.
@@ -70,6 +72,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) loaded: &'a Loaded,
     /// What the query's JavaScript gave.
     pub(crate) scripted: Option<&'a Json>,
+    /// The values of the counters that the row shows.
+    pub(crate) counters: &'a [Json],
 }
 
 /// The fields of a row. Also whether all of them came from the index entry.
@@ -107,6 +111,7 @@ pub(crate) fn row(items: &[Projected], origin: &Origin<'_>) -> Result<(Object, b
                 Some(document) => read(document, path).map(without_state),
                 None => continue,
             },
+            From::Counter(place) => origin.counters.get(*place).cloned(),
             From::Script(place) => {
                 let all = origin.scripted.and_then(Json::as_array).unwrap_or_default();
                 all.get(*place).cloned().map(without_state)

@@ -17,7 +17,7 @@ use std::cmp::Ordering;
 #[derive(Debug)]
 pub(crate) struct RowFilter {
     test: Test,
-    /// Gives what the calls of declared functions give, in their order.
+    /// Gives what the calls of declared functions and of `counter` give, in their order.
     script: Option<RowScript>,
 }
 
@@ -243,7 +243,7 @@ impl<'q> Compiler<'_, 'q> {
         match left {
             Left::Field(path) => Ok(self.path(path)),
             Left::Call(call) if call.name.eq_ignore_ascii_case("id") => Ok(Place::Id),
-            Left::Call(call) if self.is_declared(call) => Ok(Place::Called(self.called(call))),
+            Left::Call(call) if self.is_scripted(call) => Ok(Place::Called(self.called(call))),
             Left::Call(call) => Err(crate::plan::refused_call(call, "filter")),
         }
     }
@@ -255,8 +255,10 @@ impl<'q> Compiler<'_, 'q> {
         }
     }
 
-    fn is_declared(&self, call: &Call) -> bool {
-        self.parts.declarations.iter().any(|declaration| declaration.name == call.name)
+    /// Whether JavaScript answers a call.
+    fn is_scripted(&self, call: &Call) -> bool {
+        call.name == "counter"
+            || self.parts.declarations.iter().any(|declaration| declaration.name == call.name)
     }
 
     fn called(&mut self, call: &'q Call) -> usize {
@@ -265,7 +267,7 @@ impl<'q> Compiler<'_, 'q> {
     }
 
     fn method(&mut self, call: &'q Call) -> Result<Test, QueryError> {
-        if self.is_declared(call) {
+        if self.is_scripted(call) {
             return Ok(Test::Truthy(self.called(call)));
         }
         let name = fold(&call.name).into_owned();

@@ -331,6 +331,13 @@ impl Loads for SourceLoads<'_> {
         }
     }
 
+    fn counter(&mut self, id: &str, name: &str) -> Option<i64> {
+        self.source.counter(id, name).unwrap_or_else(|error| {
+            self.failed.get_or_insert(error);
+            None
+        })
+    }
+
     fn compare_exchange(&mut self, key: &str) -> Option<Json> {
         match self.source.compare_exchange(key) {
             Ok(found) => found.map(|(value, _)| value),

@@ -82,6 +82,18 @@ impl Source for Snapshot<'_> {
         Ok(self.view.compare_exchange(key)?.map(|found| (found.value, found.index)))
     }
 
+    fn counter(&self, id: &str, name: &str) -> Result<Option<i64>, QueryError> {
+        match DocumentId::new(id) {
+            Ok(id) => Ok(self.view.counter(&id, name)?.map(|counter| counter.value)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn counters(&self, id: &str) -> Result<Vec<(String, i64)>, QueryError> {
+        let Ok(id) = DocumentId::new(id) else { return Ok(Vec::new()) };
+        Ok(self.view.counters(&id)?.into_iter().map(|counter| (counter.name, counter.value)).collect())
+    }
+
     fn last_compare_exchange(&self) -> Result<u64, QueryError> {
         Ok(self.view.last_compare_exchange()?)
     }

@@ -97,6 +97,22 @@ pub trait Source {
         Ok(None)
     }
 
+    /// The value of a document's counter; `None` also for text that cannot be an id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn counter(&self, _id: &str, _name: &str) -> Result<Option<i64>, QueryError> {
+        Ok(None)
+    }
+
+    /// The names and values of a document's counters, ordered by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn counters(&self, _id: &str) -> Result<Vec<(String, i64)>, QueryError> {
+        Ok(Vec::new())
+    }
+
     /// The index of the compare-exchange value that was changed last; 0 when there never was one.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! `POST bulk_insert`: an endless array of PUT commands and attachments, written in sub-batches while it streams in.
+//! `POST bulk_insert`: an endless array of PUT commands, attachments and counters, written in sub-batches while it streams in.
 //!
 //! Not atomic as a whole: what was written before a failure stays. The answer comes when the array's `]` is seen: the
 //! Node client never ends its body. It is empty with `Content-Length: 0`, and the connection is closed behind it. The
@@ -9,6 +9,7 @@ use crate::array_splitter::{ArraySplitter, RAW, SplitError};
 use crate::batch_attachments;
 use crate::body::{self, BodyStream};
 use crate::clock;
+use crate::counters;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::gzip::Inflater;
@@ -29,7 +30,10 @@ use std::time::Duration;
 /// What is written so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Written {
+    /// Documents and attachments.
     documents: u64,
+    /// Operations on counters.
+    counters: u64,
     batches: u64,
 }
 
@@ -44,12 +48,13 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
     let mut response = match result {
         Ok(()) => {
             stream.drain_in_background(Duration::from_millis(DRAIN_DONE_MS_MAX));
-            running.complete(written.documents);
+            running.complete(written.documents, written.counters);
             answer::empty(StatusCode::CREATED)
         }
         Err(cause) => {
             stream.drain_in_background(Duration::from_millis(DRAIN_MS_MAX));
-            let Written { documents: inserted, batches } = written;
+            let Written { documents, counters, batches } = written;
+            let inserted = documents.saturating_add(counters);
             let error = ServerError::BulkInsert { inserted, batches, source: Box::new(cause) };
             running.fail(&error);
             error.into_response()
@@ -86,7 +91,7 @@ async fn read(
     stream: &mut BodyStream,
     inflater: &mut Inflater,
     splitter: &mut ArraySplitter,
-    uploader: &mut Uploader<Result<Vec<Command>, ServerError>, u64>,
+    uploader: &mut Uploader<Result<Vec<Command>, ServerError>, Written>,
     running: &Running<'_>,
     written: &mut Written,
 ) -> Result<(), ServerError> {
@@ -132,10 +137,11 @@ async fn read(
 /// How often a silent client's operation is looked at for a kill.
 const KILL_CHECK: Duration = Duration::from_millis(500);
 
-fn count(written: &mut Written, documents: Option<u64>) {
-    if let Some(documents) = documents {
-        written.documents += documents;
-        written.batches += 1;
+fn count(written: &mut Written, more: Option<Written>) {
+    if let Some(more) = more {
+        written.documents += more.documents;
+        written.counters += more.counters;
+        written.batches += more.batches;
     }
 }
 
@@ -175,14 +181,20 @@ fn read_items(items: Vec<Item>) -> Result<Vec<Command>, ServerError> {
     Ok(commands)
 }
 
-/// Writes one sub-batch, all or nothing; gives how many documents it had.
-fn write(database: &OpenDatabase, commands: Vec<Command>) -> Result<u64, ServerError> {
-    let count = commands.len() as u64;
+/// Writes one sub-batch, all or nothing; gives what it had.
+fn write(database: &OpenDatabase, commands: Vec<Command>) -> Result<Written, ServerError> {
+    let mut written = Written { batches: 1, ..Written::default() };
+    for command in &commands {
+        match command {
+            Command::Counters { operations, .. } => written.counters += operations.len() as u64,
+            _ => written.documents += 1,
+        }
+    }
     write_batch::write(database.documents(), commands, clock::now())?;
-    Ok(count)
+    Ok(written)
 }
 
-/// A PUT, an attachment with its raw bytes, or nothing for a heartbeat.
+/// A PUT, an attachment with its raw bytes, changes of counters, or nothing for a heartbeat.
 fn read_element(element: Json, raw: Option<&[u8]>) -> Result<Option<Command>, ServerError> {
     let Json::Object(mut element) = element else {
         return Err(ServerError::InvalidOperation("it is not a JSON object".to_owned()));
@@ -194,7 +206,8 @@ fn read_element(element: Json, raw: Option<&[u8]>) -> Result<Option<Command>, Se
             let mut streams = raw.map(<[u8]>::to_vec).into_iter().collect();
             batch_attachments::command("AttachmentPUT", &element, &mut streams)
         }
-        Some(kind @ ("Counters" | "TimeSeries" | "TimeSeriesBulkInsert")) => {
+        Some("Counters") => counters::command(&element).map(Some),
+        Some(kind @ ("TimeSeries" | "TimeSeriesBulkInsert")) => {
             Err(ServerError::NotSupported { what: format!("the bulk insert command {kind}") })
         }
         Some(kind) => Err(ServerError::UnknownCommandType { name: kind.chars().take(100).collect() }),

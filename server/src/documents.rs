@@ -5,6 +5,7 @@
 use crate::answer;
 use crate::body;
 use crate::clock;
+use crate::counters;
 use crate::document_pages;
 use crate::document_text::DocumentList;
 use crate::error::ServerError;
@@ -150,9 +151,11 @@ async fn load(request: DatabaseRequest, ids: Vec<String>) -> Result<Response, Se
             return Ok(None);
         }
         let limit = app.config().limits.answer_bytes_max;
+        let names: Vec<String> = query.all("counter").map(str::to_owned).collect();
         let included = Included {
             documents: load_includes(&view, &found, &query.all("include").collect::<Vec<_>>())?,
             exchanges: load_exchanges(&view, &found, &query.all("cmpxchg").collect::<Vec<_>>(), limit)?,
+            counters: load_counters(&view, &found, &names, limit)?,
         };
         let etag = etag_of(&found, &included, view.database_id());
         if answer::client_has(&headers, &etag) {
@@ -201,6 +204,8 @@ struct Included {
     documents: Vec<Document>,
     /// Compare-exchange values by their keys as the documents have them; `None` for one that is not there.
     exchanges: Vec<(String, Option<CompareExchangeValue>)>,
+    /// Counters by the ids of their documents, as JSON; `None` when none are asked for.
+    counters: Option<Object>,
 }
 
 /// The compare-exchange values whose keys the found documents have, each once, in order of discovery.
@@ -230,9 +235,34 @@ fn load_exchanges(
     Ok(exchanges)
 }
 
+/// The counters of these names of the found documents; `None` when no name is given.
+fn load_counters(
+    view: &DatabaseView<'_>,
+    found: &[Option<Document>],
+    names: &[String],
+    limit: usize,
+) -> Result<Option<Object>, ServerError> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let mut counters = Object::new();
+    let mut bytes = 0_usize;
+    for document in found.iter().flatten() {
+        let items = counters::included(view, &document.id, names)?;
+        let text = items.iter().map(|item| item.to_string().len() + 1).sum::<usize>();
+        bytes = bytes.saturating_add(document.id.as_str().len() + 8 + text);
+        if bytes > limit {
+            return Err(crate::document_text::answer_too_large(limit));
+        }
+        counters.insert(document.id.as_str(), items);
+    }
+    Ok(Some(counters))
+}
+
 /// The change vector of a single document; for a set, a hash over all that is sent.
 fn etag_of(found: &[Option<Document>], included: &Included, database_id: &str) -> String {
-    if let ([Some(document)], [], []) = (found, included.documents.as_slice(), included.exchanges.as_slice())
+    if let ([Some(document)], [], [], None) =
+        (found, included.documents.as_slice(), included.exchanges.as_slice(), &included.counters)
     {
         return quoted_change_vector(document, database_id);
     }
@@ -247,6 +277,9 @@ fn etag_of(found: &[Option<Document>], included: &Included, database_id: &str) -
     for (key, value) in &included.exchanges {
         hasher.update(key.as_bytes());
         hasher.update(&value.as_ref().map_or(0, |found| found.index).to_le_bytes());
+    }
+    if let Some(counters) = &included.counters {
+        hasher.update(Json::Object(counters.clone()).to_string().as_bytes());
     }
     let hash = hasher.finalize();
     let short: Vec<u8> = hash.as_bytes().iter().copied().take(16).collect();
@@ -292,6 +325,10 @@ fn write_loaded(
             (key.clone(), Json::Object(Object::from_iter(item)))
         });
         Json::Object(Object::from_distinct(values.collect())).write_to(&mut text);
+    }
+    if let Some(counters) = &included.counters {
+        text.extend_from_slice(b",\"CounterIncludes\":");
+        Json::Object(counters.clone()).write_to(&mut text);
     }
     text.push(b'}');
     Ok(text)

@@ -187,6 +187,12 @@ pub enum ServerError {
         /// The property.
         name: &'static str,
     },
+    /// What is said about counters lacks a property.
+    #[error("Missing '{name}' property on 'Counters'")]
+    CounterPropertyMissing {
+        /// The property.
+        name: &'static str,
+    },
     /// The body is not JSON.
     #[error(transparent)]
     Json(JsonError),

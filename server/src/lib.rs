@@ -34,6 +34,7 @@ pub mod clock;
 pub mod cluster_transaction;
 mod compare_exchange;
 mod config;
+mod counters;
 pub mod csv;
 mod database_folder;
 pub mod databases;
@@ -178,7 +179,7 @@ fn database_routes() -> Router<AppState> {
         .route(&of_db("/configuration/client"), get(topology::client_configuration))
         .route(&of_db("/admin/record"), get(admin_databases::record))
         .route(&of_db("/revisions"), get(topology::revisions))
-        .route(&of_db("/counters"), get(topology::counters))
+        .route(&of_db("/counters"), get(counters::get).post(counters::post))
         .route(&of_db("/revisions/config"), get(topology::revisions_configuration))
 }
 

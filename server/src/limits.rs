@@ -108,6 +108,8 @@ pub const DUMP_BATCH_ITEMS_MAX: usize = 1000;
 pub const DUMP_ITEM_BYTES_MAX: usize = UPLOAD_ITEM_BYTES_MAX;
 /// Deepest nesting of brackets in a dump.
 pub const DUMP_DEPTH_MAX: usize = 512;
+/// Most counters in one element of a dump that is written; a document with more has several.
+pub const DUMP_COUNTERS_PER_GROUP_MAX: usize = 128;
 /// Longest name on the top level of a dump, in bytes.
 pub const DUMP_KEY_BYTES_MAX: usize = 256;
 /// How many times its size a dump may unpack to, once that is more than [`DUMP_RATIO_FREE_BYTES`].

@@ -25,6 +25,8 @@ enum State {
     InProgress,
     Completed {
         documents: u64,
+        /// Changes of counters of documents.
+        counters: u64,
     },
     /// Done, with a result of its own form.
     CompletedWith(Object),
@@ -152,8 +154,8 @@ impl Running<'_> {
     }
 
     /// It is done.
-    pub(crate) fn complete(self, documents: u64) {
-        self.operations.set(self.id, State::Completed { documents }, None);
+    pub(crate) fn complete(self, documents: u64, counters: u64) {
+        self.operations.set(self.id, State::Completed { documents, counters }, None);
     }
 
     /// It is done, with a result of its own form.
@@ -274,17 +276,18 @@ fn state_json(state: &State) -> Object {
     let (status, result) = match state {
         State::InProgress => ("InProgress", Json::Null),
         State::Canceled => ("Canceled", Json::Null),
-        State::Completed { documents } => {
+        State::Completed { documents, counters } => {
+            let total = documents.saturating_add(*counters);
             let mut result = Object::new();
             result.insert("$type", "Raven.Client.Documents.Operations.BulkOperationResult, Raven.Client");
-            result.insert("Total", *documents);
-            result.insert("Message", format!("Processed {documents} items."));
+            result.insert("Total", total);
+            result.insert("Message", format!("Processed {total} items."));
             result.insert("Details", Vec::new());
             result.insert("Query", Json::Null);
             result.insert("DocumentsProcessed", *documents);
-            for other in ["AttachmentsProcessed", "CountersProcessed", "TimeSeriesProcessed"] {
-                result.insert(other, 0_i64);
-            }
+            result.insert("AttachmentsProcessed", 0_i64);
+            result.insert("CountersProcessed", *counters);
+            result.insert("TimeSeriesProcessed", 0_i64);
             ("Completed", Json::Object(result))
         }
         State::CompletedWith(result) => ("Completed", Json::Object(result.clone())),
@@ -318,7 +321,7 @@ mod tests {
         let operations = Operations::default();
         let running = operations.start(1);
         for id in 2..OPERATIONS_REMEMBERED_MAX as i64 + 10 {
-            operations.start(id).complete(1);
+            operations.start(id).complete(1, 0);
         }
         assert_eq!(operations.state(1), Some(State::InProgress));
         assert_eq!(operations.state(2), None);

@@ -7,7 +7,7 @@ use crate::body;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::patch::{
-    Done, Item, JsonPatchCommand, PatchCommand, PatchScripts, Patched, Status, read_json_patch,
+    Done, Incremented, Item, JsonPatchCommand, PatchCommand, PatchScripts, Patched, Status, read_json_patch,
 };
 use crate::request::DatabaseRequest;
 use crate::state::blocking;
@@ -23,15 +23,8 @@ use magpie_store::{ChangeVector, Outcome};
 pub(crate) const NO_TIME: &str = "0001-01-01T00:00:00.0000000";
 
 /// What the original server also counts; nothing here does these.
-const OTHER_ACTIONS: [&str; 7] = [
-    "GetCounter",
-    "IncrementCounter",
-    "DeleteCounter",
-    "GetTimeSeries",
-    "AppendTimeSeries",
-    "IncrementTimeSeries",
-    "DeleteTimeSeries",
-];
+const OTHER_ACTIONS: [&str; 4] =
+    ["GetTimeSeries", "AppendTimeSeries", "IncrementTimeSeries", "DeleteTimeSeries"];
 
 /// `PATCH docs?id=`
 pub(crate) async fn patch(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
@@ -85,7 +78,7 @@ pub(crate) async fn json_patch(request: DatabaseRequest, body: Body) -> Result<R
 
 fn answer(
     database: &OpenDatabase,
-    patched: Patched,
+    mut patched: Patched,
     outcomes: &[Outcome],
     debug: bool,
     test: bool,
@@ -98,16 +91,19 @@ fn answer(
     };
     let mut body = Object::new();
     body.insert("Status", patched.status.name());
-    body.insert("ModifiedDocument", patched.modified.unwrap_or_default());
+    body.insert("ModifiedDocument", patched.modified.take().unwrap_or_default());
     if debug {
-        body.insert("OriginalDocument", patched.original.filter(|_| test).unwrap_or_default());
-        body.insert("Debug", patched.run.as_ref().map_or(Json::Null, |run| Json::Object(debug_json(run))));
+        body.insert("OriginalDocument", patched.original.take().filter(|_| test).unwrap_or_default());
+        body.insert("Debug", debug_of(&patched));
     }
     if patched.status == Status::NotModified {
         return answer::json(status, body);
     }
     match patched.outcome.and_then(|place| outcomes.get(place)) {
-        Some(Outcome::Put { collection, etag, last_modified, .. }) => {
+        Some(
+            Outcome::Put { collection, etag, last_modified, .. }
+            | Outcome::Counters { collection: Some(collection), etag: Some(etag), last_modified, .. },
+        ) => {
             body.insert("LastModified", last_modified.to_string());
             body.insert("ChangeVector", ChangeVector::new(*etag, database.documents().id()).as_str());
             body.insert("Collection", collection.as_str());
@@ -121,8 +117,42 @@ fn answer(
     answer::json(status, body)
 }
 
-/// What the script told and touched.
-fn debug_json(run: &PatchRun) -> Object {
+/// What the script told and touched; null when none ran.
+fn debug_of(patched: &Patched) -> Json {
+    let Some(run) = &patched.run else { return Json::Null };
+    let mut actions = documents_touched(run);
+    let reads = run.counters.iter().map(|(name, value)| {
+        let text = value.map_or_else(|| "null".to_owned(), |value| value.to_string());
+        let item =
+            [("Name", Json::from(name.as_str())), ("Value", text.into()), ("Exists", value.is_some().into())];
+        Json::Object(Object::from_iter(item))
+    });
+    let increments = patched.increments.iter().map(|Incremented { name, before, by }| {
+        Json::Object(Object::from_iter([
+            ("Name", Json::from(name.as_str())),
+            ("OldValue", (*before).into()),
+            ("AddedValue", (*by).into()),
+            ("NewValue", before.unwrap_or(0).saturating_add(*by).into()),
+            ("Created", before.is_none().into()),
+        ]))
+    });
+    let deletes = run.effects.iter().filter_map(|effect| match effect {
+        Effect::DeleteCounter { name, .. } => Some(Json::from(name.as_str())),
+        _ => None,
+    });
+    actions.insert("GetCounter", reads.collect::<Vec<_>>());
+    actions.insert("IncrementCounter", increments.collect::<Vec<_>>());
+    actions.insert("DeleteCounter", deletes.collect::<Vec<_>>());
+    for other in OTHER_ACTIONS {
+        actions.insert(other, Vec::new());
+    }
+    let info = run.output.iter().map(|text| Json::from(text.as_str()));
+    let debug = [("Info", Json::Array(info.collect())), ("Actions", actions.into())];
+    Json::Object(Object::from_iter(debug))
+}
+
+/// The documents that the script loaded, put and deleted.
+fn documents_touched(run: &PatchRun) -> Object {
     let loaded = run.loaded.iter().map(|(id, exists)| {
         let mut item = Object::new();
         item.insert("Id", id.as_str());
@@ -136,21 +166,15 @@ fn debug_json(run: &PatchRun) -> Object {
             item.insert("Data", document.clone());
             Some(Json::Object(item))
         }
-        Effect::Delete { .. } => None,
+        _ => None,
     });
     let deletes = run.effects.iter().filter_map(|effect| match effect {
         Effect::Delete { id, .. } => Some(Json::from(id.as_str())),
-        Effect::Put { .. } => None,
+        _ => None,
     });
     let mut actions = Object::new();
     actions.insert("LoadDocument", loaded.collect::<Vec<_>>());
     actions.insert("PutDocument", puts.collect::<Vec<_>>());
     actions.insert("DeleteDocument", deletes.collect::<Vec<_>>());
-    for other in OTHER_ACTIONS {
-        actions.insert(other, Vec::new());
-    }
-    let mut debug = Object::new();
-    debug.insert("Info", run.output.iter().map(|text| Json::from(text.as_str())).collect::<Vec<_>>());
-    debug.insert("Actions", actions);
-    debug
+    actions
 }

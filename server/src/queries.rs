@@ -438,6 +438,10 @@ fn write_answer(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Ins
     if let Some(exchanges) = answer.exchanges.filter(|found| !found.is_empty()) {
         body.insert("CompareExchangeValueIncludes", exchanges);
     }
+    if let Some(counters) = answer.counters {
+        body.insert("CounterIncludes", counters.counters);
+        body.insert("IncludedCounterNames", counters.names);
+    }
     if wants_timings {
         let query =
             Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", Object::new().into())]);

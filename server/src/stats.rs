@@ -59,13 +59,12 @@ pub(crate) async fn database_essential(request: DatabaseRequest) -> Result<Respo
 }
 
 /// What this server has none of.
-const ABSENT: [&str; 7] = [
+const ABSENT: [&str; 6] = [
     "CountOfRevisionDocuments",
     "CountOfDocumentsConflicts",
     "CountOfConflicts",
     "CountOfAttachments",
     "CountOfUniqueAttachments",
-    "CountOfCounterEntries",
     "CountOfTimeSeriesSegments",
 ];
 
@@ -95,7 +94,9 @@ fn database_stats(database: &OpenDatabase) -> Result<Object, ServerError> {
     let (attachments, contents) = view.attachment_counts()?;
     body.insert("CountOfAttachments", attachments);
     body.insert("CountOfUniqueAttachments", contents);
-    body.insert("LastDocEtag", view.last_etag().0);
+    body.insert("CountOfCounterEntries", view.counter_counts()?.0);
+    // Values of counters change without a document.
+    body.insert("LastDocEtag", collections.iter().map(|c| c.last_etag.0).max().unwrap_or(0));
     body.insert("LastDatabaseEtag", view.last_etag().0);
     body.insert("DatabaseChangeVector", ChangeVector::new(view.last_etag(), view.database_id()).as_str());
     body.insert("DatabaseId", view.database_id());
@@ -114,10 +115,10 @@ fn database_stats(database: &OpenDatabase) -> Result<Object, ServerError> {
 pub(crate) async fn collections(request: DatabaseRequest) -> Result<Response, ServerError> {
     let detailed = request.uri.path().ends_with("/detailed");
     let database = request.database;
-    let (collections, attachments, bytes) = blocking(move || {
+    let (collections, attachments, counters, bytes) = blocking(move || {
         let view = database.documents().view();
         let bytes = if detailed { database.size_bytes() } else { 0 };
-        Ok((view.collections()?, view.attachment_counts()?.0, bytes))
+        Ok((view.collections()?, view.attachment_counts()?.0, view.counter_counts()?.0, bytes))
     })
     .await?;
     let items: u64 = collections.iter().map(|c| c.documents + c.tombstones).sum();
@@ -128,6 +129,7 @@ pub(crate) async fn collections(request: DatabaseRequest) -> Result<Response, Se
         body.insert(none, 0_i64);
     }
     body.insert("CountOfAttachments", attachments);
+    body.insert("CountOfCounterEntries", counters);
     body.insert("CountOfTimeSeriesDeletedRanges", 0_i64);
     let live = collections.iter().filter(|collection| collection.documents > 0);
     let counts = live.map(|collection| {

@@ -120,7 +120,11 @@ struct Rows<'w> {
 
 impl RowSink for Rows<'_> {
     fn begin(&mut self, head: &Answer) -> Result<(), QueryError> {
-        if head.included_paths.is_some() || head.exchanges.is_some() || head.highlightings.is_some() {
+        let includes = head.included_paths.is_some()
+            || head.exchanges.is_some()
+            || head.counters.is_some()
+            || head.highlightings.is_some();
+        if includes {
             return Err(QueryError::Unsupported {
                 message: "Includes are not supported by streams; ask for the query without a stream"
                     .to_owned(),

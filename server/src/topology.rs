@@ -142,11 +142,6 @@ pub(crate) async fn revisions(_request: DatabaseRequest) -> Response {
     answer::json(StatusCode::OK, body)
 }
 
-/// `GET counters?docId=`: there are none.
-pub(crate) async fn counters(_request: DatabaseRequest) -> Response {
-    answer::json(StatusCode::OK, Object::from_iter([("Counters", Json::from(Vec::new()))]))
-}
-
 /// `GET revisions/config`: there are no revisions.
 pub(crate) async fn revisions_configuration(_request: DatabaseRequest) -> Response {
     answer::not_found()

@@ -9,6 +9,7 @@ use crate::batch_attachments::{self, BatchBody};
 use crate::body;
 use crate::clock;
 use crate::cluster_transaction;
+use crate::counters;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
 use crate::index_wait::{Touched, WaitOptions};
@@ -32,6 +33,7 @@ use std::sync::Arc;
 pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Response, ServerError> {
     let wait = WaitOptions::read(&request.query)?;
     let limit = request.app.config().limits.request_body_bytes_max;
+    let answer_limit = request.app.config().limits.answer_bytes_max;
     let BatchBody { text, mut streams } = batch_attachments::read(&request.headers, body, limit).await?;
     let database = request.database.clone();
     let wants_wait = wait.is_some();
@@ -45,6 +47,11 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
             cluster_transaction::run(database.documents(), body, guarded)?
         } else {
             let items = read_items(body, &mut streams, database.patcher().patches())?;
+            let commands = items.iter().filter_map(|item| match item {
+                Item::Write(command) => Some(command),
+                _ => None,
+            });
+            counters::check_answer(commands, answer_limit)?;
             let (done, outcomes) = execute(&database, items)?;
             (results(&done, &outcomes, database.documents().id()), outcomes)
         };
@@ -127,8 +134,8 @@ fn read_item(command: Json, streams: &mut VecDeque<Vec<u8>>, patches: &Patches) 
         }
         "BatchTrackChanges" => tracked(&mut command).map(Item::Track),
         "JsonPatch" => json_patch_command(&mut command).map(Item::JsonPatch),
-        "Counters"
-        | "TimeSeries"
+        "Counters" => counters::command(&command).map(Item::Write),
+        "TimeSeries"
         | "TimeSeriesWithIncrements"
         | "TimeSeriesCopy"
         | "ForceRevisionCreation"
@@ -289,7 +296,10 @@ fn patch_result(patched: &Patched, kind: &str, outcomes: &[Outcome], database_id
     let mut result = Object::new();
     result.insert("Id", patched.id.as_str());
     match patched.outcome.and_then(|place| outcomes.get(place)) {
-        Some(Outcome::Put { etag, last_modified, .. }) => {
+        Some(
+            Outcome::Put { etag, last_modified, .. }
+            | Outcome::Counters { etag: Some(etag), last_modified, .. },
+        ) => {
             result.insert("ChangeVector", ChangeVector::new(*etag, database_id).as_str());
             result.insert("LastModified", last_modified.to_string());
         }
@@ -336,6 +346,7 @@ fn result(outcome: &Outcome, database_id: &str) -> Object {
         }
         // Only patches make checks, and only cluster-wide transactions exchange values; they answer for them.
         Outcome::Checked | Outcome::CompareExchanged { .. } => {}
+        Outcome::Counters { .. } => return counters::result(outcome, database_id),
         _ => return batch_attachments::result(outcome, database_id),
     }
     result
@@ -352,6 +363,7 @@ fn touched(database: &Database, outcomes: &[Outcome]) -> Result<Touched, StoreEr
             | Outcome::AttachmentDeleted { collection: Some(collection), .. } => {
                 touched.collections.push(collection.clone());
             }
+            Outcome::Counters { collection, .. } => touched.collections.extend(collection.clone()),
             Outcome::AttachmentDeleted { collection: None, .. }
             | Outcome::ContentStaged { .. }
             | Outcome::Kept { .. } => {}
@@ -384,6 +396,8 @@ fn newest_etag(outcomes: &[Outcome], database: &Database) -> Etag {
         | Outcome::AttachmentCopied { etag, .. }
         | Outcome::Imported { etag, .. } => Some(*etag),
         Outcome::Deleted { etag, .. } | Outcome::AttachmentDeleted { etag, .. } => *etag,
+        // Otherwise no feed has it, and no index would come to it.
+        Outcome::Counters { etag, collection, .. } => etag.filter(|_| collection.is_some()),
         Outcome::ContentStaged { .. } | Outcome::Kept { .. } => None,
         // Its deletes have etags of their own, which the outcome does not list: take the database's newest.
         Outcome::PrefixDeleted { .. } => Some(database.last_etag()),

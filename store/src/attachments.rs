@@ -8,7 +8,7 @@
 use crate::database::Database;
 use crate::document::{Document, DocumentId, lower_case};
 use crate::error::StoreError;
-use crate::json::{self, Json, Object};
+use crate::json::{Json, Object};
 use crate::keys;
 use crate::kv::{Batch, Direction, Space};
 use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_CHUNK_BYTES, DOCUMENT_ID_BYTES_MAX};
@@ -21,9 +21,6 @@ use blake2::{Blake2b, Digest};
 use std::fmt;
 use std::sync::Arc;
 
-const LIST: &str = "@attachments";
-const FLAGS: &str = "@flags";
-const HAS_ATTACHMENTS: &str = "HasAttachments";
 /// Contents looked at in one commit of a sweep.
 const SWEEP_BATCH: usize = 1000;
 
@@ -143,7 +140,7 @@ impl Attachment {
         })
     }
 
-    fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         Json::Object(Object::from_iter([
             ("Name", Json::from(self.name.as_str())),
             ("Hash", self.hash.as_str().into()),
@@ -158,52 +155,6 @@ impl Attachment {
     }
 }
 
-/// The attachments that metadata lists.
-pub(crate) fn listed(metadata: &Object) -> Vec<Attachment> {
-    let items = metadata.get(LIST).and_then(Json::as_array).unwrap_or_default();
-    items.iter().filter_map(Attachment::from_json).collect()
-}
-
-/// The attachments that stored metadata lists.
-pub(crate) fn listed_in(metadata: &str) -> Vec<Attachment> {
-    listed(&json::parse_stored_object(metadata))
-}
-
-/// Removes what only the store writes.
-pub(crate) fn strip(metadata: &mut Object) {
-    metadata.remove(LIST);
-    let Some(Json::String(flags)) = metadata.get(FLAGS) else { return };
-    if !flags.contains(HAS_ATTACHMENTS) {
-        return;
-    }
-    let others: Vec<&str> =
-        flags.split(',').map(str::trim).filter(|flag| *flag != HAS_ATTACHMENTS && !flag.is_empty()).collect();
-    let others = others.join(", ");
-    if others.is_empty() {
-        metadata.remove(FLAGS);
-    } else {
-        metadata.insert(FLAGS, others);
-    }
-}
-
-/// Metadata with this list, ordered by name, and its flag; without both when there are none.
-pub(crate) fn with_list(metadata: &str, attachments: &[Attachment]) -> Box<str> {
-    let mut object = json::parse_stored_object(metadata);
-    strip(&mut object);
-    if attachments.is_empty() {
-        return json::object_text(&object);
-    }
-    let mut attachments: Vec<&Attachment> = attachments.iter().collect();
-    attachments.sort_by_key(|attachment| attachment.key());
-    object.insert(LIST, attachments.iter().map(|attachment| attachment.to_json()).collect::<Vec<_>>());
-    let flags = match object.get(FLAGS).and_then(Json::as_str).filter(|flags| !flags.is_empty()) {
-        Some(flags) => format!("{flags}, {HAS_ATTACHMENTS}"),
-        None => HAS_ATTACHMENTS.to_owned(),
-    };
-    object.insert(FLAGS, flags);
-    json::object_text(&object)
-}
-
 /// Puts an attachment in the place of the one of its name, or behind the others.
 pub(crate) fn replace(list: &mut Vec<Attachment>, new: Attachment) -> Option<Attachment> {
     let key = new.key();
@@ -213,22 +164,6 @@ pub(crate) fn replace(list: &mut Vec<Attachment>, new: Attachment) -> Option<Att
             list.push(new);
             None
         }
-    }
-}
-
-impl Document {
-    /// The document without its attachments and their flag.
-    #[must_use]
-    pub fn without_attachments(mut self) -> Self {
-        self.metadata = with_list(&self.metadata, &[]);
-        self
-    }
-
-    /// Its attachments, ordered by name.
-    #[must_use]
-    pub fn attachments(&self) -> Vec<Attachment> {
-        // Most documents are told apart without parsing.
-        if self.metadata.contains(LIST) { listed_in(&self.metadata) } else { Vec::new() }
     }
 }
 
@@ -328,19 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn the_list_and_its_flag_come_and_go_together() {
+    fn names_are_compared_without_case() {
         let one = |name: &str| Attachment {
             name: name.to_owned(),
             hash: ContentHash::of(name.as_bytes()),
             content_type: String::new(),
             size: 1,
         };
-        let listed_text = with_list(r#"{"@collection":"A","@flags":"HasCounters"}"#, &[one("b"), one("A")]);
-        assert!(listed_text.contains(r#""@flags":"HasCounters, HasAttachments""#), "{listed_text}");
-        let names: Vec<String> = listed_in(&listed_text).into_iter().map(|one| one.name).collect();
-        assert_eq!(names, ["A", "b"]);
-        assert_eq!(&*with_list(&listed_text, &[]), r#"{"@collection":"A","@flags":"HasCounters"}"#);
-        assert_eq!(&*with_list(&with_list("{}", &[one("x")]), &[]), "{}");
         let mut list = vec![one("a")];
         assert!(replace(&mut list, one("A")).is_some() && list.len() == 1);
     }

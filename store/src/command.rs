@@ -1,11 +1,13 @@
 //! What a writer asks for ([`Command`], [`NewDocument`]) and what it is told afterwards ([`Outcome`]).
 
-use crate::attachments::{self, Attachment, Content, ContentHash};
+use crate::attachments::{Attachment, Content, ContentHash};
+use crate::counters::CounterOperation;
 use crate::document::{Collection, DocumentId, Etag};
 use crate::error::StoreError;
 use crate::json::{self, DocumentText, Json, Object};
 use crate::kept::KeptItem;
 use crate::limits::{DOCUMENT_BYTES_MAX, JSON_DEPTH_MAX};
+use crate::lists;
 use crate::timestamp::Timestamp;
 
 const METADATA: &str = "@metadata";
@@ -81,7 +83,12 @@ impl NewDocument {
     /// Whether writing it would leave the fields, metadata and collection of this stored document as they are.
     #[must_use]
     pub fn is_content_of(&self, stored: &crate::Document) -> bool {
-        self.body == stored.body && self.metadata == stored.metadata && self.collection == stored.collection
+        let has_same_metadata = if lists::may_list(&stored.metadata) {
+            self.metadata == lists::stripped(&stored.metadata)
+        } else {
+            self.metadata == stored.metadata
+        };
+        self.body == stored.body && has_same_metadata && self.collection == stored.collection
     }
 
     /// What reading it back would give if it were written under this id, with no etag yet.
@@ -122,7 +129,7 @@ impl NewDocument {
         for key in OWN_METADATA {
             metadata.remove(key);
         }
-        attachments::strip(&mut metadata);
+        lists::strip(&mut metadata);
         let named = match metadata.get(COLLECTION) {
             None | Some(Json::Null) => None,
             Some(Json::String(name)) => Some(Collection::new(name)?),
@@ -233,6 +240,31 @@ pub enum Command {
         /// Whether it is taken from where it was.
         is_move: bool,
     },
+    /// Changes and reads counters of a document, in order. The document, which must exist unless counters are only read,
+    /// is written anew if a counter comes or goes.
+    Counters {
+        /// The document.
+        id: String,
+        /// What is done.
+        operations: Vec<CounterOperation>,
+    },
+    /// Sets counters of a document of a dump; the document, which must exist, keeps its time.
+    ImportCounters {
+        /// The document.
+        id: String,
+        /// Names and values; counters of other names stay.
+        counters: Vec<(String, i64)>,
+    },
+    /// Writes nothing, but fails the request with [`StoreError::CounterMoved`] when a counter has changed since it was
+    /// read.
+    CheckCounter {
+        /// The document.
+        id: String,
+        /// The counter's name.
+        name: String,
+        /// The value it must have; `None` = there must be no such counter.
+        expected: Option<i64>,
+    },
     /// Creates or replaces a document of a dump, with its attachments, whose bytes were staged before.
     Import {
         /// The complete id.
@@ -293,6 +325,16 @@ impl Command {
             Self::Import { document, attachments, .. } => {
                 ROWS * (2 + attachments.len()) + document.body.len() + document.metadata.len()
             }
+            Self::Counters { id, operations } => {
+                // Each may be a new name, which the document then lists.
+                let one = |operation: &CounterOperation| ROWS + id.len() + 3 * operation.name.len();
+                ROWS + operations.iter().map(one).sum::<usize>()
+            }
+            Self::ImportCounters { id, counters } => {
+                let one = |(name, _): &(String, i64)| ROWS + id.len() + 3 * name.len();
+                ROWS + counters.iter().map(one).sum::<usize>()
+            }
+            Self::CheckCounter { id, name, .. } => id.len() + name.len(),
             Self::Check { id, .. } => id.len(),
             Self::PutCompareExchange { key, value, .. } => ROWS + key.len() + value.to_string().len(),
             Self::DeleteCompareExchange { key, .. } => ROWS + key.len(),
@@ -369,6 +411,22 @@ pub enum Outcome {
         etag: Etag,
         /// Whether it was taken from where it was.
         is_move: bool,
+    },
+    /// The counters are changed and read.
+    Counters {
+        /// The document as the command spelt it.
+        id: String,
+        /// The document's collection, if the document was written anew.
+        collection: Option<Collection>,
+        /// What each increment and each reading found afterwards, in order: the name as the operation spelt it, and the
+        /// value; `None` for a reading that found no counter.
+        values: Vec<Option<(String, i64)>>,
+        /// How many counters were set, added to or deleted, each as often as it was.
+        changes: u64,
+        /// The etag of the changes; `None` when nothing changed. It is the document's if that was written anew.
+        etag: Option<Etag>,
+        /// The document's time if it was written anew, else that of the request.
+        last_modified: Timestamp,
     },
     /// The document of a dump is written.
     Imported {

@@ -188,13 +188,13 @@ impl Database {
         };
         batch.append(rows);
         self.commit(batch, Durability::Synced)?;
-        let before = committed.last_etag;
+        let has_documents = layer.has_documents();
         layer.settle(&mut committed);
         let after = committed.last_etag;
         self.published.store(after.0, Ordering::Release);
         drop(stop);
         drop(committed);
-        if after != before {
+        if has_documents {
             self.tell_listeners(after);
         }
         Ok(after)
@@ -291,13 +291,13 @@ impl Database {
             // Also those that failed by themselves: what they were checked against may not exist.
             return self.all_stopped(count);
         }
-        let before = committed.last_etag;
+        let has_documents = layer.has_documents();
         layer.settle(&mut committed);
         let after = committed.last_etag;
         self.published.store(after.0, Ordering::Release);
         drop(stop);
         drop(committed);
-        if after != before {
+        if has_documents {
             self.tell_listeners(after);
         }
         answers
@@ -365,6 +365,9 @@ fn read_settings(view: &dyn View) -> Result<Option<(Box<str>, Committed, u64)>, 
     let mut committed = Committed { last_etag: last_etag(view)?, ..Committed::default() };
     if let Some(row) = view.get(Space::Meta, keys::ATTACHMENTS)? {
         committed.attachments = rows::parse_pair("attachments", &row)?;
+    }
+    if let Some(row) = view.get(Space::Meta, keys::COUNTERS)? {
+        committed.counters = rows::parse_pair("counters", &row)?;
     }
     let (from, to) = keys::collections();
     for row in view.scan(Space::Meta, &from, &to, Direction::Forward) {

@@ -66,6 +66,42 @@ pub enum StoreError {
         /// The attachment.
         name: String,
     },
+    /// A counter breaks a rule.
+    #[error("counter '{name}' of document '{id}' is not valid: {reason}")]
+    InvalidCounter {
+        /// The document.
+        id: String,
+        /// The counter, cut to 100 characters; may be empty.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no document that the counter could belong to.
+    #[error("Document '{id}' does not exist. Cannot operate on counters of a missing document.")]
+    CounterOwnerMissing {
+        /// The document.
+        id: String,
+    },
+    /// A counter has not the value that was read of it.
+    #[error("counter '{name}' of document '{id}' has changed since it was read")]
+    CounterMoved {
+        /// The document.
+        id: String,
+        /// The counter.
+        name: String,
+    },
+    /// The sum would not be a 64-bit whole number.
+    #[error("Could not increment counter '{name}' from document '{id}' with value '{value}' by '{by}'.")]
+    CounterOverflow {
+        /// The document.
+        id: String,
+        /// The counter.
+        name: String,
+        /// Its value.
+        value: i64,
+        /// What was to be added.
+        by: i64,
+    },
     /// The expected change vector is not the current one.
     #[error("{}", conflict_text(.id, .expected, .actual.as_deref(), *.delete))]
     Conflict {

@@ -12,10 +12,12 @@
 //! Meta       s/kept/{kind} 00 {order u64} {name, 16 bytes}               an item of a dump that is only kept, as it came
 //! Meta       s/kept/{kind} 00 {order u64} {name, 16 bytes} {number, u32}  a chunk of the bytes that belong to it
 //! Meta       s/attachments                             how many attachments there are, and distinct contents
+//! Meta       s/counters                                how many documents have counters, and how many there are
 //! Documents  {id, lower case}                          the live document, and the tombstones of that id
 //! Feed       {collection, lower case} 00 {etag, u64}   live or tombstone, and the id
 //! Attachments  c{hash}                                 uses u64, bytes u64
 //! Attachments  d{hash} 00 {number, u32}                a chunk of the bytes
+//! Counters   {id, lower case} 00 {name, lower case}    value i64, etag, name as first spelt
 //! Attachments  s{hash}                                 empty: an import brought the bytes, no document may name them
 //! ```
 //!
@@ -27,9 +29,9 @@ use crate::document::{DocumentId, Etag};
 use crate::error::StoreError;
 
 /// Changes with every incompatible change of a key or a value.
-pub(crate) const FORMAT_VERSION: u64 = 2;
+pub(crate) const FORMAT_VERSION: u64 = 3;
 /// The oldest format that is still read. Opening such a store makes it one of [`FORMAT_VERSION`]: 2 has one more kind of row
-/// in the feed.
+/// in the feed, 3 has counters.
 pub(crate) const FORMAT_VERSION_READ: u64 = 1;
 
 pub(crate) const FORMAT: &[u8] = b"s/format";
@@ -41,9 +43,11 @@ const IDENTITIES: &str = "s/identity/";
 const EXCHANGES: &str = "s/exchange/";
 pub(crate) const COMPARE_EXCHANGE_INDEX: &[u8] = b"s/exchanges";
 pub(crate) const ATTACHMENTS: &[u8] = b"s/attachments";
+pub(crate) const COUNTERS: &[u8] = b"s/counters";
 const KEPT: &str = "s/kept/";
 const STAGED: &str = "s";
 const FEED_SEPARATOR: u8 = 0x00;
+const COUNTER_SEPARATOR: u8 = 0x00;
 
 /// A half-open range of keys.
 pub(crate) type Range = (Vec<u8>, Vec<u8>);
@@ -154,6 +158,29 @@ pub(crate) fn staged_contents() -> Range {
 /// The hash in such a mark's key.
 pub(crate) fn staged_content_of(key: &[u8]) -> Result<&str, StoreError> {
     name_after(STAGED, key)
+}
+
+/// The key of a counter: of a document (its id in lower case), of a name (in lower case).
+pub(crate) fn counter(id: &str, name: &str) -> Vec<u8> {
+    [id.as_bytes(), &[COUNTER_SEPARATOR], name.as_bytes()].concat()
+}
+
+/// The counters of a document.
+pub(crate) fn counters_of(id: &str) -> Range {
+    let key = |end: u8| [id.as_bytes(), &[end]].concat();
+    (key(COUNTER_SEPARATOR), key(COUNTER_SEPARATOR + 1))
+}
+
+/// All counters.
+pub(crate) fn counters() -> Range {
+    prefix_range("")
+}
+
+/// The document (its id in lower case) in the key of a counter.
+pub(crate) fn counter_owner(key: &[u8]) -> Result<&str, StoreError> {
+    let owner = key.split(|byte| *byte == COUNTER_SEPARATOR).next().filter(|owner| owner.len() < key.len());
+    let owner = owner.and_then(|owner| std::str::from_utf8(owner).ok()).filter(|owner| !owner.is_empty());
+    owner.ok_or_else(|| corrupt("key", key))
 }
 
 /// The key of a document's row.

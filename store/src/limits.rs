@@ -22,6 +22,11 @@ pub const ATTACHMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const ATTACHMENT_CHUNK_BYTES: usize = 1024 * 1024;
 /// Most attachments of one document: its metadata lists them all.
 pub const ATTACHMENTS_PER_DOCUMENT_MAX: usize = 1000;
+/// Longest name of a counter, in UTF-16 units: the original counts so, and calls them bytes.
+pub const COUNTER_NAME_UNITS_MAX: usize = 512;
+/// Most bytes of the names of all counters of one document: its metadata lists them all, and is written anew with each
+/// name that comes or goes.
+pub const COUNTER_NAMES_BYTES_MAX: usize = 256 * 1024;
 /// Largest compare-exchange value as compact JSON, in bytes.
 pub const COMPARE_EXCHANGE_BYTES_MAX: usize = 1024 * 1024;
 /// Most beginnings of ids of which a database remembers the last id.

@@ -2,27 +2,30 @@
 //! [`StoreError::Corrupt`], never a guess.
 //!
 //! ```text
-//! document    flags (bit 0: live, bit 1: has attachments)  n  n x (collection key, etag)  [live part]
+//! document    flags (bit 0: live, bit 1: has attachments, bit 2: has counters)  n  n x (collection key, etag)  [live part]
 //!             live part: etag  last modified (i64)  id as written  collection as spelt  metadata  body (to the end)
 //! feed        01 = live, 02 = tombstone, 03 = live and the id had no row before, then the id as written (to the end)
 //! collection  documents  tombstones  name as first spelt (to the end)
 //! counter     u64
 //! content     how many documents name the bytes, counted per name  how many bytes there are
 //! attachments how many attachments documents have  how many contents they name
+//! counter of a document  value (i64)  etag of its last change  name as first spelt (to the end)
+//! counters    how many documents have counters  how many counters there are
 //! ```
 //!
 //! Integers are big-endian u64 except `n` and the lengths of texts, which are LEB128. A document's tombstones are
 //! those that stand in the feeds of other collections (and, if it is deleted, of its last one): whoever writes the
 //! id must know which feed rows exist for it.
 
-use crate::attachments::{Attachment, listed_in};
+use crate::counters::Counter;
 use crate::document::{Collection, Document, DocumentId, Etag};
 use crate::error::StoreError;
+use crate::lists::Lists;
 use crate::timestamp::Timestamp;
 
 const LIVE: u8 = 1;
 const ATTACHMENTS: u8 = 2;
-const LIVE_WITH_ATTACHMENTS: u8 = LIVE | ATTACHMENTS;
+const COUNTERS: u8 = 4;
 const FEED_LIVE: u8 = 1;
 const FEED_TOMBSTONE: u8 = 2;
 const FEED_FIRST: u8 = 3;
@@ -65,8 +68,8 @@ pub(crate) struct LiveHead {
     pub id: Box<str>,
     /// The collection's name as it is spelt.
     pub collection: Box<str>,
-    /// Its attachments.
-    pub attachments: Vec<Attachment>,
+    /// Its attachments and counters, as its metadata lists them.
+    pub lists: Lists,
 }
 
 /// The live part of a document row, for writing.
@@ -77,7 +80,8 @@ pub(crate) struct Live<'a> {
     pub collection: &'a str,
     pub metadata: &'a str,
     pub body: &'a str,
-    pub has_attachments: bool,
+    /// What the metadata lists.
+    pub lists: &'a Lists,
 }
 
 /// Writes a document row.
@@ -98,7 +102,9 @@ pub(crate) fn document(tombstones: &[Tombstone], live: Option<&Live<'_>>) -> Vec
 
 impl Live<'_> {
     fn flags(&self) -> u8 {
-        if self.has_attachments { LIVE_WITH_ATTACHMENTS } else { LIVE }
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        LIVE | flag(!self.lists.attachments.is_empty(), ATTACHMENTS)
+            | flag(!self.lists.counters.is_empty(), COUNTERS)
     }
 }
 
@@ -136,8 +142,15 @@ pub(crate) fn head(row: &[u8]) -> Result<Head, StoreError> {
     cursor.integer()?;
     let id = cursor.text()?.into();
     let collection = cursor.text()?.into();
-    let attachments = if flags & ATTACHMENTS != 0 { listed_in(cursor.text()?) } else { Vec::new() };
-    Ok(Head { live: Some(LiveHead { etag, id, collection, attachments }), tombstones })
+    let mut lists = if flags == LIVE { Lists::default() } else { Lists::of(cursor.text()?) };
+    if flags & ATTACHMENTS == 0 {
+        lists.attachments.clear();
+    }
+    // Of a document without the flag an earlier version only kept what an import said.
+    if flags & COUNTERS == 0 {
+        lists.counters.clear();
+    }
+    Ok(Head { live: Some(LiveHead { etag, id, collection, lists }), tombstones })
 }
 
 /// Reads the live document of a document row, if it has one.
@@ -238,6 +251,41 @@ impl ContentRow {
     /// Reads it.
     pub(crate) fn decode(row: &[u8]) -> Result<Self, StoreError> {
         parse_pair("content", row).map(|(uses, size)| Self { uses, size })
+    }
+}
+
+/// A counter of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CounterRow {
+    /// Its value.
+    pub value: i64,
+    /// The etag of its last change.
+    pub etag: Etag,
+    /// Its name as it was first spelt.
+    pub name: Box<str>,
+}
+
+impl CounterRow {
+    /// Writes it.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        [&self.value.to_be_bytes(), &self.etag.0.to_be_bytes(), self.name.as_bytes()].concat()
+    }
+
+    /// Reads it.
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, StoreError> {
+        let mut cursor = Cursor::new("counter", row);
+        let value = i64::from_be_bytes(cursor.integer()?);
+        let etag = cursor.etag()?;
+        let name = cursor.text_to_end()?;
+        if name.is_empty() {
+            return Err(cursor.corrupt());
+        }
+        Ok(Self { value, etag, name: name.into() })
+    }
+
+    /// As those who read it have it.
+    pub(crate) fn into_counter(self) -> Counter {
+        Counter { name: self.name.into(), value: self.value, etag: self.etag }
     }
 }
 
@@ -350,7 +398,7 @@ impl<'a> Cursor<'a> {
     /// The flags (0: not alive) and the tombstones.
     fn document_begin(&mut self) -> Result<(u8, Vec<Tombstone>), StoreError> {
         let flags = self.byte()?;
-        if !matches!(flags, 0 | LIVE | LIVE_WITH_ATTACHMENTS) {
+        if flags != 0 && (flags & LIVE == 0 || flags & !(LIVE | ATTACHMENTS | COUNTERS) != 0) {
             return Err(self.corrupt());
         }
         let count = self.length()?;
@@ -373,6 +421,8 @@ mod tests {
         ]
     }
 
+    static NO_LISTS: Lists = Lists { attachments: Vec::new(), counters: Vec::new() };
+
     fn live() -> Live<'static> {
         Live {
             etag: Etag(7),
@@ -381,7 +431,7 @@ mod tests {
             collection: "Users",
             metadata: r#"{"@collection":"users"}"#,
             body: r#"{"a":1}"#,
-            has_attachments: false,
+            lists: &NO_LISTS,
         }
     }
 
@@ -402,9 +452,21 @@ mod tests {
                 etag: Etag(7),
                 id: "Users/1-A".into(),
                 collection: "Users".into(),
-                attachments: Vec::new()
+                lists: Lists::default()
             })
         );
+    }
+
+    #[test]
+    fn the_flags_say_which_lists_count() {
+        let lists = Lists { attachments: Vec::new(), counters: vec!["Likes".into()] };
+        let metadata = lists.in_metadata("{}");
+        let row = document(&[], Some(&Live { metadata: &metadata, lists: &lists, ..live() }));
+        assert_eq!(row.first(), Some(&(LIVE | COUNTERS)));
+        assert_eq!(head(&row).unwrap().live.unwrap().lists, lists);
+        // What an earlier version kept of an import.
+        let row = document(&[], Some(&Live { metadata: &metadata, ..live() }));
+        assert_eq!(head(&row).unwrap().live.unwrap().lists, Lists::default());
     }
 
     #[test]
@@ -430,7 +492,9 @@ mod tests {
             assert!(head(&deleted[..length]).is_err(), "{length}");
         }
         assert!(head(&[&deleted[..], b"x"].concat()).is_err());
-        assert!(head(&[2, 0]).is_err(), "unknown flag");
+        for flags in [2, 4, 6, 8, 9] {
+            assert!(head(&[flags, 0]).is_err(), "unknown flags {flags}");
+        }
         assert!(
             head(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_err(),
             "endless length"
@@ -450,6 +514,9 @@ mod tests {
         assert_eq!(CollectionRow::decode(&row.encode()).unwrap(), row);
         assert!(CollectionRow::decode(&row.encode()[..16]).is_err());
         assert_eq!(parse_counter(&counter(9)).unwrap(), 9);
+        let row = CounterRow { value: -3, etag: Etag(9), name: "Likes".into() };
+        assert_eq!(CounterRow::decode(&row.encode()).unwrap(), row);
+        assert!(CounterRow::decode(&row.encode()[..16]).is_err());
         assert!(parse_counter(b"1234567").is_err() && parse_counter(b"123456789").is_err());
     }
 }

@@ -9,11 +9,12 @@
 //! A tombstone in another collection stays, as that collection's indexes have still to learn about it.
 
 mod attachments;
+mod counters;
 
-use crate::attachments::{Attachment, ContentHash, with_list};
+use crate::attachments::{Attachment, ContentHash};
 use crate::command::{Command, NewDocument, Outcome};
 use crate::compare_exchange;
-use crate::document::{ChangeVector, Collection, DocumentId, Etag, lower_case};
+use crate::document::{ChangeVector, Collection, Document, DocumentId, Etag, lower_case};
 use crate::error::StoreError;
 use crate::identities;
 use crate::json::Json;
@@ -21,7 +22,8 @@ use crate::kept;
 use crate::keys;
 use crate::kv::{Batch, Direction, Space, View};
 use crate::limits;
-use crate::rows::{self, CollectionRow, ContentRow, FeedKind, Head, LiveHead, Tombstone};
+use crate::lists::Lists;
+use crate::rows::{self, CollectionRow, ContentRow, CounterRow, FeedKind, Head, LiveHead, Tombstone};
 use crate::timestamp::Timestamp;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
@@ -35,6 +37,8 @@ pub(crate) struct Committed {
     pub collections: HashMap<Box<str>, CollectionRow>,
     /// How many attachments documents have, and how many contents they name.
     pub attachments: (u64, u64),
+    /// How many documents have counters, and how many counters there are.
+    pub counters: (u64, u64),
     /// The last ids of the beginnings that were written to.
     pub ends: Ends,
 }
@@ -53,25 +57,34 @@ pub(crate) struct Layer {
     identities: HashMap<Box<str>, u64>,
     /// The rows of bytes that changed; `None` for those that are gone.
     contents: HashMap<ContentHash, Option<ContentRow>>,
-    attachments: AttachmentChange,
+    attachments: PairChange,
+    /// The rows of counters that changed, by their keys; `None` for those that are gone.
+    counters: HashMap<Vec<u8>, Option<CounterRow>>,
+    counter_counts: PairChange,
+    /// Whether a document was written or deleted.
+    has_documents: bool,
     /// The indexes of compare-exchange values; 0 for deleted ones.
     exchanges: HashMap<Box<str>, u64>,
     /// The last of those indexes that was given.
     exchange_index: Option<u64>,
 }
 
-/// How the numbers of attachments change.
+/// How two numbers change that are kept together: of attachments, those of documents and the contents that they name; of
+/// counters, the documents that have any and the counters.
 #[derive(Debug, Clone, Copy, Default)]
-struct AttachmentChange {
-    /// Attachments of documents.
-    names: i64,
-    /// Contents that documents name.
-    contents: i64,
+struct PairChange {
+    first: i64,
+    second: i64,
 }
 
-impl AttachmentChange {
-    fn of(self, (names, contents): (u64, u64)) -> (u64, u64) {
-        (names.saturating_add_signed(self.names), contents.saturating_add_signed(self.contents))
+impl PairChange {
+    fn of(self, (first, second): (u64, u64)) -> (u64, u64) {
+        (first.saturating_add_signed(self.first), second.saturating_add_signed(self.second))
+    }
+
+    fn add(&mut self, other: Self) {
+        self.first += other.first;
+        self.second += other.second;
     }
 }
 
@@ -80,11 +93,17 @@ impl Layer {
         Self { last_etag: etag, ..Self::default() }
     }
 
+    /// Whether a document was written or deleted, so that feeds have something new.
+    pub(crate) fn has_documents(&self) -> bool {
+        self.has_documents
+    }
+
     /// Makes its changes part of the committed state.
     pub(crate) fn settle(self, committed: &mut Committed) {
         committed.last_etag = self.last_etag;
         committed.collections.extend(self.collections);
         committed.attachments = self.attachments.of(committed.attachments);
+        committed.counters = self.counter_counts.of(committed.counters);
         committed.ends.extend(self.ends);
     }
 }
@@ -126,8 +145,10 @@ impl<'a> Group<'a> {
             self.layer.ends.extend(layer.ends);
             self.layer.collections.extend(layer.collections);
             self.layer.contents.extend(layer.contents);
-            self.layer.attachments.names += layer.attachments.names;
-            self.layer.attachments.contents += layer.attachments.contents;
+            self.layer.attachments.add(layer.attachments);
+            self.layer.counters.extend(layer.counters);
+            self.layer.counter_counts.add(layer.counter_counts);
+            self.layer.has_documents |= layer.has_documents;
             self.layer.exchanges.extend(layer.exchanges);
             self.layer.exchange_index = layer.exchange_index.or(self.layer.exchange_index);
             self.batch.append(batch);
@@ -153,9 +174,15 @@ impl<'a> Group<'a> {
         for (name, value) in sorted(&self.layer.identities) {
             self.batch.put(Space::Meta, keys::identity(name), rows::counter(*value));
         }
-        let (names, contents) = self.layer.attachments.of(self.committed.attachments);
-        if (names, contents) != self.committed.attachments {
-            self.batch.put(Space::Meta, keys::ATTACHMENTS, rows::pair(names, contents));
+        let pairs = [
+            (keys::ATTACHMENTS, self.layer.attachments, self.committed.attachments),
+            (keys::COUNTERS, self.layer.counter_counts, self.committed.counters),
+        ];
+        for (key, change, before) in pairs {
+            let (first, second) = change.of(before);
+            if (first, second) != before {
+                self.batch.put(Space::Meta, key, rows::pair(first, second));
+            }
         }
         if let Some(index) = self.layer.exchange_index {
             self.batch.put(Space::Meta, keys::COMPARE_EXCHANGE_INDEX, rows::counter(index));
@@ -196,6 +223,9 @@ impl Request<'_, '_> {
             Command::CopyAttachment { from, to, expected, is_move } => {
                 self.copy_attachment(from, to, expected.as_deref(), is_move, now)
             }
+            Command::Counters { id, operations } => self.change_counters(id, operations, Some(now)),
+            Command::ImportCounters { id, counters } => self.import_counters(id, counters),
+            Command::CheckCounter { id, name, expected } => self.check_counter(id, name, expected),
             Command::Import { id, document, attachments } => self.import(&id, &document, attachments, now),
             Command::StageContent { content } => self.stage(&content),
             Command::Check { id, expected } => {
@@ -260,9 +290,11 @@ impl Request<'_, '_> {
             }
         }
         let last_modified = document.last_modified.unwrap_or(now);
-        let before = head.live.take().map(|live| live.attachments).unwrap_or_default();
-        let attachments = attachments.unwrap_or(before);
-        let listed = (!attachments.is_empty()).then(|| with_list(&document.metadata, &attachments));
+        let mut lists = head.live.take().map(|live| live.lists).unwrap_or_default();
+        if let Some(attachments) = attachments {
+            lists.attachments = attachments;
+        }
+        let listed = (!lists.is_empty()).then(|| lists.in_metadata(&document.metadata));
         let live = rows::Live {
             etag,
             last_modified,
@@ -270,13 +302,14 @@ impl Request<'_, '_> {
             collection: &row.name,
             metadata: listed.as_deref().unwrap_or(&document.metadata),
             body: &document.body,
-            has_attachments: !attachments.is_empty(),
+            lists: &lists,
         };
         self.batch.put(Space::Documents, keys::document(&id), rows::document(&head.tombstones, Some(&live)));
         self.batch.put(Space::Feed, keys::feed(collection, etag), rows::feed(feed_kind, id.as_str()));
         let collection_name = row.name.clone();
-        head.live = Some(LiveHead { etag, id: id.as_str().into(), collection: collection_name, attachments });
+        head.live = Some(LiveHead { etag, id: id.as_str().into(), collection: collection_name, lists });
         self.layer.last_etag = etag;
+        self.layer.has_documents = true;
         self.layer.documents.insert(id.key().into(), head);
         let spelt = Collection::from_stored(&row.name);
         self.set_collection(collection, row);
@@ -333,7 +366,8 @@ impl Request<'_, '_> {
     /// Replaces a live document by a tombstone; `None` when it was not alive.
     fn bury(&mut self, key: &str, mut head: Head) -> Result<Option<Etag>, StoreError> {
         let Some(live) = head.live.take() else { return Ok(None) };
-        self.release(&live.attachments)?;
+        self.release(&live.lists.attachments)?;
+        self.remove_counters(key, &live.lists.counters);
         let etag = Etag(self.layer.last_etag.0 + 1);
         let collection = Collection::from_stored(&live.collection);
         self.batch.delete(Space::Feed, keys::feed(collection.key(), live.etag));
@@ -349,6 +383,7 @@ impl Request<'_, '_> {
         row.tombstones += 1;
         self.set_collection(collection.key(), row);
         self.layer.last_etag = etag;
+        self.layer.has_documents = true;
         self.layer.documents.insert(key.into(), head);
         Ok(Some(etag))
     }
@@ -431,6 +466,62 @@ impl Request<'_, '_> {
             Some(row) => rows::head(&row),
             None => Ok(Head::default()),
         }
+    }
+
+    /// A document as the commands before this one leave it; `None` when there is none.
+    fn stored(&self, id: &DocumentId, head: &Head) -> Result<Option<Document>, StoreError> {
+        if head.live.is_none() {
+            return Ok(None);
+        }
+        let key = keys::document(id);
+        // Long batches are gone through only for what is in them.
+        let batch = match [&self.layer, &self.group.layer].map(|layer| layer.documents.contains_key(id.key()))
+        {
+            [true, _] => &self.batch,
+            [false, true] => &self.group.batch,
+            [false, false] => {
+                let row = self.group.view.get(Space::Documents, key)?;
+                return row.map_or(Ok(None), |row| rows::live_document(&row));
+            }
+        };
+        batch.last_put(Space::Documents, key).map_or(Ok(None), rows::live_document)
+    }
+
+    /// Writes a document again with other lists, under this etag and with this time.
+    fn rewrite(
+        &mut self,
+        id: &DocumentId,
+        head: Head,
+        document: &Document,
+        lists: Lists,
+        (etag, now): (Etag, Timestamp),
+    ) {
+        let Some(LiveHead { etag: before, collection: name, .. }) = head.live else { return };
+        let collection = Collection::from_stored(&name);
+        self.batch.delete(Space::Feed, keys::feed(collection.key(), before));
+        let live = rows::Live {
+            etag,
+            last_modified: now,
+            id: document.id.as_str(),
+            collection: &name,
+            metadata: &lists.in_metadata(&document.metadata),
+            body: &document.body,
+            lists: &lists,
+        };
+        let row = rows::document(&head.tombstones, Some(&live));
+        // A request that changes the lists again and again writes the document once.
+        let key = keys::document(id);
+        let was_written = self.layer.documents.contains_key(id.key());
+        let row = if was_written { self.batch.replace_put(Space::Documents, key, row) } else { Some(row) };
+        if let Some(row) = row {
+            self.batch.put(Space::Documents, key, row);
+        }
+        let feed = rows::feed(FeedKind::Live, document.id.as_str());
+        self.batch.put(Space::Feed, keys::feed(collection.key(), etag), feed);
+        let live = LiveHead { etag, id: document.id.as_str().into(), collection: name, lists };
+        self.layer.last_etag = etag;
+        self.layer.has_documents = true;
+        self.layer.documents.insert(id.key().into(), Head { live: Some(live), tombstones: head.tombstones });
     }
 
     fn collection(&self, collection: &Collection) -> CollectionRow {

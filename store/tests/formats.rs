@@ -1,11 +1,11 @@
-//! The bytes of format version 2. If this test has to change, stores in the field no longer open: raise the format
+//! The bytes of format version 3. If this test has to change, stores in the field no longer open: raise the format
 //! version and say so in the change log.
 
 #![cfg(test)]
 
 use magpie_store::kv::memory::MemoryKv;
 use magpie_store::kv::{Batch, Direction, Durability, Kv, Space};
-use magpie_store::{Command, Database, NewDocument, StoreError, Timestamp};
+use magpie_store::{Command, CounterAction, CounterOperation, Database, NewDocument, StoreError, Timestamp};
 use std::sync::Arc;
 
 fn put(id: &str, text: &str) -> Command {
@@ -21,7 +21,7 @@ fn rows(kv: &MemoryKv, space: Space) -> Vec<String> {
 }
 
 #[test]
-fn a_store_of_format_1_becomes_one_of_format_2() {
+fn a_store_of_an_older_format_becomes_one_of_format_3() {
     let kv = Arc::new(MemoryKv::new());
     drop(Database::open(kv.clone(), "0123456789ABCDEFGHIJKL").unwrap());
     let set = |format: u64| {
@@ -30,20 +30,22 @@ fn a_store_of_format_1_becomes_one_of_format_2() {
         kv.commit(batch, Durability::Synced).unwrap();
     };
     let open = || Database::open(kv.clone(), "another").map(|database| database.id().to_owned());
-    set(1);
-    assert_eq!(open().unwrap(), "0123456789ABCDEFGHIJKL");
-    let format = kv.snapshot().get(Space::Meta, b"s/format").unwrap();
-    assert_eq!(format.as_deref(), Some(2_u64.to_be_bytes().as_slice()));
-    for unknown in [0, 3] {
+    for old in [1, 2] {
+        set(old);
+        assert_eq!(open().unwrap(), "0123456789ABCDEFGHIJKL");
+        let format = kv.snapshot().get(Space::Meta, b"s/format").unwrap();
+        assert_eq!(format.as_deref(), Some(3_u64.to_be_bytes().as_slice()));
+    }
+    for unknown in [0, 4] {
         set(unknown);
         assert!(
-            matches!(open(), Err(StoreError::UnsupportedFormat { found, supported: 2 }) if found == unknown)
+            matches!(open(), Err(StoreError::UnsupportedFormat { found, supported: 3 }) if found == unknown)
         );
     }
 }
 
 #[test]
-fn the_rows_of_format_2_are_these() {
+fn the_rows_of_format_3_are_these() {
     let kv = Arc::new(MemoryKv::new());
     let database = Database::open(kv.clone(), "0123456789ABCDEFGHIJKL").unwrap();
     let commands = vec![
@@ -62,7 +64,7 @@ fn the_rows_of_format_2_are_these() {
             r"s/collection/users = \x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01Users",
             r"s/collection/\xc3\xa4 = \x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\xc3\x84",
             r"s/etag = \x00\x00\x00\x00\x00\x00\x00\x06",
-            r"s/format = \x00\x00\x00\x00\x00\x00\x00\x02",
+            r"s/format = \x00\x00\x00\x00\x00\x00\x00\x03",
             r"s/id = 0123456789ABCDEFGHIJKL",
             r"s/identity/o| = \x00\x00\x00\x00\x00\x00\x00\x01",
         ]
@@ -88,4 +90,26 @@ fn the_rows_of_format_2_are_these() {
         ]
     );
     assert_eq!(rows(&kv, Space::Index), [""; 0]);
+}
+
+#[test]
+fn the_rows_of_counters_are_these() {
+    let kv = Arc::new(MemoryKv::new());
+    let database = Database::open(kv.clone(), "0123456789ABCDEFGHIJKL").unwrap();
+    let operation =
+        |name: &str, by| CounterOperation { name: name.into(), action: CounterAction::Increment(by) };
+    let operations = vec![operation("Likes", 3), operation("LIKES", -4), operation("\u{c4} x", 1)];
+    database.write(vec![put("U/1", "{}")], Timestamp(258)).unwrap();
+    database.write(vec![Command::Counters { id: "u/1".into(), operations }], Timestamp(258)).unwrap();
+    assert_eq!(
+        rows(&kv, Space::Counters),
+        [
+            r"u/1\x00likes = \xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x02Likes",
+            r"u/1\x00\xc3\xa4 x = \x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02\xc3\x84 x",
+        ]
+    );
+    let counted = r"s/counters = \x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02";
+    assert!(rows(&kv, Space::Meta).iter().any(|row| row == counted));
+    let document = rows(&kv, Space::Documents).concat();
+    assert!(document.starts_with(r"u/1 = \x05\x00\x00\x00\x00\x00\x00\x00\x00\x02"), "{document}");
 }

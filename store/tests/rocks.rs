@@ -113,8 +113,8 @@ fn a_store_of_another_format_or_without_its_settings_is_refused() {
         kv.commit(batch, Durability::Synced).unwrap();
     };
     let open = || Database::open(kv.clone(), "x").map(drop);
-    set(b"s/format", &3_u64.to_be_bytes());
-    assert!(matches!(open(), Err(StoreError::UnsupportedFormat { found: 3, supported: 2 })));
+    set(b"s/format", &4_u64.to_be_bytes());
+    assert!(matches!(open(), Err(StoreError::UnsupportedFormat { found: 4, supported: 3 })));
     set(b"s/format", b"?");
     assert!(matches!(open(), Err(StoreError::Corrupt(_))));
     set(b"s/format", &1_u64.to_be_bytes());

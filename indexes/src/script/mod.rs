@@ -181,7 +181,7 @@ impl ScriptSource {
             projections,
             numbers: definition.numbers,
             is_query: false,
-            reads_exchanges: false,
+            reads_values: false,
         };
         let (plan, registered) = try_load(plan)?;
         let group_by = plan.group_by.as_ref();

@@ -1,7 +1,7 @@
 //! Patches: scripts that change a document, run by the engine of the indexes within the same bounds.
 //!
 //! A patch is the body of a function whose `this` is the document. Unlike an index it may ask for the time and for
-//! random numbers, which come in as arguments, and it may `put` and `del` other documents.
+//! random numbers, which come in as arguments, and it may `put` and `del` other documents and change counters.
 
 use super::boa::Plan;
 use super::boa::patch::{PatchEngine, is_sound};
@@ -38,7 +38,7 @@ pub struct PatchInput {
     pub seed: u64,
 }
 
-/// What a script does to other documents.
+/// What a script does to other documents, and to counters of any.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// `put(id, document, [changeVector])`.
@@ -57,6 +57,22 @@ pub enum Effect {
         /// The change vector it must have, if the script names one.
         expected: Option<String>,
     },
+    /// `incrementCounter(doc, name, [by])`.
+    IncrementCounter {
+        /// The document.
+        id: String,
+        /// The counter.
+        name: String,
+        /// What is added.
+        by: i64,
+    },
+    /// `deleteCounter(doc, name)`.
+    DeleteCounter {
+        /// The document.
+        id: String,
+        /// The counter.
+        name: String,
+    },
 }
 
 impl Effect {
@@ -64,7 +80,10 @@ impl Effect {
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
-            Self::Put { id, .. } | Self::Delete { id, .. } => id,
+            Self::Put { id, .. }
+            | Self::Delete { id, .. }
+            | Self::IncrementCounter { id, .. }
+            | Self::DeleteCounter { id, .. } => id,
         }
     }
 }
@@ -74,12 +93,14 @@ impl Effect {
 pub struct PatchRun {
     /// The document afterwards, with its `@metadata`. What the script did not touch has its digits and order.
     pub document: Json,
-    /// What it put and deleted, in order.
+    /// What it put and deleted and how it changed counters, in order.
     pub effects: Vec<Effect>,
     /// The texts of `output()`.
     pub output: Vec<String>,
     /// The ids that it loaded, and whether there was such a document.
     pub loaded: Vec<(String, bool)>,
+    /// The names of the counters that it read, and their values.
+    pub counters: Vec<(String, Option<i64>)>,
 }
 
 impl PatchScript {
@@ -115,7 +136,7 @@ impl PatchScript {
             projections,
             numbers: Numbers::Double,
             is_query: false,
-            reads_exchanges: true,
+            reads_values: true,
         })
     }
 }

@@ -50,7 +50,7 @@ impl QuerySource {
             projections: Vec::new(),
             numbers: Numbers::Double,
             is_query: true,
-            reads_exchanges: text.contains(names::COMPARE_EXCHANGE),
+            reads_values: names::VALUE_PARAMETERS.iter().any(|name| text.contains(name)),
         };
         let shape = FunctionShape::new(MappedCollections::All, None, Vec::new());
         Ok(Self { shape, plan: Arc::new(plan) })

@@ -1,8 +1,9 @@
-//! What is gathered of the rows while they are given: documents and compare-exchange values to send along, explanations,
+//! What is gathered of the rows while they are given: documents, counters and compare-exchange values to send along, explanations,
 //! marked pieces of texts.
 
 use super::row::Shaped;
 use super::{Answer, Budget};
+use crate::counters::WantedCounters;
 use crate::error::QueryError;
 use crate::highlight::Highlightings;
 use crate::include::Included;
@@ -17,6 +18,7 @@ use std::collections::HashSet;
 pub(super) struct Gathered {
     included: Included,
     exchanged: Included,
+    counters: WantedCounters,
     /// What scripts include comes along even when it is a row, as in the original.
     by_script: Included,
     /// The ids of rows that are whole documents, in lower case.
@@ -32,6 +34,7 @@ impl Gathered {
         Self {
             included: Included::default(),
             exchanged: Included::default(),
+            counters: WantedCounters::default(),
             by_script: Included::default(),
             row_ids: HashSet::new(),
             explanations: Vec::new(),
@@ -51,6 +54,10 @@ impl Gathered {
         }
         if !plan.exchanges.is_empty() {
             self.exchanged.collect_keys(&plan.exchanges, &shaped.subject());
+        }
+        if !plan.counter_includes.is_empty() {
+            self.counters.collect(&plan.counter_includes, shaped.id(), &shaped.subject());
+            Budget::sorted().take(self.counters.bytes())?;
         }
         if let Some(script) = &plan.script {
             let told = script.take_included();
@@ -78,7 +85,11 @@ impl Gathered {
             answer.explanations = Some(self.explanations.into_iter().collect());
         }
         self.by_script.add_all(self.included.ids(&self.row_ids));
-        ToInclude { documents: self.by_script.all().to_vec(), exchanges: self.exchanged.all().to_vec() }
+        ToInclude {
+            documents: self.by_script.all().to_vec(),
+            exchanges: self.exchanged.all().to_vec(),
+            counters: self.counters,
+        }
     }
 }
 
@@ -89,6 +100,7 @@ pub(super) struct ToInclude {
     documents: Vec<String>,
     /// Keys of compare-exchange values.
     exchanges: Vec<String>,
+    counters: WantedCounters,
 }
 
 impl ToInclude {
@@ -103,6 +115,9 @@ impl ToInclude {
         answer: &mut Answer,
     ) -> Result<(), QueryError> {
         answer.includes = includes(source, &self.documents, budget)?;
+        if answer.counters.is_some() {
+            answer.counters = Some(self.counters.load(source, budget)?);
+        }
         if self.exchanges.is_empty() {
             return Ok(());
         }

@@ -226,6 +226,7 @@ fn from_document(
         }
         None => None,
     };
+    let counters = counters(plan, Some(id), &loaded, source)?;
     let stored_metadata = document.metadata_json();
     let last_modified = document.last_modified.to_string();
     let origin = Origin {
@@ -236,6 +237,7 @@ fn from_document(
         last_modified: Some(&last_modified),
         loaded: &loaded,
         scripted: scripted.as_ref(),
+        counters: &counters,
     };
     let mut rows = Vec::new();
     for made in projected(plan, &origin)? {
@@ -270,6 +272,9 @@ fn from_document(
             let change_vector = ChangeVector::new(document.etag, source.database_id());
             metadata.insert("@change-vector", change_vector.as_str());
             metadata.insert("@id", id);
+            if let Some(flags) = stored_metadata.get("@flags") {
+                metadata.insert("@flags", flags.clone());
+            }
             if plan.shows_score {
                 metadata.insert("@index-score", 1_i64);
             }
@@ -331,6 +336,7 @@ fn from_result(
     let loaded = load::documents(&plan.loads, &result, source)?;
     let row = script::Row { id: None, fields: &result, metadata: None, loaded: &loaded };
     let scripted = plan.script.as_ref().map(|script| script.call(row, source)).transpose()?;
+    let counters = counters(plan, None, &loaded, source)?;
     let origin = Origin {
         id: None,
         fields: &result,
@@ -339,9 +345,20 @@ fn from_result(
         last_modified: None,
         loaded: &loaded,
         scripted: scripted.as_ref(),
+        counters: &counters,
     };
     let shaped = |made: Made| Shaped::projected(made.row, metadata.clone(), None, metadata_only);
     Ok(projected(plan, &origin)?.into_iter().map(shaped).collect())
+}
+
+/// The values of the counters that a row shows.
+fn counters(
+    plan: &Plan,
+    id: Option<&str>,
+    loaded: &Loaded,
+    source: &dyn Source,
+) -> Result<Vec<Json>, QueryError> {
+    plan.counters.iter().map(|counter| counter.value(id, loaded, source)).collect()
 }
 
 /// What `select` makes of a row.

@@ -125,6 +125,7 @@ pub(super) fn unsupported(query: &Query, context: Context<'_>) -> Result<(), Que
             && !super::is_told(include, "explanations")
             && !super::is_told(include, "cmpxchg")
             && !super::is_told(include, "highlight")
+            && !super::is_told(include, "counters")
         {
             return Err(match include.name.to_lowercase().as_str() {
                 name if CONDITIONS.contains(&name) => context.invalid(format!(

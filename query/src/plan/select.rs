@@ -1,8 +1,9 @@
 //! The `select` clause to a projection: fields and their names, arithmetic, and what JavaScript makes.
 
 use super::arithmetic::Calculator;
-use super::{condition, is_stored, refuse};
+use super::{condition, counters, is_stored, refuse};
 use crate::ast::{Argument, Call, Query, Selected, Selection};
+use crate::counters::CounterField;
 use crate::error::QueryError;
 use crate::projection::{From, Projected, Projection};
 use crate::reduce_by::ReduceBy;
@@ -14,32 +15,48 @@ use std::collections::HashSet;
 /// Functions of the script engine that may stand in a list of fields.
 const OF_SCRIPTS: [&str; 3] = ["getmetadata", "load", "cmpxchg"];
 
-/// The projection of a query, with the JavaScript that it needs.
+/// What `select` asks for.
+pub(super) struct Selects {
+    pub(super) projection: Projection,
+    /// The JavaScript that it needs.
+    pub(super) script: Option<RowScript>,
+    /// The counters that it shows.
+    pub(super) counters: Vec<CounterField>,
+}
+
+impl Selects {
+    /// Without counters.
+    pub(super) fn of(projection: Projection, script: Option<RowScript>) -> Self {
+        Self { projection, script, counters: Vec::new() }
+    }
+}
+
+/// The projection of a query, with what it needs.
 pub(super) fn selection(
     query: &Query,
     parts: &Parts<'_>,
     index: Option<&dyn SourceIndex>,
     reduce: Option<&ReduceBy>,
-) -> Result<(Projection, Option<RowScript>), QueryError> {
-    let Some(select) = &query.select else { return Ok((Projection::Whole, None)) };
+) -> Result<Selects, QueryError> {
+    let Some(select) = &query.select else { return Ok(Selects::of(Projection::Whole, None)) };
     let items = match &select.what {
-        Selection::All => return Ok((Projection::Whole, None)),
+        Selection::All => return Ok(Selects::of(Projection::Whole, None)),
         Selection::Script(body) => {
             let script = parts.body(body, select.position)?;
-            return Ok((Projection::Script { is_call: false }, Some(script)));
+            return Ok(Selects::of(Projection::Script { is_call: false }, Some(script)));
         }
         Selection::Items(items) => items,
     };
     if let [only] = items.as_slice() {
         match &only.what {
             Selected::Plain(Argument::Field(path)) if path.without_alias(parts.alias).is_none() => {
-                return Ok((Projection::Whole, None));
+                return Ok(Selects::of(Projection::Whole, None));
             }
             Selected::Plain(Argument::Field(path)) if parts.alone.contains(&path.text().as_str()) => {
-                return Ok((Projection::Loaded(path.text()), None));
+                return Ok(Selects::of(Projection::Loaded(path.text()), None));
             }
             Selected::Plain(Argument::Call(call)) if only.alias.is_none() && is_scripted(call, query) => {
-                return Ok((Projection::Script { is_call: true }, Some(parts.calls(&[call])?)));
+                return Ok(Selects::of(Projection::Script { is_call: true }, Some(parts.calls(&[call])?)));
             }
             _ => {}
         }
@@ -47,12 +64,17 @@ pub(super) fn selection(
     let scope = Calculator { context: parts.context, alias: parts.alias, index, reduce };
     let mut fields = Vec::with_capacity(items.len());
     let mut names = HashSet::new();
-    let mut calls = Vec::new();
+    let (mut calls, mut counters) = (Vec::new(), Vec::new());
     for item in items {
         let (name, from) = match &item.what {
             Selected::Plain(Argument::Call(call)) if is_scripted(call, query) => {
                 calls.push(call);
                 (call.to_string(), From::Script(calls.len() - 1))
+            }
+            Selected::Plain(Argument::Call(call)) if call.name.eq_ignore_ascii_case("counter") => {
+                counters.push(counters::selected(call, parts)?);
+                let name = counters.last().map_or_else(String::new, |counter| counter.name.clone());
+                (name, From::Counter(counters.len() - 1))
             }
             Selected::Plain(argument) => selected(argument, scope, parts)?,
             Selected::Arithmetic(expression) => {
@@ -70,7 +92,7 @@ pub(super) fn selection(
         fields.push(Projected { name, from, stored, named });
     }
     let script = if calls.is_empty() { None } else { Some(parts.calls(&calls)?) };
-    Ok((Projection::Fields(fields), script))
+    Ok(Selects { projection: Projection::Fields(fields), script, counters })
 }
 
 /// Whether JavaScript answers a call of `select`.

@@ -18,7 +18,7 @@ enum Watch {
     Index(Box<str>),
     AllOperations,
     Operation(i64),
-    /// What never changes here: the topology, counters, time series.
+    /// What is never told here: changes of the topology, counters and time series.
     Nothing,
 }
 

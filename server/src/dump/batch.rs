@@ -1,5 +1,6 @@
 //! The next sub-batch of an import: written together, or one by one when one of its commands is refused.
 
+use super::counters;
 use super::counts::Counts;
 use crate::clock;
 use crate::error::ServerError;
@@ -27,6 +28,8 @@ impl fmt::Display for Place {
 
 /// A command of the next sub-batch, and where it comes from.
 pub(super) struct Pending {
+    /// The name of its kind in the result.
+    pub(super) kind: &'static str,
     pub(super) id: String,
     pub(super) place: Place,
     pub(super) command: Command,
@@ -73,12 +76,14 @@ impl Batch {
             Err(error) => return Err(error.into()),
         }
         // One of them is refused, so nothing was written: each on its own.
-        for Pending { id, place, command } in pending {
+        for Pending { kind, id, place, command } in pending {
             match database.write(vec![command], clock::now()) {
                 Ok(outcomes) => outcomes.into_iter().for_each(|outcome| written(outcome, counts)),
                 Err(error) if is_refusal(&error) => {
-                    counts.add("Documents", |documents| documents.errored += 1);
-                    counts.say(format!("the document '{id}' {place}: {error}"));
+                    counts.add(kind, |count| count.errored += 1);
+                    let what =
+                        if kind == counters::KIND { "the counters of the document" } else { "the document" };
+                    counts.say(format!("{what} '{id}' {place}: {error}"));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -97,6 +102,7 @@ fn written(outcome: Outcome, counts: &mut Counts) {
                     .say(format!("the attachment '{name}' of the document '{id}' has no bytes in the dump"));
             }
         }
+        Outcome::Counters { .. } => counts.add(counters::KIND, |count| count.written += 1),
         Outcome::Put { .. } => counts.add("Documents", |documents| documents.written += 1),
         Outcome::ContentStaged { .. } => counts.attachments.written += 1,
         _ => {}
@@ -114,6 +120,10 @@ pub(super) fn is_refusal(error: &StoreError) -> bool {
         | StoreError::InvalidAttachment { .. }
         | StoreError::AttachmentOwnerMissing { .. }
         | StoreError::AttachmentMissing { .. }
+        | StoreError::InvalidCounter { .. }
+        | StoreError::CounterOwnerMissing { .. }
+        | StoreError::CounterMoved { .. }
+        | StoreError::CounterOverflow { .. }
         | StoreError::Conflict { .. }
         | StoreError::CollectionMismatch { .. }
         | StoreError::ExchangeConflict { .. } => true,

@@ -133,7 +133,7 @@ impl Counts {
     pub(crate) fn say_left_out(&mut self) {
         let why = |kind: &str| match kind {
             "RevisionDocuments" => Some("Magpie keeps no revisions"),
-            "Counters" => Some("Magpie has no counters"),
+            "Counters" => Some("they are of a form that Magpie does not read"),
             "TimeSeries" | "TimeSeriesDeletedRanges" => Some("Magpie has no time series"),
             "Subscriptions" => Some("Magpie has no subscriptions"),
             "Transformers" => Some("transformers ended with RavenDB 3.5; write a projection in the query"),

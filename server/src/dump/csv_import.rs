@@ -77,7 +77,9 @@ impl Writer<'_> {
         let bytes = record.cells.iter().map(String::len).sum();
         self.counts.add("Documents", |count| count.read += 1);
         match columns.command(record.cells) {
-            Ok((id, command)) => self.batch.add(Pending { id, place: Place::Line(line), command }, bytes),
+            Ok((id, command)) => {
+                self.batch.add(Pending { kind: "Documents", id, place: Place::Line(line), command }, bytes)
+            }
             Err(Fault { column, message }) => {
                 self.counts.add("Documents", |count| count.errored += 1);
                 let message = match columns.name(column) {

@@ -8,7 +8,7 @@ use super::auto_index;
 use super::counts::Counts;
 use super::error::DumpError;
 use super::import::kind_of;
-use super::keep::PLACED;
+use super::keep::{GROUPS, PLACED};
 use super::options::DumpOptions;
 use super::transform::Transform;
 use crate::clock;
@@ -98,13 +98,8 @@ impl Export<'_> {
         })?;
         self.array("Identities", Self::identities)?;
         self.array("CompareExchange", Self::compare_exchanges)?;
-        for kept in [
-            "CounterGroups",
-            "Subscriptions",
-            "TimeSeriesDeletedRanges",
-            "TimeSeries",
-            "ReplicationHubCertificates",
-        ] {
+        self.array(GROUPS, Self::counters)?;
+        for kept in ["Subscriptions", "TimeSeriesDeletedRanges", "TimeSeries", "ReplicationHubCertificates"] {
             self.array(kept, |export| export.kept(kept, kind_of(kept)))?;
         }
         for kind in self.view.kept_kinds()? {
@@ -180,6 +175,7 @@ impl Export<'_> {
             } else {
                 document.without_attachments()
             };
+            let document = if self.takes_counters() { document } else { document.without_counters() };
             text.clear();
             match &mut self.transform {
                 None => document.write_wire(view.database_id(), false, &mut text),
@@ -199,7 +195,8 @@ impl Export<'_> {
         Ok(())
     }
 
-    fn is_left_out(&self, document: &Document) -> bool {
+    /// Whether options leave a document out.
+    pub(super) fn is_left_out(&self, document: &Document) -> bool {
         let options = self.options;
         if !options.include_artificial && document.is_artificial() {
             return true;

@@ -7,12 +7,12 @@
 use super::batch::{Batch, Pending, Place, is_refusal};
 use super::counts::Counts;
 use super::error::DumpError;
-use super::keep::{OLD_DOCUMENTS, RECORD};
+use super::keep::{GROUPS, OLD_DOCUMENTS, RECORD};
 use super::options::DumpOptions;
 use super::reader::{Event, Reader, parse};
 use super::transform::Transform;
 use super::unpack::Unpacker;
-use super::{Intake, import_indexes, keep, legacy};
+use super::{Intake, counters, import_indexes, keep, legacy};
 use crate::clock;
 use crate::databases::OpenDatabase;
 use crate::error::ServerError;
@@ -133,6 +133,7 @@ impl Writer<'_> {
             Event::Element { key: key @ ("CompareExchange" | "CmpXchg"), text, at } => {
                 self.compare_exchange(key, &text, at)?;
             }
+            Event::Element { key: GROUPS, text, at } => self.counters(text, at)?,
             Event::Element { key: "Attachments", text, at } => self.legacy_attachment(&text, at)?,
             Event::Element { key, text, .. } => self.keep(key, kind_of(key), text, Vec::new()),
             Event::TooLong { key, at } => self.too_long(key, at),
@@ -196,7 +197,8 @@ impl Writer<'_> {
     fn set_aside(&mut self, key: &str, text: Vec<u8>, bytes: Vec<u8>) {
         let size = text.len().saturating_add(bytes.len());
         let command = Command::Keep(keep::item(key, text, bytes));
-        self.batch.add(Pending { id: key.to_owned(), place: Place::Byte(0), command }, size);
+        self.batch
+            .add(Pending { kind: "Documents", id: key.to_owned(), place: Place::Byte(0), command }, size);
     }
 
     /// Bytes of an item that is only kept follow.
@@ -306,7 +308,8 @@ impl Writer<'_> {
                 };
                 self.counts.add("Documents", |count| count.read += 1);
                 let command = Command::Import { id: id.clone(), document, attachments };
-                self.batch.add(Pending { id, place: Place::Byte(at), command }, text.len());
+                self.batch
+                    .add(Pending { kind: "Documents", id, place: Place::Byte(at), command }, text.len());
             }
         }
         Ok(())
@@ -360,7 +363,8 @@ impl Writer<'_> {
         let size = content.size();
         let command = Command::StageContent { content };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        self.batch.add(Pending { id: String::new(), place: Place::Byte(at), command }, size);
+        self.batch
+            .add(Pending { kind: "Documents", id: String::new(), place: Place::Byte(at), command }, size);
         Ok(())
     }
 
@@ -385,11 +389,43 @@ impl Writer<'_> {
                 self.counts.add("Documents", |count| count.read += 1);
                 let place = Place::Byte(at);
                 let command = Command::StageContent { content };
-                self.batch.add(Pending { id: id.clone(), place, command }, text.len());
+                self.batch.add(Pending { kind: "Documents", id: id.clone(), place, command }, text.len());
                 let command = Command::Import { id: id.clone(), document, attachments: vec![attachment] };
-                self.batch.add(Pending { id, place, command }, 0);
+                self.batch.add(Pending { kind: "Documents", id, place, command }, 0);
             }
         }
+        Ok(())
+    }
+
+    /// Some counters of a document; what of them cannot be read is kept.
+    fn counters(&mut self, text: Vec<u8>, at: u64) -> Result<(), ServerError> {
+        if !self.takes(GROUPS) {
+            self.leave_out(GROUPS);
+            return Ok(());
+        }
+        let Some(element) = self.parse(counters::KIND, &text, at)? else { return Ok(()) };
+        let group = counters::read(element);
+        if group.counters.is_empty()
+            && let Some(rest) = group.rest
+        {
+            self.keep(GROUPS, counters::KIND, rest.to_string().into_bytes(), Vec::new());
+            return Ok(());
+        }
+        self.counts.add(counters::KIND, |count| count.read += 1);
+        if let Some(rest) = group.rest {
+            self.counts.add(counters::KIND, |count| {
+                count.skipped += 1;
+                count.kept += 1;
+            });
+            self.counts.say(format!(
+                "some counters of the document '{}' at byte {at} were kept as they are",
+                group.id
+            ));
+            self.set_aside(GROUPS, rest.to_string().into_bytes(), Vec::new());
+        }
+        let (kind, id, place) = (counters::KIND, group.id, Place::Byte(at));
+        let command = Command::ImportCounters { id: id.clone(), counters: group.counters };
+        self.batch.add(Pending { kind, id, place, command }, text.len());
         Ok(())
     }
 
@@ -504,7 +540,7 @@ pub(super) fn kind_of(key: &str) -> &str {
     match key {
         "Docs" => "Documents",
         "CmpXchg" => "CompareExchange",
-        "CounterGroups" => "Counters",
+        GROUPS => counters::KIND,
         "DocsDeletions" | "AttachmentsDeletions" => "Tombstones",
         OLD_DOCUMENTS => "RevisionDocuments",
         other => other,

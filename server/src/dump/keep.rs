@@ -2,6 +2,7 @@
 //!
 //! An item's place and name are made from what it says, so that a dump which is imported twice is kept once.
 
+use super::counters;
 use super::counts::Counts;
 use super::export::Export;
 use crate::error::ServerError;
@@ -12,13 +13,15 @@ use magpie_store::{DocumentId, KeptItem, KeptPart, StoreError, Timestamp};
 pub(crate) const RECORD: &str = "DatabaseRecord";
 /// Where what stands in `Docs` of a dump of 3.5 and is no document is kept: other servers pass over a kind of this name.
 pub(crate) const OLD_DOCUMENTS: &str = "Docs.Legacy";
+/// The name that counters have on the top level of a dump.
+pub(crate) const GROUPS: &str = "CounterGroups";
 /// The kinds that a dump has in fixed places; the others stand behind them.
 pub(crate) const PLACED: [&str; 9] = [
     RECORD,
     "RevisionDocuments",
     "Conflicts",
     "Indexes",
-    "CounterGroups",
+    GROUPS,
     "Subscriptions",
     "TimeSeriesDeletedRanges",
     "TimeSeries",
@@ -59,7 +62,7 @@ fn is_attachment(text: &[u8]) -> bool {
 
 /// The document that an item of counters or time series belongs to.
 fn owner(kind: &str, text: &[u8]) -> Option<String> {
-    if !matches!(kind, "CounterGroups" | "TimeSeries" | "TimeSeriesDeletedRanges") {
+    if !matches!(kind, GROUPS | "TimeSeries" | "TimeSeriesDeletedRanges") {
         return None;
     }
     let item = json::parse(text).ok()?;
@@ -85,10 +88,16 @@ impl Export<'_> {
                 KeptPart::Bytes(_) => {}
                 KeptPart::Item(text) => {
                     self.look()?;
-                    is_left_out = match owner(kind, &text).map(|id| DocumentId::new(&id)) {
-                        Some(Ok(id)) => view.document(&id)?.is_none(),
-                        Some(Err(_)) | None => false,
+                    let owner = owner(kind, &text).and_then(|id| DocumentId::new(&id).ok());
+                    is_left_out = match &owner {
+                        Some(id) => view.document(id)?.is_none(),
+                        None => false,
                     };
+                    let text = match &owner {
+                        Some(id) if kind == GROUPS && !is_left_out => counters::left_of(view, id, &text)?,
+                        _ => Some(text),
+                    };
+                    let Some(text) = text else { continue };
                     if !is_attachment(&text) {
                         count(&mut self.counts, counted, is_left_out);
                     }

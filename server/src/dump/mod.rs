@@ -8,6 +8,7 @@
 pub(crate) mod auto_index;
 mod batch;
 mod collector;
+pub(crate) mod counters;
 pub(crate) mod counts;
 pub(crate) mod csv_document;
 pub(crate) mod csv_import;

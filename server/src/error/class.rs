@@ -86,9 +86,11 @@ impl ServerError {
             | Self::Unconvertible { .. }
             | Self::NotInEnumeration { .. }
             | Self::DefinitionMalformed { .. } => class(S::BAD_REQUEST, FORMAT),
-            Self::Json(_) | Self::IndexNegative | Self::Gzip(_) | Self::UploadLine { .. } => {
-                class(S::BAD_REQUEST, INVALID_DATA)
-            }
+            Self::Json(_)
+            | Self::IndexNegative
+            | Self::Gzip(_)
+            | Self::UploadLine { .. }
+            | Self::CounterPropertyMissing { .. } => class(S::BAD_REQUEST, INVALID_DATA),
             Self::JsonEnded(_) => class(S::BAD_REQUEST, "System.IO.EndOfStreamException"),
             Self::NotAnObject { found } => class(S::BAD_REQUEST, other_json(found)),
             Self::InvalidOperation(_) => class(S::BAD_REQUEST, INVALID_OPERATION),
@@ -190,9 +192,17 @@ fn store_class(error: &StoreError) -> Class {
             S::BAD_REQUEST,
             "Raven.Client.Exceptions.Documents.DocumentCollectionMismatchException",
         ),
-        StoreError::InvalidAttachment { .. } => Class::new(S::BAD_REQUEST, ARGUMENT),
-        StoreError::AttachmentOwnerMissing { .. } => {
+        StoreError::InvalidAttachment { .. } | StoreError::InvalidCounter { .. } => {
+            Class::new(S::BAD_REQUEST, ARGUMENT)
+        }
+        StoreError::AttachmentOwnerMissing { .. } | StoreError::CounterOwnerMissing { .. } => {
             Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.DocumentDoesNotExistException")
+        }
+        StoreError::CounterOverflow { .. } => {
+            Class::new(S::BAD_REQUEST, "Raven.Client.Exceptions.Documents.Counters.CounterOverflowException")
+        }
+        StoreError::CounterMoved { .. } => {
+            Class::new(S::CONFLICT, CONCURRENCY).with(conflict(None, None, None))
         }
         StoreError::AttachmentMissing { .. } => Class::new(
             S::BAD_REQUEST,

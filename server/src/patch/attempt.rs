@@ -5,6 +5,7 @@
 
 use super::Item;
 use super::command::{PatchCommand, Script};
+use super::counters::{Counters, Incremented};
 use super::failure::PatchFailure;
 use super::json_patch::{self, JsonPatchCommand};
 use crate::error::ServerError;
@@ -14,7 +15,8 @@ use magpie_indexes::patches::Patches;
 use magpie_indexes::script::patch::{Effect, PatchInput, PatchRun};
 use magpie_store::json::{Json, Object};
 use magpie_store::{
-    ChangeVector, Collection, Command, DatabaseView, Document, DocumentId, NewDocument, StoreError, Timestamp,
+    ChangeVector, Collection, Command, CounterAction, CounterOperation, DatabaseView, Document, DocumentId,
+    NewDocument, StoreError, Timestamp,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,6 +24,9 @@ use std::time::Instant;
 
 /// Metadata that is no content of a document.
 const OWN_METADATA: [&str; 3] = ["@id", "@change-vector", "@last-modified"];
+
+/// The names of a document's counters in its metadata.
+const COUNTERS: &str = "@counters";
 
 /// What an item of a batch did.
 #[derive(Debug)]
@@ -85,6 +90,8 @@ pub(crate) struct Patched {
     pub(crate) modified: Option<Json>,
     /// What the script did, if one ran and details are asked for.
     pub(crate) run: Option<PatchRun>,
+    /// What it added to counters, likewise.
+    pub(crate) increments: Vec<Incremented>,
 }
 
 /// One try to work out a batch.
@@ -101,6 +108,7 @@ pub(super) struct Attempt<'a> {
     deleted_prefixes: Vec<Box<str>>,
     /// What it read of the snapshot, by lower-cased id: the id and the change vector (empty = missing).
     read: BTreeMap<Box<str>, (DocumentId, String)>,
+    counters: Counters,
     commands: Vec<Command>,
     /// What went wrong in a load, which cannot tell its script.
     failure: Option<StoreError>,
@@ -129,6 +137,7 @@ impl<'a> Attempt<'a> {
             written_bytes: 0,
             deleted_prefixes: Vec::new(),
             read: BTreeMap::new(),
+            counters: Counters::default(),
             commands: Vec::new(),
             failure: None,
         }
@@ -137,9 +146,8 @@ impl<'a> Attempt<'a> {
     /// The checks, which must hold before the writes, and the writes.
     pub(super) fn into_commands(self) -> (Vec<Command>, Vec<Command>) {
         let checks = self.read.into_values();
-        let checks =
-            checks.map(|(id, expected)| Command::Check { id: id.as_str().to_owned(), expected }).collect();
-        (checks, self.commands)
+        let checks = checks.map(|(id, expected)| Command::Check { id: id.as_str().to_owned(), expected });
+        (checks.chain(self.counters.into_checks()).collect(), self.commands)
     }
 
     /// Works out one item.
@@ -178,7 +186,12 @@ impl<'a> Attempt<'a> {
                 }
             }
             Command::Delete { id, .. } => {
-                self.written.insert(DocumentId::new(id)?.key().into(), None);
+                let id = DocumentId::new(id)?;
+                self.counters.delete_document(&id);
+                self.written.insert(id.key().into(), None);
+            }
+            Command::Counters { id, operations } => {
+                self.counters.apply(self.view, &DocumentId::new(id)?, operations)?;
             }
             Command::DeletePrefix { prefix } => {
                 let prefix = DocumentId::prefix_key(prefix);
@@ -187,6 +200,7 @@ impl<'a> Attempt<'a> {
                         *document = None;
                     }
                 }
+                self.counters.delete_prefix(&prefix);
                 self.deleted_prefixes.push(prefix);
             }
             // A document keeps its attachments whatever is written, and no patch sees them.
@@ -197,6 +211,8 @@ impl<'a> Attempt<'a> {
             | Command::StageContent { .. }
             | Command::Keep(_)
             | Command::Check { .. }
+            | Command::CheckCounter { .. }
+            | Command::ImportCounters { .. }
             | Command::PutCompareExchange { .. }
             | Command::DeleteCompareExchange { .. } => {}
         }
@@ -237,6 +253,7 @@ impl<'a> Attempt<'a> {
             original: found.as_ref().filter(|_| patch.details).map(|document| content(document)),
             modified: None,
             run: None,
+            increments: Vec::new(),
         };
         if let Some(conflict) = self.conflict(&patch.id, patch.expected.as_deref(), found.as_deref()) {
             if patch.skip_mismatch {
@@ -294,6 +311,7 @@ impl<'a> Attempt<'a> {
             original: None,
             modified: None,
             run: None,
+            increments: Vec::new(),
         };
         self.put(found.id.as_str().to_owned(), document, Some(&found), &mut patched)?;
         Ok(patched)
@@ -328,28 +346,56 @@ impl<'a> Attempt<'a> {
             return Err(failure.into());
         }
         let run = outcome.map_err(|error| PatchFailure::Failed { id: id.clone(), error })?;
+        let own = DocumentId::new(&id)?;
+        // Where the last change of the names of its own counters stands: such a change writes the document, too.
+        let mut renamed = None;
         for effect in &run.effects {
-            if let Effect::Put { id, .. } = effect
-                && id.ends_with('|')
-            {
-                return Err(ServerError::NotSupported {
-                    what: format!("an identity ('{id}') in put() of a patch"),
-                });
-            }
-            self.write(match effect {
-                Effect::Put { id, document, expected } => Command::Put {
-                    document: NewDocument::from_json(id, document.clone())?,
-                    id: if id.is_empty() { crate::random::uuid()? } else { id.clone() },
-                    expected: expected.clone(),
-                },
-                Effect::Delete { id, expected } => {
-                    Command::Delete { id: id.clone(), expected: expected.clone() }
+            match effect {
+                Effect::Put { id, document, expected } => {
+                    self.write(put_of(id, document, expected.as_deref())?)?;
                 }
-            })?;
+                Effect::Delete { id, expected } => {
+                    self.write(Command::Delete { id: id.clone(), expected: expected.clone() })?;
+                }
+                Effect::IncrementCounter { id, name, by } => {
+                    let before = self.counter_before(id, name)?;
+                    let place = self.write(counter_command(id, name, CounterAction::Increment(*by)))?;
+                    if before.is_none() && DocumentId::new(id)? == own {
+                        renamed = Some(place);
+                    }
+                    if patched.details {
+                        patched.increments.push(Incremented { name: name.clone(), before, by: *by });
+                    }
+                }
+                Effect::DeleteCounter { id, name } => {
+                    let before = self.counter_before(id, name)?;
+                    let place = self.write(counter_command(id, name, CounterAction::Delete))?;
+                    if before.is_some() && DocumentId::new(id)? == own {
+                        renamed = Some(place);
+                    }
+                }
+            }
         }
         let document = run.document.clone();
         patched.run = patched.details.then_some(run);
-        self.put(id, document, found, patched)
+        self.put(id, document, found, patched)?;
+        if patched.status == Status::NotModified && renamed.is_some() {
+            patched.status = Status::Patched;
+            patched.outcome = renamed;
+        }
+        Ok(())
+    }
+
+    /// The value of a counter before a script changes it.
+    ///
+    /// # Errors
+    /// [`StoreError::CounterOwnerMissing`] when its document is not there.
+    fn counter_before(&mut self, id: &str, name: &str) -> Result<Option<i64>, StoreError> {
+        let id = DocumentId::new(id)?;
+        if self.find(&id)?.is_none() {
+            return Err(StoreError::CounterOwnerMissing { id: id.as_str().to_owned() });
+        }
+        self.counters.value(self.view, &id, name)
     }
 
     /// Writes a patched document if it is another one than before.
@@ -366,7 +412,12 @@ impl<'a> Attempt<'a> {
             // Not all of them are written, and all are kept for the answer.
             self.written_bytes =
                 self.written_bytes.saturating_add(document.body.len() + document.metadata.len());
-            patched.modified = Some(content(&document));
+            let mut modified = content(&document);
+            // Only the store writes the list; a script sees the one before it.
+            if let Some(names) = found.and_then(counter_names) {
+                insert_counter_names(&mut modified, names);
+            }
+            patched.modified = Some(modified);
         }
         if found.is_some_and(|found| new.is_content_of(found)) {
             patched.status = Status::NotModified;
@@ -378,9 +429,34 @@ impl<'a> Attempt<'a> {
     }
 }
 
+/// A `put()` of a script as a command.
+fn put_of(id: &str, document: &Json, expected: Option<&str>) -> Result<Command, ServerError> {
+    if id.ends_with('|') {
+        return Err(ServerError::NotSupported { what: format!("an identity ('{id}') in put() of a patch") });
+    }
+    Ok(Command::Put {
+        document: NewDocument::from_json(id, document.clone())?,
+        id: if id.is_empty() { crate::random::uuid()? } else { id.to_owned() },
+        expected: expected.map(str::to_owned),
+    })
+}
+
+fn counter_command(id: &str, name: &str, action: CounterAction) -> Command {
+    let operation = CounterOperation { name: name.to_owned(), action };
+    Command::Counters { id: id.to_owned(), operations: vec![operation] }
+}
+
 impl Loads for Attempt<'_> {
     fn load(&mut self, id: &str, _: Option<&Collection>, _: bool) -> Option<Arc<Document>> {
         let found = DocumentId::new(id).and_then(|id| self.find(&id));
+        found.unwrap_or_else(|error| {
+            self.failure = Some(error);
+            None
+        })
+    }
+
+    fn counter(&mut self, id: &str, name: &str) -> Option<i64> {
+        let found = DocumentId::new(id).and_then(|id| self.counters.read(self.view, &id, name));
         found.unwrap_or_else(|error| {
             self.failure = Some(error);
             None
@@ -397,15 +473,40 @@ impl Loads for Attempt<'_> {
     }
 }
 
-/// A document with the metadata that its writers gave it.
+/// A document with the metadata that its writers gave it, and the names of its counters.
 fn content(document: &Document) -> Json {
-    let mut body = document.body_json();
     let mut metadata = document.metadata_json();
+    let names = counter_names(document);
+    if names.is_some() {
+        metadata = document.clone().without_counters().metadata_json();
+    }
     for name in OWN_METADATA {
         metadata.remove(name);
     }
-    if !metadata.is_empty() {
+    let mut content = Json::Object(document.body_json());
+    if let Json::Object(body) = &mut content
+        && !metadata.is_empty()
+    {
         body.insert("@metadata", Json::Object(metadata));
     }
-    Json::Object(body)
+    if let Some(names) = names {
+        insert_counter_names(&mut content, names);
+    }
+    content
+}
+
+/// The names of a document's counters, if it has any.
+fn counter_names(document: &Document) -> Option<Json> {
+    // Most documents are told apart without parsing.
+    document.metadata.contains(COUNTERS).then(|| document.metadata_json().get(COUNTERS).cloned()).flatten()
+}
+
+fn insert_counter_names(document: &mut Json, names: Json) {
+    let Json::Object(body) = document else { return };
+    let mut metadata = match body.remove("@metadata") {
+        Some(Json::Object(metadata)) => metadata,
+        _ => Object::new(),
+    };
+    metadata.insert(COUNTERS, names);
+    body.insert("@metadata", metadata);
 }

@@ -2,17 +2,19 @@
 //!
 //! A script never runs under the commit lock, where a slow one would stop every writer. A batch is worked out in front
 //! of one snapshot (`attempt.rs`), and its write checks under the lock that each document that was read, loaded ones
-//! and missing ones included, is still what it was. If not, the batch is worked out anew, a bounded number of times; so
+//! and missing ones included, and each counter whose value a script asked for, is still what it was. If not, the batch is worked out anew, a bounded number of times; so
 //! it is as if it had run alone. Patches of the same documents wait for each other on the way, so that many of them at
 //! once need no second attempt; only other writers cause one.
 
 mod attempt;
 mod command;
+mod counters;
 mod failure;
 mod json_patch;
 
 pub(crate) use attempt::{Done, Patched, Status};
 pub(crate) use command::{PatchCommand, PatchScripts, Script, compile};
+pub(crate) use counters::Incremented;
 pub use failure::PatchFailure;
 pub(crate) use json_patch::{JsonPatchCommand, read as read_json_patch};
 
@@ -94,7 +96,7 @@ impl Patcher {
             let all = checks.iter().cloned().chain(commands).collect();
             match database.write(all, clock::now()) {
                 Ok(mut outcomes) => return Ok((done, outcomes.split_off(count.min(outcomes.len())))),
-                Err(error @ StoreError::Conflict { .. }) => {
+                Err(error @ (StoreError::Conflict { .. } | StoreError::CounterMoved { .. })) => {
                     // Checks that still hold: the conflict is one of the request itself.
                     let still_holds = attempts >= PATCH_ATTEMPTS_MAX || hold(database, &checks)?;
                     if still_holds {
@@ -128,15 +130,22 @@ impl Patcher {
     }
 }
 
-/// Whether the documents are what the checks say.
+/// Whether the documents and counters are what the checks say.
 fn hold(database: &Database, checks: &[Command]) -> Result<bool, StoreError> {
     let view = database.view();
     for check in checks {
-        if let Command::Check { id, expected } = check {
-            let found = view.document(&DocumentId::new(id)?)?;
-            if attempt::change_vector(found.as_ref(), view.database_id()) != *expected {
-                return Ok(false);
+        let holds = match check {
+            Command::Check { id, expected } => {
+                let found = view.document(&DocumentId::new(id)?)?;
+                attempt::change_vector(found.as_ref(), view.database_id()) == *expected
             }
+            Command::CheckCounter { id, name, expected } => {
+                view.counter(&DocumentId::new(id)?, name)?.map(|counter| counter.value) == *expected
+            }
+            _ => true,
+        };
+        if !holds {
+            return Ok(false);
         }
     }
     Ok(true)

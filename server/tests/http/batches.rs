@@ -41,7 +41,8 @@ fn one_refused_command_leaves_nothing_written() {
         ),
         (r#"{"Id":"x","Type":"NOPE"}"#, 400, "Raven.Server.Exceptions.InvalidCommandTypeException"),
         (r#"{"Id":"x","Type":"PATCH"}"#, 400, "System.InvalidOperationException"),
-        (r#"{"Id":"x","Type":"Counters"}"#, 400, "System.NotSupportedException"),
+        (r#"{"Id":"x","Type":"Counters"}"#, 400, "System.InvalidOperationException"),
+        (r#"{"Id":"x","Type":"TimeSeries"}"#, 400, "System.NotSupportedException"),
         (r#"{"Id":"x"}"#, 400, "System.InvalidOperationException"),
         (r#"{"Id":"x","Type":"PUT"}"#, 400, "System.InvalidOperationException"),
         (

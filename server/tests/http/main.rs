@@ -7,6 +7,8 @@ mod client;
 #[cfg(test)]
 mod corners;
 #[cfg(test)]
+mod counters;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod edge;

@@ -179,13 +179,14 @@ impl SortedFile for SortedRows {
 }
 
 fn table(tables: &mut Tables, space: Space) -> &mut Table {
-    let [meta, documents, feed, index, attachments] = tables;
+    let [meta, documents, feed, index, attachments, counters] = tables;
     Arc::make_mut(match space {
         Space::Meta => meta,
         Space::Documents => documents,
         Space::Feed => feed,
         Space::Index => index,
         Space::Attachments => attachments,
+        Space::Counters => counters,
     })
 }
 
@@ -216,13 +217,14 @@ struct MemoryView {
 
 impl MemoryView {
     fn table(&self, space: Space) -> &Table {
-        let [meta, documents, feed, index, attachments] = &self.tables;
+        let [meta, documents, feed, index, attachments, counters] = &self.tables;
         match space {
             Space::Meta => meta,
             Space::Documents => documents,
             Space::Feed => feed,
             Space::Index => index,
             Space::Attachments => attachments,
+            Space::Counters => counters,
         }
     }
 }

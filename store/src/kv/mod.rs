@@ -23,11 +23,14 @@ pub enum Space {
     Index,
     /// The bytes of attachments, and how often they are used.
     Attachments,
+    /// The values of counters, by document and name.
+    Counters,
 }
 
 impl Space {
     /// Every space, in a fixed order.
-    pub const ALL: [Self; 5] = [Self::Meta, Self::Documents, Self::Feed, Self::Index, Self::Attachments];
+    pub const ALL: [Self; 6] =
+        [Self::Meta, Self::Documents, Self::Feed, Self::Index, Self::Attachments, Self::Counters];
 }
 
 /// How durable a commit is when [`Kv::commit`] returns.
@@ -48,6 +51,18 @@ pub enum Change {
     Delete(Space, Vec<u8>),
     /// Removes every row from the first key (inclusive) to the second (exclusive).
     DeleteRange(Space, Vec<u8>, Vec<u8>),
+}
+
+impl Change {
+    /// Whether it is about a row.
+    fn concerns(&self, space: Space, key: &[u8]) -> bool {
+        match self {
+            Self::Put(other, name, _) | Self::Delete(other, name) => *other == space && name == key,
+            Self::DeleteRange(other, from, to) => {
+                *other == space && from.as_slice() <= key && key < to.as_slice()
+            }
+        }
+    }
 }
 
 /// Changes that become visible and durable together or not at all. Later changes of a row win.
@@ -94,15 +109,23 @@ impl Batch {
     /// The value that a row is set to by the last change of it, if that sets it.
     #[must_use]
     pub fn last_put(&self, space: Space, key: &[u8]) -> Option<&[u8]> {
-        let last = self.changes.iter().rev().find(|change| match change {
-            Change::Put(other, name, _) | Change::Delete(other, name) => *other == space && name == key,
-            Change::DeleteRange(other, from, to) => {
-                *other == space && from.as_slice() <= key && key < to.as_slice()
-            }
-        })?;
+        let last = self.changes.iter().rev().find(|change| change.concerns(space, key))?;
         match last {
             Change::Put(_, _, value) => Some(value),
             Change::Delete(..) | Change::DeleteRange(..) => None,
+        }
+    }
+
+    /// Has the last change of a row set another value, if it sets one; gives the value back if not.
+    pub fn replace_put(&mut self, space: Space, key: &[u8], value: Vec<u8>) -> Option<Vec<u8>> {
+        let last = self.changes.iter_mut().rev().find(|change| change.concerns(space, key));
+        match last {
+            Some(Change::Put(_, _, place)) => {
+                self.bytes = self.bytes.saturating_sub(place.len()).saturating_add(value.len());
+                *place = value;
+                None
+            }
+            _ => Some(value),
         }
     }
 

@@ -392,6 +392,7 @@ const fn name(space: Space) -> &'static str {
         Space::Feed => "feed",
         Space::Index => "index",
         Space::Attachments => "attachments",
+        Space::Counters => "counters",
     }
 }
 

@@ -3,12 +3,13 @@
 use super::Request;
 use crate::attachments::{self, Attachment, Content, ContentHash};
 use crate::command::{NewDocument, Outcome};
-use crate::document::{Collection, Document, DocumentId, Etag};
+use crate::document::{Document, DocumentId, Etag};
 use crate::error::StoreError;
 use crate::keys;
 use crate::kv::Space;
 use crate::limits::ATTACHMENTS_PER_DOCUMENT_MAX;
-use crate::rows::{self, ContentRow, FeedKind, Head, LiveHead};
+use crate::lists::Lists;
+use crate::rows::{ContentRow, Head};
 use crate::timestamp::Timestamp;
 
 impl Request<'_, '_> {
@@ -42,14 +43,14 @@ impl Request<'_, '_> {
             return Ok(Outcome::AttachmentDeleted { id, name, collection: None, etag: None });
         };
         let key = crate::document::lower_case(&name);
-        if !live.attachments.iter().any(|attachment| attachment.key() == key) {
+        if !live.lists.attachments.iter().any(|attachment| attachment.key() == key) {
             return Ok(Outcome::AttachmentDeleted { id, name, collection: None, etag: None });
         }
         self.check_expected(&id, expected, head.live.as_ref(), true)?;
         let (id, head, document) = self.owner(&requested, &name)?;
         let (gone, kept): (Vec<_>, Vec<_>) =
             document.attachments().into_iter().partition(|attachment| attachment.key() == key);
-        let etag = self.rewrite(&id, head, &document, kept, now)?;
+        let etag = self.relist(&id, head, &document, kept, now);
         self.release(&gone)?;
         Ok(Outcome::AttachmentDeleted { id, name, collection: Some(document.collection), etag: Some(etag) })
     }
@@ -112,7 +113,7 @@ impl Request<'_, '_> {
                 present.push(attachment);
             }
         }
-        let mut list = self.head(&checked)?.live.map(|live| live.attachments).unwrap_or_default();
+        let mut list = self.head(&checked)?.live.map(|live| live.lists.attachments).unwrap_or_default();
         let mut replaced = Vec::new();
         for attachment in &present {
             self.retain(&attachment.hash, 1)?;
@@ -149,21 +150,10 @@ impl Request<'_, '_> {
     fn owner(&self, id: &str, name: &str) -> Result<(DocumentId, Head, Document), StoreError> {
         let id = DocumentId::new(id)?;
         let head = self.head(&id)?;
-        let row = match self.row_in_batches(&id) {
-            Some(row) => Some(row.to_vec()),
-            None => self.group.view.get(Space::Documents, keys::document(&id))?,
-        };
-        let document = row.map(|row| rows::live_document(&row)).transpose()?.flatten();
-        let document = document.filter(|_| head.live.is_some());
+        let document = self.stored(&id, &head)?;
         let missing = || StoreError::AttachmentOwnerMissing { id: id.to_string(), name: name.to_owned() };
         let document = document.ok_or_else(missing)?;
         Ok((id, head, document))
-    }
-
-    fn row_in_batches(&self, id: &DocumentId) -> Option<&[u8]> {
-        let key = keys::document(id);
-        let own = self.batch.last_put(Space::Documents, key);
-        own.or_else(|| self.group.batch.last_put(Space::Documents, key))
     }
 
     fn attach(
@@ -177,42 +167,24 @@ impl Request<'_, '_> {
         let mut list = document.attachments();
         let replaced = attachments::replace(&mut list, attachment);
         check_count(&list, id.as_str())?;
-        let etag = self.rewrite(id, head, document, list, now)?;
+        let etag = self.relist(id, head, document, list, now);
         self.release(replaced.as_slice())?;
         Ok(etag)
     }
 
-    /// Writes a document again with another list.
-    fn rewrite(
+    /// Writes a document again with another list of attachments.
+    fn relist(
         &mut self,
         id: &DocumentId,
         head: Head,
         document: &Document,
-        list: Vec<Attachment>,
+        attachments: Vec<Attachment>,
         now: Timestamp,
-    ) -> Result<Etag, StoreError> {
+    ) -> Etag {
         let etag = Etag(self.layer.last_etag.0 + 1);
-        let Some(LiveHead { etag: before, collection: name, .. }) = head.live else { return Ok(etag) };
-        let collection = Collection::from_stored(&name);
-        self.batch.delete(Space::Feed, keys::feed(collection.key(), before));
-        let metadata = attachments::with_list(&document.metadata, &list);
-        let live = rows::Live {
-            etag,
-            last_modified: now,
-            id: document.id.as_str(),
-            collection: &name,
-            metadata: &metadata,
-            body: &document.body,
-            has_attachments: !list.is_empty(),
-        };
-        self.batch.put(Space::Documents, keys::document(id), rows::document(&head.tombstones, Some(&live)));
-        let feed = rows::feed(FeedKind::Live, document.id.as_str());
-        self.batch.put(Space::Feed, keys::feed(collection.key(), etag), feed);
-        let live = LiveHead { etag, id: document.id.as_str().into(), collection: name, attachments: list };
-        let head = Head { live: Some(live), tombstones: head.tombstones };
-        self.layer.last_etag = etag;
-        self.layer.documents.insert(id.key().into(), head);
-        Ok(etag)
+        let counters = head.live.as_ref().map(|live| live.lists.counters.clone()).unwrap_or_default();
+        self.rewrite(id, head, document, Lists { attachments, counters }, (etag, now));
+        etag
     }
 
     /// The row of bytes, as the commands before this one leave it.
@@ -245,10 +217,10 @@ impl Request<'_, '_> {
         let missing = || StoreError::Corrupt(format!("the bytes of an attachment ({hash})"));
         let before = self.content(hash)?.ok_or_else(missing)?;
         let uses = before.uses.saturating_add_signed(change);
-        self.layer.attachments.names += change;
+        self.layer.attachments.first += change;
         match (before.uses, uses) {
-            (0, 1..) => self.layer.attachments.contents += 1,
-            (1.., 0) => self.layer.attachments.contents -= 1,
+            (0, 1..) => self.layer.attachments.second += 1,
+            (1.., 0) => self.layer.attachments.second -= 1,
             _ => {}
         }
         if uses == 0 {

@@ -521,6 +521,150 @@ describe("maintenance", () => {
     });
 });
 
+describe("counters", () => {
+    const values = { likes: 5, "Dis Likes": -2 };
+    const requests = session => session.advanced.numberOfRequests;
+
+    before(async () => {
+        await inSession(async session => {
+            await session.store(new Employee({ name: "Counted" }), "employees/counted");
+            const counters = session.countersFor("employees/counted");
+            counters.increment("likes", 3);
+            counters.increment("Dis Likes", -2);
+            await session.saveChanges();
+        });
+        await inSession(async session => {
+            const employee = await session.load("employees/counted");
+            session.countersFor(employee).increment("LIKES", 2);
+            await session.saveChanges();
+        });
+    });
+
+    it("are added to, read and deleted", async () => {
+        await inSession(async session => {
+            const counters = session.countersFor("employees/counted");
+            assert.equal(await counters.get("likes"), 5);
+            assert.equal(await counters.get("nothing"), null);
+            assert.deepEqual({ ...(await counters.getAll()) }, values);
+        });
+        await inSession(async session => {
+            const employee = await session.load("employees/counted");
+            assert.deepEqual(session.advanced.getCountersFor(employee), ["Dis Likes", "likes"]);
+            const counters = session.countersFor(employee);
+            counters.increment("temporary");
+            await session.saveChanges();
+            assert.equal(await counters.get("temporary"), 1);
+            counters.delete("temporary");
+            await session.saveChanges();
+        });
+        await inSession(async session => {
+            assert.equal(await session.countersFor("employees/counted").get("temporary"), null);
+        });
+    });
+
+    it("of a document that is not there are refused", async () => {
+        await inSession(async session => {
+            session.countersFor("employees/nobody").increment("likes");
+            await assert.rejects(session.saveChanges(), { name: "DocumentDoesNotExistException" });
+        });
+    });
+
+    it("come along with documents that are loaded", async () => {
+        await inSession(async session => {
+            const employee = await session.load("employees/counted", { includes: b => b.includeCounter("likes") });
+            assert.equal(requests(session), 1);
+            assert.equal(await session.countersFor(employee).get("likes"), 5);
+            assert.equal(requests(session), 1);
+        });
+        await inSession(async session => {
+            const employee = await session.load("employees/counted", { includes: b => b.includeAllCounters() });
+            assert.deepEqual({ ...(await session.countersFor(employee).getAll()) }, values);
+            assert.equal(requests(session), 1);
+        });
+    });
+
+    it("come along with queries and stand in their rows", async () => {
+        await inSession(async session => {
+            const found = await session
+                .query({ collection: "Employees" })
+                .whereEquals("name", "Counted")
+                .include(b => b.includeCounters(["likes", "Dis Likes"]))
+                .all();
+            const before = requests(session);
+            const counters = session.countersFor(found[0]);
+            assert.deepEqual([await counters.get("likes"), await counters.get("dis likes")], [5, -2]);
+            assert.equal(requests(session), before);
+        });
+        await inSession(async session => {
+            const rows = await session.advanced
+                .rawQuery("from Employees as e where id() = 'employees/counted' select counter(e, 'likes') as likes")
+                .all();
+            assert.equal(rows[0].likes, 5);
+        });
+    });
+
+    it("are changed and read by operations", async () => {
+        const operation = new raven.DocumentCountersOperation();
+        operation.documentId = "employees/counted";
+        operation.operations = [
+            raven.CounterOperation.create("by-operation", "Increment", 7),
+            raven.CounterOperation.create("likes", "Get"),
+        ];
+        const batch = new raven.CounterBatch();
+        batch.documents = [operation];
+        const changed = await store.operations.send(new raven.CounterBatchOperation(batch));
+        assert.deepEqual(changed.counters.map(counter => counter.totalValue), [7, 5]);
+        const send = (names, full) => store.operations.send(new raven.GetCountersOperation("employees/counted", names, full));
+        const read = await send(["likes", "nothing", "by-operation"]);
+        assert.deepEqual(read.counters.map(counter => counter && counter.totalValue), [5, null, 7]);
+        const [full] = (await send(["likes"], true)).counters;
+        assert.deepEqual(Object.values(full.counterValues), [5]);
+        await inSession(async session => {
+            session.countersFor("employees/counted").delete("by-operation");
+            await session.saveChanges();
+        });
+    });
+
+    it("are added to by patches and bulk inserts", async () => {
+        await inSession(async session => {
+            await session.store(new Employee({ name: "Patched" }), "employees/patched");
+            await session.saveChanges();
+        });
+        const script = "incrementCounter(this, 'seen', args.by); this.before = counter(this, 'seen')";
+        const patch = raven.PatchRequest.forScript(script);
+        patch.values = { by: 4 };
+        await store.operations.send(new raven.PatchOperation("employees/patched", null, patch));
+        const bulk = store.bulkInsert();
+        const counters = bulk.countersFor("employees/patched");
+        await counters.increment("seen", 2);
+        await counters.increment("other");
+        await bulk.finish();
+        await inSession(async session => {
+            assert.equal((await session.load("employees/patched")).before, 4);
+            const all = await session.countersFor("employees/patched").getAll();
+            assert.deepEqual({ ...all }, { other: 1, seen: 6 });
+        });
+        const stats = await store.maintenance.send(new raven.GetStatisticsOperation());
+        assert.equal(stats.countOfCounterEntries, 2);
+    });
+
+    it("go and come with dumps", async () => {
+        const copy = `${name}-counted`;
+        await newDatabase(copy);
+        const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "magpie-")), "counted.ravendbdump");
+        const out = await store.smuggler.export(new raven.DatabaseSmugglerExportOptions(), file);
+        await out.waitForCompletion();
+        const into = await store.smuggler.forDatabase(copy).import(new raven.DatabaseSmugglerImportOptions(), file);
+        await into.waitForCompletion();
+        const session = store.openSession(copy);
+        assert.deepEqual({ ...(await session.countersFor("employees/counted").getAll()) }, values);
+        await store.maintenance.server.send(
+            new raven.DeleteDatabasesOperation({ databaseNames: [copy], hardDelete: true })
+        );
+        fs.rmSync(path.dirname(file), { recursive: true });
+    });
+});
+
 describe("dumps", () => {
     it("are changed by a script on their way", async () => {
         const copy = `${name}-script`;

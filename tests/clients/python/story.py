@@ -27,6 +27,14 @@ from ravendb import (
     StartIndexOperation,
     StopIndexOperation,
 )
+from ravendb.documents.operations.counters import (
+    CounterBatch,
+    CounterBatchOperation,
+    CounterOperation,
+    CounterOperationType,
+    DocumentCountersOperation,
+    GetCountersOperation,
+)
 from ravendb.documents.operations.patch import PatchOperation
 from ravendb.documents.indexes.abstract_index_creation_tasks import AbstractJavaScriptIndexCreationTask
 from ravendb.documents.indexes.definitions import FieldIndexing, IndexDefinition, IndexFieldOptions
@@ -233,6 +241,53 @@ class Story(unittest.TestCase):
             self.assertTrue(session.advanced.attachments.exists("orders/2", "scan.txt"))
             with session.advanced.attachments.get("orders/2", "scan.txt") as found:
                 self.assertEqual(bytes(found.data), b"a scan")
+
+    def test_counters_are_added_to_read_and_deleted(self):
+        with self.store.open_session() as session:
+            session.store(Employee("Counted"), "employees/counted")
+            counters = session.counters_for("employees/counted")
+            counters.increment("likes", 3)
+            counters.increment("Dis Likes", -2)
+            session.save_changes()
+        with self.store.open_session() as session:
+            employee = session.load("employees/counted", Employee)
+            counters = session.counters_for_entity(employee)
+            counters.increment("LIKES", 2)
+            session.save_changes()
+        with self.store.open_session() as session:
+            counters = session.counters_for("employees/counted")
+            self.assertEqual(counters.get("likes"), 5)
+            everything = counters.get_all()
+            self.assertEqual((len(everything), everything["likes"], everything["Dis Likes"]), (2, 5, -2))
+        with self.store.open_session() as session:
+            include = lambda builder: builder.include_counter("likes")
+            employee = session.load("employees/counted", Employee, include)
+            before = session.advanced.number_of_requests
+            self.assertEqual(session.counters_for_entity(employee).get("likes"), 5)
+            self.assertEqual(session.advanced.number_of_requests, before)
+        with self.store.open_session() as session:
+            found = session.query(object_type=Employee).where_equals("name", "Counted")
+            found = list(found.include(lambda builder: builder.include_counters("likes", "Dis Likes")))
+            before = session.advanced.number_of_requests
+            self.assertEqual(session.counters_for_entity(found[0]).get("likes"), 5)
+            self.assertEqual(session.advanced.number_of_requests, before)
+        batch = CounterBatch(documents=[
+            DocumentCountersOperation("employees/counted", [
+                CounterOperation("passing", CounterOperationType.INCREMENT, 7),
+                CounterOperation("likes", CounterOperationType.GET),
+            ])
+        ])
+        changed = self.store.operations.send(CounterBatchOperation(batch))
+        self.assertEqual([counter.total_value for counter in changed.counters], [7, 5])
+        with self.store.open_session() as session:
+            session.counters_for("employees/counted").delete("passing")
+            session.save_changes()
+        read = self.store.operations.send(GetCountersOperation("employees/counted", ["passing", "likes"], True))
+        self.assertEqual([counter and counter.total_value for counter in read.counters], [None, 5])
+        with self.store.bulk_insert() as bulk_insert:
+            bulk_insert.counters_for("employees/counted").increment("bulk", 4)
+        with self.store.open_session() as session:
+            self.assertEqual(session.counters_for("employees/counted").get("bulk"), 4)
 
     def test_compare_exchange_changes_only_for_who_knows_the_index(self):
         put = lambda value, index: self.store.operations.send(

@@ -11,6 +11,7 @@ mod big_ints;
 mod budget;
 mod changed;
 mod constructors;
+mod counters;
 mod exchanges;
 mod failure;
 mod freeze;
@@ -59,8 +60,8 @@ pub(super) struct Plan {
     pub numbers: Numbers,
     /// Whether it is the script of a query rather than of an index.
     pub is_query: bool,
-    /// Whether it may read compare-exchange values.
-    pub reads_exchanges: bool,
+    /// Whether it may read compare-exchange values and counters.
+    pub reads_values: bool,
 }
 
 /// A registered map function.
@@ -134,10 +135,12 @@ impl BoaFunction {
     ) -> Result<Vec<Emitted>, FunctionError> {
         for _ in 0..LOAD_ROUNDS_MAX {
             loads::begin_round();
+            counters::begin_round();
             let outcome = self.map_once(document);
             let missing = loads::take_missing();
             let values = exchanges::take_missing();
-            let is_done = missing.is_empty() && values.is_empty();
+            let counted = counters::take_missing();
+            let is_done = missing.is_empty() && values.is_empty() && counted.is_empty();
             if is_done || budget::reason() == Some(budget::Reason::Loads) {
                 return outcome;
             }
@@ -146,6 +149,10 @@ impl BoaFunction {
                 if !exchanges::add(key, found) {
                     return Err(limit_error(budget::Reason::LoadedBytes.message(), None));
                 }
+            }
+            for wanted in counted {
+                let found = loads.counter(wanted.id.as_str(), &wanted.name);
+                counters::add(&wanted, found);
             }
             for wanted in missing {
                 let found = loads.load(wanted.id.as_str(), wanted.collection.as_ref(), false);
@@ -195,16 +202,18 @@ impl BoaFunction {
 impl IndexFunction for BoaFunction {
     fn map(&mut self, document: &Document, loads: &mut dyn Loads) -> Result<Vec<Emitted>, FunctionError> {
         self.steps = 0;
-        let exchanges = self.plan.reads_exchanges;
-        if self.plan.program.loads == Loaded::default() && !exchanges {
+        let reads_values = self.plan.reads_values;
+        if self.plan.program.loads == Loaded::default() && !reads_values {
             return self.map_once(document);
         }
         loads::begin(self.plan.numbers, false, self.plan.is_query);
-        if exchanges {
+        if reads_values {
             exchanges::begin();
+            counters::begin();
         }
         let outcome = self.map_in_rounds(document, loads);
         exchanges::end();
+        counters::end();
         // Also when the map failed: it may work when one of these documents is another one.
         for wanted in loads::end() {
             loads.load(wanted.id.as_str(), wanted.collection.as_ref(), true);

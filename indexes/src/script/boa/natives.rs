@@ -1,6 +1,6 @@
 //! The functions of RavenDB's dialect: registration, document id and metadata, and the small helpers.
 
-use super::{big_ints, budget, exchanges, guards, heritage, loads, patch, to_js};
+use super::{big_ints, budget, counters, exchanges, guards, heritage, loads, patch, to_js};
 use crate::definition::Numbers;
 use crate::script::rewrite::Rewritten;
 use boa_engine::native_function::NativeFunction;
@@ -65,7 +65,8 @@ pub(super) fn plain(
 }
 
 /// The values of the program's parameters, in the order of [`crate::script::dialect::names::PARAMETERS`], and for a patch
-/// those of [`crate::script::dialect::names::PATCH_PARAMETERS`] behind them; at the end `cmpxchg` where it may be read.
+/// those of [`crate::script::dialect::names::PATCH_PARAMETERS`] behind them; at the end
+/// those of [`crate::script::dialect::names::VALUE_PARAMETERS`] where they may be read.
 pub(super) fn parameters(program: &Rewritten, context: &mut Context) -> JsResult<Vec<JsValue>> {
     let for_patch = program.patch;
     let process = JsObject::with_object_proto(context.intrinsics());
@@ -120,8 +121,9 @@ pub(super) fn parameters(program: &Rewritten, context: &mut Context) -> JsResult
     if for_patch {
         parameters.extend(patch::parameters(context)?);
     }
-    if program.exchanges {
+    if program.reads_values {
         parameters.push(exchanges::function(context).into());
+        parameters.push(counters::function(context).into());
     }
     Ok(parameters)
 }
@@ -232,7 +234,7 @@ fn register(take: impl FnOnce(&mut Registration)) -> JsResult<()> {
 }
 
 /// The id of a document: the one being mapped, or any object with `@metadata`.
-fn id(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+pub(super) fn id(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let Some(object) = arguments.first().and_then(JsValue::as_object) else { return Ok(JsValue::null()) };
     let known = CURRENT.with_borrow(|current| {
         current

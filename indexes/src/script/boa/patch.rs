@@ -1,10 +1,10 @@
 //! Running a patch: one document in, the changed document out, with what the script put, deleted and told meanwhile.
 //!
-//! Nothing is written here. `put()` and `del()` are noted as effects, in order; whoever runs the patch writes them with
+//! Nothing is written here. `put()`, `del()` and the like are noted as effects, in order; whoever runs the patch writes them with
 //! the document, all or nothing. A script that loads runs in rounds, as maps do (`loads.rs`): its effects are those of
 //! the last round.
 
-use super::{Plan, ambient, budget, exchanges, failure, loads, natives, patched, realm, to_js};
+use super::{Plan, ambient, budget, counters, exchanges, failure, loads, natives, patched, realm, to_js};
 use crate::function::{FunctionError, FunctionErrorKind, Loads};
 use crate::limits::{LOAD_ROUNDS_MAX, PATCH_EFFECTS_MAX, PATCH_OUTPUT_BYTES_MAX};
 use crate::script::errors::{definition_error, limit_error, run_error};
@@ -66,11 +66,13 @@ impl PatchEngine {
     ) -> Result<PatchRun, FunctionError> {
         loads::begin(plan.numbers, true, false);
         exchanges::begin();
+        counters::begin();
         ambient::begin(input.now, input.seed);
         let outcome = self.in_rounds(plan, input, documents);
         ambient::end();
         let _ = loads::end();
         exchanges::end();
+        counters::end();
         outcome
     }
 
@@ -82,11 +84,13 @@ impl PatchEngine {
     ) -> Result<PatchRun, FunctionError> {
         for _ in 0..LOAD_ROUNDS_MAX {
             loads::begin_round();
+            counters::begin_round();
             ambient::begin(input.now, input.seed);
             let outcome = self.once(plan, input);
             let missing = loads::take_missing();
             let values = exchanges::take_missing();
-            let is_done = missing.is_empty() && values.is_empty();
+            let counted = counters::take_missing();
+            let is_done = missing.is_empty() && values.is_empty() && counted.is_empty();
             if is_done || budget::reason() == Some(budget::Reason::Loads) {
                 return outcome;
             }
@@ -95,6 +99,10 @@ impl PatchEngine {
                 if !exchanges::add(key, found) {
                     return Err(limit_error(budget::Reason::LoadedBytes.message(), None));
                 }
+            }
+            for wanted in counted {
+                let found = documents.counter(wanted.id.as_str(), &wanted.name);
+                counters::add(&wanted, found);
             }
             for wanted in missing {
                 let found = documents.load(wanted.id.as_str(), None, false);
@@ -120,7 +128,8 @@ impl PatchEngine {
         loads::forget_objects();
         patched::forget();
         let document = outcome?;
-        Ok(PatchRun { document, effects: call.effects, output: call.output, loaded: call.loaded })
+        let counters = counters::take_reads();
+        Ok(PatchRun { document, effects: call.effects, output: call.output, loaded: call.loaded, counters })
     }
 
     fn call(&mut self, plan: &Plan, input: &PatchInput) -> Result<Json, FunctionError> {
@@ -167,6 +176,8 @@ pub(super) fn parameters(context: &mut Context) -> JsResult<Vec<JsValue>> {
         natives::plain("output", 1, context, output).into(),
         natives::plain("lastModified", 1, context, last_modified).into(),
         console.into(),
+        natives::plain("incrementCounter", 3, context, increment_counter).into(),
+        natives::plain("deleteCounter", 2, context, delete_counter).into(),
     ])
 }
 
@@ -215,19 +226,23 @@ fn load_one(id: &JsValue, context: &mut Context) -> JsResult<JsValue> {
     let id = id_of(Some(id), "load(id)")?;
     let found = match written(&id) {
         Some(Effect::Put { document, .. }) => to_js::Writer::guided().value(&document, context),
-        Some(Effect::Delete { .. }) => JsValue::null(),
+        Some(_) => JsValue::null(),
         None => loads::any(&id, context)?,
     };
     CALL.with_borrow_mut(|call| call.loaded.push((id, found.is_object())));
     Ok(found)
 }
 
-/// What this call did last to a document.
+/// What this call did last to a document as a whole.
 fn written(id: &str) -> Option<Effect> {
     let key = |id: &str| DocumentId::new(id).ok().map(|id| id.key().to_owned());
     let wanted = key(id)?;
     CALL.with_borrow(|call| {
-        call.effects.iter().rev().find(|effect| key(effect.id()).as_ref() == Some(&wanted)).cloned()
+        let is_it = |effect: &&Effect| {
+            let is_whole = matches!(effect, Effect::Put { .. } | Effect::Delete { .. });
+            is_whole && key(effect.id()).as_ref() == Some(&wanted)
+        };
+        call.effects.iter().rev().find(is_it).cloned()
     })
 }
 
@@ -271,8 +286,77 @@ fn del(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<Js
         None => loads::any(&id, context)?.is_object(),
     };
     let expected = change_vector(arguments.get(1), "del", &id)?;
+    if let Ok(id) = DocumentId::new(&id) {
+        counters::forget_document(&id);
+    }
     effect(Effect::Delete { id, expected })?;
     Ok(existed.into())
+}
+
+/// `incrementCounter(doc, name, [value])`: true. Without a value it adds 1; of a value only the whole part counts.
+fn increment_counter(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (document, name, value) = match arguments {
+        [document, name] => (document, name, None),
+        [document, name, value] => (document, name, Some(value)),
+        _ => {
+            return refuse(format!(
+                "There is no overload of method 'incrementCounter' that takes {} arguments. Supported overloads are : \
+                 'incrementCounter(doc, name)' , 'incrementCounter(doc, name, value)'",
+                arguments.len()
+            ));
+        }
+    };
+    let signature =
+        if value.is_some() { "incrementCounter(doc, name, value)" } else { "incrementCounter(doc, name)" };
+    let wanted = counter_of(document, name, signature, context)?;
+    let by = match value.map(|value| (value.as_number(), value)) {
+        None => 1,
+        Some((Some(number), _)) => whole(number),
+        Some((None, _)) => return refuse(format!("{signature}: 'value' must be a number argument")),
+    };
+    effect(Effect::IncrementCounter { id: wanted.id.as_str().to_owned(), name: wanted.name.clone(), by })?;
+    counters::increment(&wanted, by);
+    Ok(true.into())
+}
+
+/// The whole part of a number, cut to what a counter holds; 0 for what is no number.
+fn whole(number: f64) -> i64 {
+    if number.is_nan() {
+        return 0;
+    }
+    let end = if number < 0.0 { i64::MIN } else { i64::MAX };
+    // Through text, as no number here can be cast without loss.
+    format!("{:.0}", number.trunc()).parse().unwrap_or(end)
+}
+
+/// `deleteCounter(doc, name)`: true.
+fn delete_counter(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    const SIGNATURE: &str = "deleteCounter(doc, name)";
+    let [document, name] = arguments else {
+        return refuse(format!("{SIGNATURE} must be called with exactly 2 arguments"));
+    };
+    let wanted = counter_of(document, name, SIGNATURE, context)?;
+    effect(Effect::DeleteCounter { id: wanted.id.as_str().to_owned(), name: wanted.name.clone() })?;
+    counters::delete(&wanted);
+    Ok(true.into())
+}
+
+/// The counter that arguments name.
+fn counter_of(
+    document: &JsValue,
+    name: &JsValue,
+    signature: &str,
+    context: &mut Context,
+) -> JsResult<counters::Wanted> {
+    let id = counters::document_id(document, signature, context)?;
+    let name = name.as_string().map(|name| name.to_std_string_lossy()).filter(|name| !name.is_empty());
+    let Some(name) = name else {
+        return refuse(format!("{signature}: 'name' must be a non-empty string argument"));
+    };
+    match DocumentId::new(&id) {
+        Ok(id) => Ok(counters::Wanted { id, name }),
+        Err(error) => refuse(format!("{signature}: {error}")),
+    }
 }
 
 fn effect(effect: Effect) -> JsResult<()> {
@@ -280,12 +364,13 @@ fn effect(effect: Effect) -> JsResult<()> {
     let bytes = match &effect {
         Effect::Put { document, .. } => document.to_string().len(),
         Effect::Delete { .. } => 0,
+        Effect::IncrementCounter { name, .. } | Effect::DeleteCounter { name, .. } => name.len(),
     };
     CALL.with_borrow_mut(|call| {
         call.effect_bytes = call.effect_bytes.saturating_add(bytes);
         if call.effects.len() >= PATCH_EFFECTS_MAX {
             return refuse(format!(
-                "the patch puts and deletes more than {PATCH_EFFECTS_MAX} documents (patch_effects_max)"
+                "the patch puts and deletes more than {PATCH_EFFECTS_MAX} documents and counters (patch_effects_max)"
             ));
         }
         if call.effect_bytes > PUT_BYTES_MAX {

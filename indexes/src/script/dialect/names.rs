@@ -39,6 +39,13 @@ pub(in crate::script) const GROUP_BY: &str = "groupBy";
 pub(in crate::script) const LOAD: &str = "load";
 /// Reads a compare-exchange value, in patches and queries.
 pub(in crate::script) const COMPARE_EXCHANGE: &str = "cmpxchg";
+/// Reads a counter, in patches and queries.
+pub(in crate::script) const COUNTER: &str = "counter";
+/// Reads a counter as each node of a cluster has it, in scripts of RavenDB's patches and queries.
+pub(in crate::script) const COUNTER_RAW: &str = "counterRaw";
+/// The functions that patches and queries have besides: they read what an index would not follow the changes of. They are
+/// the last parameters of the written program, in this order.
+pub(in crate::script) const VALUE_PARAMETERS: [&str; 2] = [COMPARE_EXCHANGE, COUNTER];
 /// The object whose `load` does not have the document mapped again when the loaded one changes.
 pub(in crate::script) const NO_TRACKING: &str = "noTracking";
 /// The constructor of BigInts, which only scripts that name it have.
@@ -133,14 +140,12 @@ const NOT_YET: [&str; 11] = [
 ];
 
 /// The functions that patches have besides, as parameters of the written program, in this order.
-pub(in crate::script) const PATCH_PARAMETERS: [&str; 5] = ["put", "del", "output", "lastModified", "console"];
+pub(in crate::script) const PATCH_PARAMETERS: [&str; 7] =
+    ["put", "del", "output", "lastModified", "console", "incrementCounter", "deleteCounter"];
 
 /// Functions of RavenDB's patches that Magpie does not have yet. Without this they would read as null and do nothing.
-const NOT_YET_IN_PATCHES: [&str; 14] = [
-    "counter",
-    "counterRaw",
-    "incrementCounter",
-    "deleteCounter",
+const NOT_YET_IN_PATCHES: [&str; 11] = [
+    COUNTER_RAW,
     "timeseries",
     "include",
     "archived",

@@ -60,8 +60,8 @@ pub(super) struct Rewritten {
     pub big_ints: bool,
     /// Whether it is a patch.
     pub patch: bool,
-    /// Whether its last parameter is [`names::COMPARE_EXCHANGE`]: that of patches and queries.
-    pub exchanges: bool,
+    /// Whether its last parameters are [`names::VALUE_PARAMETERS`]: those of patches and queries.
+    pub reads_values: bool,
     /// What the maps load.
     pub loads: Loaded,
     marks: Vec<Mark>,
@@ -110,10 +110,12 @@ pub(super) fn rewrite(
             writer.put(name);
         }
     }
-    let exchanges = patch || scripts.iter().any(|script| script.role == Role::Query);
-    if exchanges {
-        writer.put(",");
-        writer.put(names::COMPARE_EXCHANGE);
+    let reads_values = patch || scripts.iter().any(|script| script.role == Role::Query);
+    if reads_values {
+        for name in names::VALUE_PARAMETERS {
+            writer.put(",");
+            writer.put(name);
+        }
     }
     writer.put("){return function(){\"use strict\";");
     for (index, script) in scripts.iter().enumerate() {
@@ -134,7 +136,14 @@ pub(super) fn rewrite(
         writer.put(",");
     }
     writer.put("]}})");
-    Ok(Rewritten { text: writer.out, big_ints, patch, exchanges, loads: writer.loads, marks: writer.marks })
+    Ok(Rewritten {
+        text: writer.out,
+        big_ints,
+        patch,
+        reads_values,
+        loads: writer.loads,
+        marks: writer.marks,
+    })
 }
 
 /// Whether a script has a BigInt literal or names their constructor, also in a string. No other text can make one of
@@ -303,21 +312,24 @@ impl<'a> Writer<'a> {
     /// Whether a name that the script does not declare has a meaning.
     fn is_known(&self, name: &str) -> bool {
         names::is_known(name)
-            || (self.reads_exchanges() && name == names::COMPARE_EXCHANGE)
+            || (self.reads_values() && names::VALUE_PARAMETERS.contains(&name))
             || (self.role == Role::Patch && (names::PATCH_PARAMETERS.contains(&name) || is_argument(name)))
     }
 
     /// Why a name may not be used, if so.
     fn refused(&self, name: &str) -> Option<String> {
         match self.role {
-            Role::Patch | Role::Query if name == names::COMPARE_EXCHANGE => None,
+            Role::Patch | Role::Query if names::VALUE_PARAMETERS.contains(&name) => None,
             Role::Patch => names::refused_in_patch(name),
+            Role::Query if name == names::COUNTER_RAW => {
+                Some("counterRaw() is not supported yet in the script of a query: use counter()".to_owned())
+            }
             _ => names::refused(name),
         }
     }
 
-    /// Whether the script may read compare-exchange values: an index would not follow their changes.
-    fn reads_exchanges(&self) -> bool {
+    /// Whether the script may read compare-exchange values and counters: an index would not follow their changes.
+    fn reads_values(&self) -> bool {
         matches!(self.role, Role::Patch | Role::Query)
     }
 
