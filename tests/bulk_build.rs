@@ -150,8 +150,9 @@ fn fill(database: &Database, documents: u64) {
     database.write(commands, Timestamp(1)).unwrap();
 }
 
-fn borders(bits: u32) -> Borders {
-    Borders::new(&Signature::of("bulk")).with_bits_per_level(bits)
+/// Borders with so many bits for wide and narrow pages.
+fn borders((wide, narrow): (u32, u32)) -> Borders {
+    Borders::new(&Signature::of("bulk")).with_bits(wide, narrow)
 }
 
 /// All rows of a build, without the slot.
@@ -161,7 +162,7 @@ fn rows(view: &DatabaseView<'_>, slot: Slot) -> Vec<(Vec<u8>, Vec<u8>)> {
     rows.map(|row| row.map(|(key, value)| (key[4..].to_vec(), value)).unwrap()).collect()
 }
 
-fn build_by_batches(database: &Database, source: &SharedSource, slot: Slot, bits: u32) {
+fn build_by_batches(database: &Database, source: &SharedSource, slot: Slot, bits: (u32, u32)) {
     let mut indexer = Indexer::new(slot, source.shape().clone(), borders(bits), source.create().unwrap());
     loop {
         let view = database.view();
@@ -178,7 +179,7 @@ fn the_rows_are_those_of_the_way_batch_by_batch() {
     let database = Database::open(Arc::new(MemoryKv::new()), DATABASE_ID).unwrap();
     fill(&database, 3_000);
     let mut slot = 0;
-    for (reduces, bits) in [(true, 1), (true, 2), (true, 5), (false, 5)] {
+    for (reduces, bits) in [(true, (1, 1)), (true, (2, 1)), (true, (1, 2)), (true, (5, 2)), (false, (5, 2))] {
         let source = Sums::source(reduces);
         slot += 1;
         let expected_slot = Slot(slot);
@@ -216,7 +217,7 @@ fn the_rows_are_those_of_the_way_batch_by_batch() {
             assert_eq!(progress, expected_progress, "{threads} threads, {sort_bytes} bytes");
             assert_eq!(Progress::read(now.kv(), Slot(slot)).unwrap(), built.progress);
             found[0].1.clone_from(&expected[0].1);
-            assert!(found == expected, "{reduces} {bits} {threads} threads, {sort_bytes} bytes");
+            assert!(found == expected, "{reduces} {bits:?} {threads} threads, {sort_bytes} bytes");
         }
     }
 }
@@ -323,7 +324,7 @@ fn a_stopped_build_leaves_nothing_and_begins_anew() {
     };
     let is_stopped = || seen.load(std::sync::atomic::Ordering::Relaxed) > 600;
     let build =
-        |slot| BulkBuild::new(Arc::clone(&source), slot, borders(5), (&database, &view), Timestamp(5));
+        |slot| BulkBuild::new(Arc::clone(&source), slot, borders((5, 2)), (&database, &view), Timestamp(5));
     let built = build(Slot(1)).with_watch(&told, &is_stopped).with_threads(2).run().unwrap();
     assert!(built.is_none());
     assert!(rows(&database.view(), Slot(1)).is_empty());
@@ -344,7 +345,7 @@ fn build_joined(
 ) -> Option<Etag> {
     let view = database.view();
     let place = (database, &view);
-    let built = BulkBuild::new(Sums::source(true), slot, borders(2), place, Timestamp(5))
+    let built = BulkBuild::new(Sums::source(true), slot, borders((2, 1)), place, Timestamp(5))
         .with_scan(Some(joined))
         .with_threads(threads)
         .with_sort_bytes_max(20_000)
@@ -358,7 +359,7 @@ fn build_joined(
 
 /// The rows of an index that is built batch by batch, without its progress.
 fn rows_by_batches(database: &Database, slot: Slot) -> Vec<(Vec<u8>, Vec<u8>)> {
-    build_by_batches(database, &Sums::source(true), slot, 2);
+    build_by_batches(database, &Sums::source(true), slot, (2, 1));
     let mut rows = rows(&database.view(), slot);
     rows.remove(0);
     rows

@@ -8,8 +8,9 @@
 #![cfg(test)]
 
 use magpie_indexes::border::Borders;
+use magpie_indexes::cores::Cores;
 use magpie_indexes::function::{
-    Emitted, FunctionError, FunctionErrorKind, FunctionShape, IndexFunction, Loads,
+    Emitted, FunctionError, FunctionErrorKind, FunctionShape, FunctionSource, IndexFunction, Loads,
 };
 use magpie_indexes::indexer::Indexer;
 use magpie_indexes::keys::{Kind, Slot};
@@ -116,14 +117,51 @@ impl Loads for ViewLoads<'_> {
     }
 }
 
-fn indexer(slot: Slot, bits: u32, documents_max: usize) -> Indexer {
-    let borders = Borders::new(&Signature::of("model")).with_bits_per_level(bits);
-    Indexer::new(slot, Totals::shape(), borders, Box::new(Totals)).with_documents_max(documents_max)
+/// How an index is built; its rows hang on the borders alone.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    /// The bits of wide and of narrow pages.
+    bits: (u32, u32),
+    /// Threads that fold besides the indexer's own.
+    further: usize,
+    /// Memory for what they fold.
+    bytes_max: usize,
+}
+
+impl Way {
+    fn on_one_thread(self) -> Self {
+        Self { further: 0, ..self }
+    }
+}
+
+fn indexer(slot: Slot, way: Way, documents_max: usize) -> Indexer {
+    let borders = Borders::new(&Signature::of("model")).with_bits(way.bits.0, way.bits.1);
+    Indexer::new(slot, Totals::shape(), borders, Box::new(Totals))
+        .with_documents_max(documents_max)
+        .with_helpers(Arc::new(Source(Totals::shape())), Arc::new(Cores::new(way.further)))
+        .with_helpers_for(2, way.bytes_max)
+}
+
+/// Makes functions for further threads.
+struct Source(FunctionShape);
+
+impl FunctionSource for Source {
+    fn shape(&self) -> &FunctionShape {
+        &self.0
+    }
+
+    fn canonical_text(&self) -> &'static str {
+        "totals"
+    }
+
+    fn create(&self) -> Result<Box<dyn IndexFunction>, FunctionError> {
+        Ok(Box::new(Totals))
+    }
 }
 
 /// Indexes until nothing is left, as the worker does.
-fn catch_up(database: &Database, slot: Slot, bits: u32, documents_max: usize) -> Result<(), IndexError> {
-    let mut indexer = indexer(slot, bits, documents_max);
+fn catch_up(database: &Database, slot: Slot, way: Way, documents_max: usize) -> Result<(), IndexError> {
+    let mut indexer = indexer(slot, way, documents_max);
     loop {
         let view = database.view();
         let progress = Progress::read(view.kv(), slot)?;
@@ -313,7 +351,7 @@ fn put_factor(id: u8, is: Option<i64>) -> Command {
     Command::Put { id, document, expected: None }
 }
 
-fn run(steps: &[Step], bits: u32) -> Result<(), TestCaseError> {
+fn run(steps: &[Step], way: Way) -> Result<(), TestCaseError> {
     let kv = Arc::new(MemoryKv::new());
     let mut database = Database::open(kv.clone(), DATABASE_ID).unwrap();
     let slot = Slot(1);
@@ -329,7 +367,7 @@ fn run(steps: &[Step], bits: u32) -> Result<(), TestCaseError> {
                 let delete = Command::Delete { id: format!("events/{id}"), expected: None };
                 database.write(vec![delete], Timestamp(0)).unwrap();
             }
-            Step::Index { documents_max } => catch_up(&database, slot, bits, *documents_max).unwrap(),
+            Step::Index { documents_max } => catch_up(&database, slot, way, *documents_max).unwrap(),
             Step::Terms { field, family, rows_max } => {
                 let family = [Family::Text, Family::Double, Family::Long, Family::AlphaNumeric][*family];
                 let name = ["group", "total", "float", "mean", "missing"][*field];
@@ -343,9 +381,9 @@ fn run(steps: &[Step], bits: u32) -> Result<(), TestCaseError> {
             }
         }
     }
-    catch_up(&database, slot, bits, 5).unwrap();
+    catch_up(&database, slot, way, 5).unwrap();
     let rebuilt = Slot(2);
-    catch_up(&database, rebuilt, bits, 1000).unwrap();
+    catch_up(&database, rebuilt, way.on_one_thread(), 1000).unwrap();
     compare_terms(&database, slot, rebuilt)?;
     let view = database.view();
     prop_assert_eq!(rows(&view, slot), rows(&view, rebuilt));
@@ -372,8 +410,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
-    fn incremental_equals_rebuild_equals_flat_fold(steps in steps(), bits in 1..4_u32) {
-        run(&steps, bits)?;
+    fn incremental_equals_rebuild_equals_flat_fold(
+        steps in steps(),
+        bits in (1..4_u32, 1..3_u32),
+        further in 0..3_usize,
+        bytes_max in prop_oneof![Just(1_usize), Just(300), Just(1 << 20)],
+    ) {
+        run(&steps, Way { bits, further, bytes_max })?;
     }
 }
 
@@ -382,13 +425,14 @@ proptest! {
 fn a_hot_key_grows_and_shrinks_to_nothing() {
     let kv = Arc::new(MemoryKv::new());
     let database = Database::open(kv, DATABASE_ID).unwrap();
+    let way = Way { bits: (2, 1), further: 0, bytes_max: 0 };
     let ids: Vec<u16> = (0..3000_u32).map(|n| u16::try_from(n * 7919 % 3000).unwrap()).collect();
     for chunk in ids.chunks(100) {
         let commands = chunk.iter().flat_map(|id| put(*id, &[1], (97, 0), true)).collect();
         database.write(commands, Timestamp(0)).unwrap();
-        catch_up(&database, Slot(1), 2, 64).unwrap();
+        catch_up(&database, Slot(1), way, 64).unwrap();
     }
-    catch_up(&database, Slot(2), 2, 1000).unwrap();
+    catch_up(&database, Slot(2), way, 1000).unwrap();
     let view = database.view();
     assert_eq!(rows(&view, Slot(1)), rows(&view, Slot(2)));
     assert_eq!(results(&view, Slot(1)), BTreeMap::from([("1".to_owned(), (97 * 3000, 3000))]));
@@ -396,7 +440,7 @@ fn a_hot_key_grows_and_shrinks_to_nothing() {
     for chunk in ids.chunks(37) {
         let delete = |id: &u16| Command::Delete { id: format!("events/{id}"), expected: None };
         database.write(chunk.iter().map(delete).collect(), Timestamp(0)).unwrap();
-        catch_up(&database, Slot(1), 2, 64).unwrap();
+        catch_up(&database, Slot(1), way, 64).unwrap();
         assert_eq!(results(&database.view(), Slot(1)), flat_fold(&database.view()));
     }
     assert_eq!(rows(&database.view(), Slot(1)), Vec::new(), "an index without documents has no rows");

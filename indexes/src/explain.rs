@@ -12,6 +12,7 @@ use crate::index::Index;
 use crate::indexer::KeyReducer;
 use crate::keys::{Kind, OPEN_END, parse_entry_key, rest};
 use crate::limits;
+use crate::page_reader::PageReader;
 use crate::reduce_tree::{Item, ItemChange, ReduceTree, TreeWork};
 use crate::stored_result::{Output, Presence, StoredResult};
 use crate::stored_tree::StoredTree;
@@ -257,10 +258,8 @@ impl Index {
             detached: None,
         };
         let mut tree = ReduceTree {
-            view: view.kv(),
-            slot: self.slot(),
+            reader: &mut PageReader::new(view.kv(), self.slot(), self.borders()),
             reduce_key,
-            borders: self.borders(),
             batch: &mut Batch::new(),
             work: &mut TreeWork::default(),
         };

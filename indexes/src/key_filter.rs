@@ -389,7 +389,7 @@ mod tests {
     use super::*;
     use magpie_store::json::BigInt;
     use magpie_store::kv::memory::MemoryKv;
-    use magpie_store::kv::{Batch, Durability, Kv};
+    use magpie_store::kv::{Batch, Durability, Kv, ScanCursor};
     use proptest::prelude::*;
 
     const SLOT: Slot = Slot(7);
@@ -420,26 +420,7 @@ mod tests {
         }
 
         fn cursor<'a>(&'a self, space: Space, to: &[u8]) -> Option<Box<dyn Cursor + 'a>> {
-            let rows = Box::new(std::iter::empty());
-            Some(Box::new(Rescanned { view: self.0, space, to: to.to_vec(), rows }))
-        }
-    }
-
-    struct Rescanned<'v> {
-        view: &'v dyn View,
-        space: Space,
-        to: Vec<u8>,
-        rows: Rows<'v>,
-    }
-
-    impl Cursor for Rescanned<'_> {
-        fn seek(&mut self, key: &[u8]) -> Result<Option<Row>, magpie_store::kv::KvError> {
-            self.rows = self.view.scan(self.space, key, &self.to, Direction::Forward);
-            self.next()
-        }
-
-        fn next(&mut self) -> Result<Option<Row>, magpie_store::kv::KvError> {
-            self.rows.next().transpose()
+            Some(Box::new(ScanCursor::new(self.0, space, Vec::new(), to.to_vec())))
         }
     }
 

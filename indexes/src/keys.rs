@@ -33,8 +33,8 @@
 
 use crate::error::IndexError;
 
-/// The version of the layout above and of the canonical texts that go into signatures.
-pub const FORMAT_VERSION: u64 = 2;
+/// The version of the layout above, of the borders of pages, and of the canonical texts that go into signatures.
+pub const FORMAT_VERSION: u64 = 3;
 
 /// The page end of a tree's last page when its last entry is no border. Sorts behind every entry key.
 pub const OPEN_END: &[u8] = &[0xFF];

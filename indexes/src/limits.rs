@@ -51,6 +51,13 @@ pub const BATCH_DOCUMENTS_LEAST: usize = 256;
 pub const BATCH_TIME_WANTED: Duration = Duration::from_secs(1);
 /// Most bytes of document bodies in one indexing batch.
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Fewest changed entries of a batch whose reduce keys are folded on several threads.
+pub const FOLD_CHANGES_MIN: usize = 2_048;
+/// Most threads that fold the keys of one batch.
+pub const FOLD_THREADS_MAX: usize = 8;
+/// Most bytes of results and rows that they keep for being settled, all threads of a batch together, but for the last key
+/// of each range of keys. What is left over then is folded on one thread.
+pub const FOLD_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Fewest documents of an index without rows that make a bulk build of it.
 pub const BULK_DOCUMENTS_MIN: u64 = 5_000;
 /// A bulk build reads all documents: the index must map at least one of so many.

@@ -6,16 +6,16 @@
 //! entries, whatever the order and the batches in which they came: the tests compare the bytes of its rows.
 //!
 //! Leaf pages are one row each (an entry is small and read with its neighbours); the items above are one row each
-//! (a reduced value may be large, and a change must not rewrite its 31 neighbours). The root's item stands only in
+//! (a reduced value may be large, and a change must not rewrite its neighbours). The root's item stands only in
 //! the result row. A page whose reduce failed has a failed output, and so has every page above it: there is never an
 //! old or partial sum.
 
-use crate::border::Borders;
 use crate::error::IndexError;
-use crate::keys::{Kind, OPEN_END, Reader, Slot, behind, put_bytes};
+use crate::keys::{Kind, OPEN_END, Reader, behind, put_bytes};
+use crate::page_reader::{Page, PageReader, Place};
 use crate::stored_result::{Finalized, Output, StoredResult};
 use crate::stored_tree::StoredTree;
-use magpie_store::kv::{Batch, Direction, Space, View};
+use magpie_store::kv::{Batch, Space};
 
 /// A new, changed (`Some`) or removed (`None`) entry or item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,13 @@ pub struct TreeWork {
     pub values_read: u64,
 }
 
+impl TreeWork {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.reduce_calls += other.reduce_calls;
+        self.values_read += other.values_read;
+    }
+}
+
 /// An entry; above the leaves the value of a page of the level below.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
@@ -76,29 +83,46 @@ struct Rewritten {
     first_old_end: Option<Vec<u8>>,
 }
 
-#[derive(Debug, Clone)]
-struct Page {
-    end: Vec<u8>,
-    items: Vec<Item>,
+/// How many pages a level has.
+enum PagesLeft {
+    None,
+    /// One, with this output.
+    One(Output),
+    Several,
+}
+
+/// What happened to pages that follow each other.
+#[derive(Default)]
+struct Touched {
+    /// The ends of the pages as they were, in order.
+    old_ends: Vec<Vec<u8>>,
+    /// The keys of the items that are new, changed or gone, in order.
+    keys: Vec<Vec<u8>>,
+}
+
+impl Touched {
+    /// Whether the page that ends at `end`, and begins behind the one that ends at `before`, was there with the same items.
+    fn left_as_it_was(&self, before: Option<&[u8]>, end: &[u8]) -> bool {
+        let Ok(place) = self.old_ends.binary_search_by(|old| old.as_slice().cmp(end)) else { return false };
+        let old_before = place.checked_sub(1).and_then(|before| self.old_ends.get(before));
+        let first = self.keys.partition_point(|key| before.is_some_and(|before| key.as_slice() <= before));
+        old_before.map(Vec::as_slice) == before && self.keys.get(first).is_none_or(|key| key.as_slice() > end)
+    }
 }
 
 /// The tree of one reduce key as of one snapshot, and the batch its changes go to.
-pub struct ReduceTree<'a> {
-    /// The snapshot the tree is read from.
-    pub view: &'a dyn View,
-    /// The index build the rows belong to.
-    pub slot: Slot,
+pub struct ReduceTree<'a, 'v> {
+    /// What reads the tree.
+    pub reader: &'a mut PageReader<'v>,
     /// The reduce key in its ordered form.
     pub reduce_key: &'a [u8],
-    /// The border rule of the index.
-    pub borders: Borders,
     /// Where the changed rows go.
     pub batch: &'a mut Batch,
     /// The work done so far.
     pub work: &'a mut TreeWork,
 }
 
-impl ReduceTree<'_> {
+impl<'a> ReduceTree<'a, '_> {
     /// Applies changes (sorted by key, each key once) from leaf to root.
     ///
     /// A tree may be applied to once per snapshot and batch: it does not see its own writes.
@@ -110,7 +134,17 @@ impl ReduceTree<'_> {
         changes: Vec<ItemChange>,
         reducer: &mut dyn PageReducer,
     ) -> Result<Applied, IndexError> {
-        let old = self.stored_result()?;
+        let applied = self.apply_levels(changes, reducer);
+        self.work.values_read += self.reader.take_values_read();
+        applied
+    }
+
+    fn apply_levels(
+        &mut self,
+        changes: Vec<ItemChange>,
+        reducer: &mut dyn PageReducer,
+    ) -> Result<Applied, IndexError> {
+        let old = self.reader.result(self.reduce_key)?;
         let old_height = old.as_ref().map(|result| result.height);
         let mut changes = changes;
         for level in 0..=u8::MAX {
@@ -120,29 +154,27 @@ impl ReduceTree<'_> {
             }
             let sole_old = match old_height == Some(level) {
                 true if first_old_end.is_some() => first_old_end,
-                true => self.first_page_end(level)?,
+                true => self.reader.only_page_end(self.reduce_key, level)?,
                 false => None,
             };
             let untouched = sole_old.filter(|end| upper.iter().all(|change| change.key != *end));
-            let remaining = self.pages_left(level, old_height, untouched.as_deref(), &upper)?;
-            match remaining.as_slice() {
-                [] => {
+            match self.pages_left(level, old_height, untouched.as_deref(), &upper)? {
+                PagesLeft::None => {
                     self.clear_above(level, old_height)?;
-                    self.batch.delete(Space::Index, self.slot.key(Kind::Result, self.reduce_key));
+                    self.batch.delete(Space::Index, self.reader.slot().key(Kind::Result, self.reduce_key));
                     return Ok(Applied { before: old, after: None });
                 }
-                [root] => {
+                PagesLeft::One(output) => {
                     self.clear_above(level, old_height)?;
-                    let output = Output::decode(&root.value)?;
                     let finalized = finalize_root(&output, old.as_ref(), reducer)?;
                     let new = Some(StoredResult { height: level, output, finalized });
                     if let Some(new) = new.as_ref().filter(|_| old != new) {
-                        let key = self.slot.key(Kind::Result, self.reduce_key);
+                        let key = self.reader.slot().key(Kind::Result, self.reduce_key);
                         self.batch.put(Space::Index, key, new.encode());
                     }
                     return Ok(Applied { before: old, after: new });
                 }
-                _ => {}
+                PagesLeft::Several => {}
             }
             if let (Some(end), Some(result)) = (untouched, &old) {
                 // The level above starts with this change. The page that was the root is an ordinary page now.
@@ -159,11 +191,11 @@ impl ReduceTree<'_> {
     /// # Errors
     /// When the store fails or a page of entries is damaged.
     pub fn rebuild(&mut self, reducer: &mut dyn PageReducer) -> Result<Option<StoredResult>, IndexError> {
-        let items = self.slot.key(Kind::PageOutput, self.reduce_key);
+        let items = self.reader.slot().key(Kind::PageOutput, self.reduce_key);
         self.batch.delete_range(Space::Index, items.clone(), behind(&items));
-        let result_key = self.slot.key(Kind::Result, self.reduce_key);
+        let result_key = self.reader.slot().key(Kind::Result, self.reduce_key);
         let mut above = Vec::new();
-        let leaves = StoredTree { view: self.view, slot: self.slot, reduce_key: self.reduce_key }.leaves();
+        let leaves = self.stored().leaves();
         for leaf in leaves {
             let leaf = leaf?;
             let output = self.reduce_page(0, &leaf.items?, reducer)?;
@@ -198,50 +230,42 @@ impl ReduceTree<'_> {
         Err(IndexError::Corrupt("a reduce tree without a root".to_owned()))
     }
 
-    fn stored_result(&self) -> Result<Option<StoredResult>, IndexError> {
-        let row = self.view.get(Space::Index, &self.slot.key(Kind::Result, self.reduce_key))?;
-        row.map(|bytes| StoredResult::decode(&bytes)).transpose()
-    }
-
-    /// Up to two of the pages that `level` has after the change, each as the item it is in the level above.
+    /// What `level` has after the change.
     fn pages_left(
         &mut self,
         level: u8,
         old_height: Option<u8>,
         untouched: Option<&[u8]>,
         upper: &[ItemChange],
-    ) -> Result<Vec<Item>, IndexError> {
-        let mut pages: Vec<_> = upper
-            .iter()
-            .filter_map(|change| Some(Item { key: change.key.clone(), value: change.value.clone()? }))
-            .take(2)
-            .collect();
-        if let Some(end) = untouched {
-            // Two pages at least: its output is not asked for, see below.
-            pages.push(Item { key: end.to_vec(), value: Vec::new() });
+    ) -> Result<PagesLeft, IndexError> {
+        let had_several = old_height.is_some_and(|height| height > level);
+        if had_several && upper.iter().all(|change| change.value.is_some()) {
+            return Ok(PagesLeft::Several);
         }
-        if old_height.is_some_and(|height| height > level) && pages.len() < 2 {
-            let prefix = self.item_prefix(level + 1);
-            for row in self.view.scan(Space::Index, &prefix, &behind(&prefix), Direction::Forward) {
-                let (key, value) = row?;
-                let end = key.get(prefix.len()..).unwrap_or_default();
-                if upper.binary_search_by(|change| change.key.as_slice().cmp(end)).is_err() {
-                    pages.push(Item { key: end.to_vec(), value });
-                    if pages.len() == 2 {
-                        break;
-                    }
-                }
-            }
+        let mut outputs: Vec<&[u8]> =
+            upper.iter().filter_map(|change| change.value.as_deref()).take(2).collect();
+        if untouched.is_some() {
+            // With a changed one there are two, and its output is not asked for.
+            outputs.push(&[]);
         }
-        Ok(pages)
+        let missing = 2_usize.saturating_sub(outputs.len());
+        let others = match had_several {
+            true => self.reader.other_items(self.reduce_key, level + 1, upper, missing)?,
+            false => Vec::new(),
+        };
+        outputs.extend(others.iter().map(|item| item.value.as_slice()));
+        Ok(match outputs.as_slice() {
+            [] => PagesLeft::None,
+            [only] => PagesLeft::One(Output::decode(only)?),
+            _ => PagesLeft::Several,
+        })
     }
 
     /// Removes the items above a root that has come down to `level`.
     fn clear_above(&mut self, level: u8, old_height: Option<u8>) -> Result<(), IndexError> {
         for above in level.saturating_add(1)..=old_height.unwrap_or(0) {
-            let prefix = self.item_prefix(above);
-            for row in self.view.scan(Space::Index, &prefix, &behind(&prefix), Direction::Forward) {
-                self.batch.delete(Space::Index, row?.0);
+            for key in self.reader.row_keys(self.reduce_key, above)? {
+                self.batch.delete(Space::Index, key);
             }
         }
         Ok(())
@@ -259,47 +283,67 @@ impl ReduceTree<'_> {
         let mut first_old_end = None;
         let mut changes = changes.into_iter().peekable();
         while let Some(first) = changes.peek() {
-            let mut old_pages: Vec<Page> = match old_height {
+            let place = match old_height {
                 // The tree has no rows on this level: most keys of new documents need no look.
-                None => Vec::new(),
-                Some(height) if height < level => Vec::new(),
-                Some(height) => self.page_at(level, height, &first.key)?.into_iter().collect(),
+                Some(height) if height >= level => {
+                    self.reader.place_of(self.reduce_key, (level, height), first)?
+                }
+                _ => Place::Page(None),
             };
-            if first_old_end.is_none() {
-                first_old_end = old_pages.first().map(|page| page.end.clone());
+            let page = match place {
+                Place::Page(page) => page,
+                Place::AsChanged => {
+                    changes.next();
+                    continue;
+                }
+            };
+            let has_page = page.is_some();
+            let Page { mut end, mut items } =
+                page.unwrap_or_else(|| Page { end: OPEN_END.to_vec(), items: Vec::new() });
+            let mut touched = Touched::default();
+            if has_page {
+                first_old_end.get_or_insert_with(|| end.clone());
+                touched.old_ends.push(end.clone());
             }
-            let mut end = old_pages.first().map_or_else(|| OPEN_END.to_vec(), |page| page.end.clone());
-            let mut items: Vec<Item> = old_pages.first().map(|page| page.items.clone()).unwrap_or_default();
             loop {
                 let mut here = Vec::new();
                 while let Some(change) = changes.next_if(|change| change.key <= end) {
                     here.push(change);
                 }
-                items = self.merge(level, items, here);
-                let open = items.last().is_some_and(|last| !self.borders.ends_page(&last.key, level));
+                items = self.merge(level, items, here, &mut touched.keys);
+                let borders = self.reader.borders();
+                let open = items.last().is_some_and(|last| !borders.ends_page(&last.key, level));
                 if !open || end == OPEN_END {
                     break;
                 }
                 // The page lost its border: it runs on into the next page, if there is one.
-                let next = if old_pages.is_empty() { None } else { self.page_after(level, &end)? };
+                let next =
+                    if has_page { self.reader.page_after(self.reduce_key, level, &end)? } else { None };
                 match next {
                     Some(next) => {
                         end.clone_from(&next.end);
-                        items.extend(next.items.iter().cloned());
-                        old_pages.push(next);
+                        items.extend(next.items);
+                        touched.old_ends.push(next.end);
                     }
                     None => end = OPEN_END.to_vec(),
                 }
             }
             let new_pages = self.cut(level, items);
-            self.replace_pages(level, &old_pages, &new_pages, reducer, &mut upper)?;
+            self.replace_pages(level, &touched, &new_pages, reducer, &mut upper)?;
         }
         upper.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(Rewritten { upper, first_old_end })
     }
 
-    /// Merges sorted changes into sorted items. Above the leaves this also writes the items' rows.
-    fn merge(&mut self, level: u8, items: Vec<Item>, changes: Vec<ItemChange>) -> Vec<Item> {
+    /// Merges sorted changes into sorted items; adds to `touched` the keys of those that change something. Above the
+    /// leaves this also writes the items' rows.
+    fn merge(
+        &mut self,
+        level: u8,
+        items: Vec<Item>,
+        changes: Vec<ItemChange>,
+        touched: &mut Vec<Vec<u8>>,
+    ) -> Vec<Item> {
         let mut merged = Vec::with_capacity(items.len() + changes.len());
         let mut items = items.into_iter().peekable();
         for change in changes {
@@ -307,13 +351,14 @@ impl ReduceTree<'_> {
                 merged.push(item);
             }
             let old = items.next_if(|item| item.key == change.key);
-            if level > 0 {
-                let key = [self.item_prefix(level).as_slice(), &change.key].concat();
-                match (&old, &change.value) {
-                    (Some(old), Some(new)) if old.value == *new => {}
-                    (_, Some(new)) => self.batch.put(Space::Index, key, new.clone()),
-                    (Some(_), None) => self.batch.delete(Space::Index, key),
-                    (None, None) => {}
+            if old.as_ref().map(|old| &old.value) != change.value.as_ref() {
+                touched.push(change.key.clone());
+                if level > 0 {
+                    let key = [self.item_prefix(level).as_slice(), &change.key].concat();
+                    match &change.value {
+                        Some(new) => self.batch.put(Space::Index, key, new.clone()),
+                        None => self.batch.delete(Space::Index, key),
+                    }
                 }
             }
             if let Some(value) = change.value {
@@ -329,7 +374,7 @@ impl ReduceTree<'_> {
         let mut pages = Vec::new();
         let mut page = Vec::new();
         for item in items {
-            let border = self.borders.ends_page(&item.key, level);
+            let border = self.reader.borders().ends_page(&item.key, level);
             let end = border.then(|| item.key.clone());
             page.push(item);
             if let Some(end) = end {
@@ -346,21 +391,23 @@ impl ReduceTree<'_> {
     fn replace_pages(
         &mut self,
         level: u8,
-        old_pages: &[Page],
+        touched: &Touched,
         new_pages: &[Page],
         reducer: &mut dyn PageReducer,
         upper: &mut Vec<ItemChange>,
     ) -> Result<(), IndexError> {
-        for old in old_pages {
-            if new_pages.iter().all(|new| new.end != old.end) {
+        for old in &touched.old_ends {
+            if new_pages.iter().all(|new| new.end != *old) {
                 if level == 0 {
-                    self.batch.delete(Space::Index, self.leaf_key(&old.end));
+                    self.batch.delete(Space::Index, self.leaf_key(old));
                 }
-                upper.push(ItemChange { key: old.end.clone(), value: None });
+                upper.push(ItemChange { key: old.clone(), value: None });
             }
         }
+        let mut begin = None;
         for new in new_pages {
-            if old_pages.iter().any(|old| old.end == new.end && old.items == new.items) {
+            let began = begin.replace(new.end.as_slice());
+            if touched.left_as_it_was(began, &new.end) {
                 continue;
             }
             if level == 0 {
@@ -382,102 +429,16 @@ impl ReduceTree<'_> {
         reduce_items(level, items, reducer)
     }
 
-    /// The page whose range holds `key`: the first one whose end is not before it.
-    fn page_at(&mut self, level: u8, height: u8, key: &[u8]) -> Result<Option<Page>, IndexError> {
-        if level == 0 {
-            // A small tree has one page, and mostly no border in it: one look-up instead of a scan.
-            if height == 0
-                && let Some(value) = self.view.get(Space::Index, &self.leaf_key(OPEN_END))?
-            {
-                let items = decode_leaf(&value)?;
-                self.work.values_read += items.len() as u64;
-                return Ok(Some(Page { end: OPEN_END.to_vec(), items }));
-            }
-            let from = self.leaf_key(key);
-            return self.leaf_from(&from);
-        }
-        let prefix = self.item_prefix(level);
-        let from = [prefix.as_slice(), key].concat();
-        let mut items = Vec::new();
-        for row in self.view.scan(Space::Index, &prefix, &from, Direction::Reverse) {
-            let item = strip(row?, prefix.len());
-            if self.borders.ends_page(&item.key, level) {
-                break;
-            }
-            items.push(item);
-        }
-        items.reverse();
-        self.finish_page(level, &prefix, &from, items)
-    }
-
-    /// The page behind the one that ends at `end`.
-    fn page_after(&mut self, level: u8, end: &[u8]) -> Result<Option<Page>, IndexError> {
-        if level == 0 {
-            let from = [self.leaf_key(end).as_slice(), &[0]].concat();
-            return self.leaf_from(&from);
-        }
-        let prefix = self.item_prefix(level);
-        let from = [prefix.as_slice(), end, &[0]].concat();
-        self.finish_page(level, &prefix, &from, Vec::new())
-    }
-
-    /// Reads on from `from` to the next border; `items` is what the page has before it.
-    fn finish_page(
-        &mut self,
-        level: u8,
-        prefix: &[u8],
-        from: &[u8],
-        mut items: Vec<Item>,
-    ) -> Result<Option<Page>, IndexError> {
-        let mut end = None;
-        for row in self.view.scan(Space::Index, from, &behind(prefix), Direction::Forward) {
-            let item = strip(row?, prefix.len());
-            let border = self.borders.ends_page(&item.key, level).then(|| item.key.clone());
-            items.push(item);
-            if border.is_some() {
-                end = border;
-                break;
-            }
-        }
-        self.work.values_read += items.len() as u64;
-        let end = end.unwrap_or_else(|| OPEN_END.to_vec());
-        Ok((!items.is_empty()).then_some(Page { end, items }))
-    }
-
-    /// The first leaf page whose row is not before `from`.
-    fn leaf_from(&mut self, from: &[u8]) -> Result<Option<Page>, IndexError> {
-        let prefix = self.leaf_key(&[]);
-        let Some(row) = self.view.scan(Space::Index, from, &behind(&prefix), Direction::Forward).next()
-        else {
-            return Ok(None);
-        };
-        let (key, value) = row?;
-        let items = decode_leaf(&value)?;
-        self.work.values_read += items.len() as u64;
-        Ok(Some(Page { end: key.get(prefix.len()..).unwrap_or_default().to_vec(), items }))
-    }
-
-    /// The end of the only page of the level that holds the stored root.
-    fn first_page_end(&mut self, level: u8) -> Result<Option<Vec<u8>>, IndexError> {
-        let (prefix, direction) = if level == 0 {
-            (self.leaf_key(&[]), Direction::Forward)
-        } else {
-            (self.item_prefix(level), Direction::Reverse)
-        };
-        let Some(row) = self.view.scan(Space::Index, &prefix, &behind(&prefix), direction).next() else {
-            return Ok(None);
-        };
-        let last = strip(row?, prefix.len()).key;
-        let named = level == 0 || self.borders.ends_page(&last, level);
-        Ok(Some(if named { last } else { OPEN_END.to_vec() }))
+    fn stored(&self) -> StoredTree<'a> {
+        StoredTree { view: self.reader.view(), slot: self.reader.slot(), reduce_key: self.reduce_key }
     }
 
     fn leaf_key(&self, end: &[u8]) -> Vec<u8> {
-        self.slot.key(Kind::LeafPage, &[self.reduce_key, end].concat())
+        self.reader.leaf_key(self.reduce_key, end)
     }
 
     fn item_prefix(&self, level: u8) -> Vec<u8> {
-        self.slot.key(Kind::PageOutput, &[self.reduce_key, &[level]].concat())
+        self.reader.item_prefix(self.reduce_key, level)
     }
 }
 
@@ -510,10 +471,6 @@ pub(crate) fn reduce_items(
         }
     }
     reducer.reduce(&values)
-}
-
-fn strip((key, value): (Vec<u8>, Vec<u8>), prefix: usize) -> Item {
-    Item { key: key.get(prefix..).unwrap_or_default().to_vec(), value }
 }
 
 pub(crate) fn encode_leaf(items: &[Item]) -> Vec<u8> {

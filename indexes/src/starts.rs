@@ -179,6 +179,11 @@ impl Start {
         *lock(&self.phase) == Phase::Waiting
     }
 
+    /// Whether it has succeeded: no place has to be known any more.
+    pub fn is_settled(&self) -> bool {
+        *lock(&self.phase) == Phase::Settled
+    }
+
     /// Counts this start on disk, before its first batch.
     ///
     /// # Errors

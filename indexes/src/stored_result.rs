@@ -97,6 +97,15 @@ impl StoredResult {
         }
     }
 
+    /// About how much memory it takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = |value: Option<&Vec<u8>>| value.map_or(0, Vec::len);
+        let reduced = if let Output::Value(value) = &self.output { Some(value) } else { None };
+        let finalized = if let Finalized::Value(value) = &self.finalized { Some(value) } else { None };
+        size_of::<Self>() + text(reduced) + text(finalized)
+    }
+
     /// Whether the key has a result.
     #[must_use]
     pub fn presence(&self) -> Presence {

@@ -5,6 +5,7 @@
 //! its commits and does not wait for ever.
 
 use crate::batch_size::BatchSize;
+use crate::cores::Cores;
 use crate::error::IndexError;
 use crate::events::IndexEventKind;
 use crate::index::{Index, lock};
@@ -16,7 +17,6 @@ use crate::starts::{FailedStarts, Starts, Turn, Watched};
 use crate::terms;
 use magpie_store::kv::Batch;
 use magpie_store::{Command, Database, DatabaseView, Etag, StoreError, Timestamp};
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +79,7 @@ struct Worker<'w> {
     clock: &'w Clock,
     indexer: Indexer,
     size: BatchSize,
+    cores: Arc<Cores>,
     progress: Progress,
     /// The newest etag when the worker began: what a build must reach before its documents are written.
     start: Etag,
@@ -113,17 +114,30 @@ impl<'w> Worker<'w> {
         let function =
             index.source.create().map_err(|error| IndexError::Script { name: index.name(), error })?;
         let size = BatchSize::new(index.definition().map_batch_size()?.unwrap_or(usize::MAX));
+        let cores = Cores::of_process();
         let function = Box::new(Watched::new(function, Arc::clone(index), Arc::clone(database)));
         let indexer = Indexer::new(index.slot, index.shape().clone(), index.borders(), function)
             .with_documents_max(size.documents())
             .with_clock(Arc::clone(clock))
+            .with_helpers(Arc::clone(&index.source), Arc::clone(&cores))
             .with_output(index.output().cloned());
         let view = database.view();
         let progress = Progress::read(view.kv(), index.slot)?;
         let start = view.last_etag();
         index.publish(progress, start);
         let has_terms_to_make = true;
-        Ok(Self { index, database, clock, indexer, size, progress, start, careful: None, has_terms_to_make })
+        Ok(Self {
+            index,
+            database,
+            clock,
+            indexer,
+            size,
+            cores,
+            progress,
+            start,
+            careful: None,
+            has_terms_to_make,
+        })
     }
 
     fn run(mut self, starts: &Arc<Starts>, caught_up: &CaughtUp) -> Result<(), IndexError> {
@@ -258,7 +272,8 @@ impl<'w> Worker<'w> {
         }
         let began = (self.clock)();
         let running = starts.bulk_builds.fetch_add(1, Ordering::AcqRel) + 1;
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = (self.cores.all() / running).max(1);
+        let busy = self.cores.work(threads);
         let last = Mutex::new((self.clock)());
         let told = |documents| {
             let now = (self.clock)();
@@ -275,13 +290,14 @@ impl<'w> Worker<'w> {
             (self.clock)(),
         )
         .with_scan(starts.scans.join(self.database))
-        .with_threads(cores / running)
+        .with_threads(threads)
         .with_builds(&starts.bulk_builds)
         .with_watch(&told, &is_stopped)
         .with_output(index.output().cloned());
         // A panic goes on once the counters are right again.
         let built = catch_unwind(AssertUnwindSafe(|| build.run()));
         starts.bulk_builds.fetch_sub(1, Ordering::AcqRel);
+        drop(busy);
         index.note_bulk(None);
         index.start.end_bulk(self.database);
         let built = built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -310,7 +326,11 @@ impl<'w> Worker<'w> {
     /// One indexing batch.
     fn batch(&mut self, view: &DatabaseView<'_>) -> Result<Commit, IndexError> {
         let began = (self.clock)();
+        // As long as it has to be known which call is running, there is one at a time.
+        self.indexer.allow_helpers(self.index.start.is_settled());
+        let busy = self.cores.work(1);
         let indexed = self.indexer.run_batch(view, self.progress, began)?;
+        drop(busy);
         let made = (self.clock)();
         let mut newest = view.last_etag();
         if let Some(batch) = indexed.batch {

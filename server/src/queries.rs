@@ -390,16 +390,16 @@ pub(crate) fn index_timestamp(indexed_at: Option<u64>) -> String {
 }
 
 /// Writes the answer in the field order of the original server, its rows straight from where they are.
-fn write_answer(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Instant, text: &mut Vec<u8>) {
+fn write_answer(
+    mut answer: Answer,
+    indexed_at: Option<u64>,
+    etag: u64,
+    started: Instant,
+    text: &mut Vec<u8>,
+) {
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let now = clock::now().to_string();
-    let indexed_at = index_timestamp(indexed_at);
-    let (wants_timings, explanations) = (answer.wants_timings, answer.explanations);
-    let paths = answer.included_paths.map(|paths| paths.into_iter().map(Json::from).collect::<Vec<_>>());
-    let mut own = Object::from_iter([("AsOfEtag", Json::from(etag))]);
-    if !answer.warnings.is_empty() {
-        own.insert("Warnings", answer.warnings.into_iter().map(Json::from).collect::<Vec<_>>());
-    }
+    let paths = answer.included_paths.take();
+    let paths = paths.map(|paths| paths.into_iter().map(Json::from).collect::<Vec<_>>());
     let mut head = Object::from_iter([("TotalResults", Json::from(answer.total_results))]);
     if let Some(capped) = answer.capped_max_results {
         head.insert("CappedMaxResults", capped);
@@ -409,7 +409,7 @@ fn write_answer(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Ins
         ("SkippedResults", answer.skipped_results.into()),
         ("DurationInMs", duration_ms.into()),
         ("IncludedPaths", paths.into()),
-        ("IndexName", answer.index_name.into()),
+        ("IndexName", std::mem::take(&mut answer.index_name).into()),
     ] {
         head.insert(key, value);
     }
@@ -423,11 +423,25 @@ fn write_answer(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Ins
         row.write_to(text);
     }
     text.push(b']');
+    // What follows goes on where the head stands open.
+    let begin = text.len();
+    behind_rows(answer, indexed_at, etag, duration_ms).write_to(text);
+    if let Some(brace) = text.get_mut(begin) {
+        *brace = b',';
+    }
+}
+
+/// What stands behind the rows of an answer.
+fn behind_rows(answer: Answer, indexed_at: Option<u64>, etag: u64, duration_ms: u64) -> Object {
+    let mut own = Object::from_iter([("AsOfEtag", Json::from(etag))]);
+    if !answer.warnings.is_empty() {
+        own.insert("Warnings", answer.warnings.into_iter().map(Json::from).collect::<Vec<_>>());
+    }
     let mut body = Object::new();
     for (key, value) in [
         ("Includes", Json::from(answer.includes)),
-        ("IndexTimestamp", indexed_at.into()),
-        ("LastQueryTime", now.into()),
+        ("IndexTimestamp", index_timestamp(indexed_at).into()),
+        ("LastQueryTime", clock::now().to_string().into()),
         ("IsStale", answer.is_stale.into()),
         ("ResultEtag", answer.result_etag.into()),
         ("NodeTag", NODE_TAG.into()),
@@ -442,25 +456,18 @@ fn write_answer(answer: Answer, indexed_at: Option<u64>, etag: u64, started: Ins
         body.insert("CounterIncludes", counters.counters);
         body.insert("IncludedCounterNames", counters.names);
     }
-    if wants_timings {
-        let query =
-            Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", Object::new().into())]);
-        let parts = Object::from_iter([("Query", Json::from(query))]);
-        body.insert(
-            "Timings",
-            Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", parts.into())]),
-        );
+    if answer.wants_timings {
+        let timed = |parts: Object| {
+            Object::from_iter([("DurationInMs", Json::from(duration_ms)), ("Timings", parts.into())])
+        };
+        let query = timed(Object::new());
+        body.insert("Timings", timed(Object::from_iter([("Query", Json::from(query))])));
     }
     if let Some(highlightings) = answer.highlightings {
         body.insert("Highlightings", highlightings);
     }
-    if let Some(explanations) = explanations {
+    if let Some(explanations) = answer.explanations {
         body.insert("Explanations", explanations);
     }
-    // It goes on where the head stands open.
-    let begin = text.len();
-    body.write_to(text);
-    if let Some(brace) = text.get_mut(begin) {
-        *brace = b',';
-    }
+    body
 }

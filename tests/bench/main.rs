@@ -1,4 +1,4 @@
-//! Measurements: `cargo bench -p magpie-tests -- tiers|hot|tree|log|stages|terms|workload`, all of them without an argument;
+//! Measurements: `cargo bench -p magpie-tests -- tiers|hot|hotkey|tree|log|stages|terms|workload`, all of them without an argument;
 //! `tiers Runtime` measures one index, `build`, `live` and `points` parts of the workload, `counts` instructions.
 //!
 //! Counts are exact; rates depend on the machine, so each run prints what it compares side by side. Numbers quoted
@@ -6,6 +6,7 @@
 
 mod counts;
 mod hot;
+mod hot_key;
 mod log;
 mod terms;
 mod tiers;
@@ -36,6 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if runs("hot") {
         hot::run(&wanted)?;
+    }
+    if runs("hotkey") {
+        hot_key::run()?;
     }
     if runs("tree") {
         tree::run()?;

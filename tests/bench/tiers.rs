@@ -214,7 +214,7 @@ pub fn stored_text(value: &Json) -> Vec<u8> {
 
 /// The time that this thread ran on a processor, where the system tells it: on a busy machine the clock tells more about
 /// the others.
-fn own_time(begin: Instant) -> Duration {
+pub fn own_time(begin: Instant) -> Duration {
     let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let ran = schedule.and_then(|text| text.split_whitespace().next().and_then(|ran| ran.parse().ok()));
     ran.map_or_else(|| begin.elapsed(), Duration::from_nanos)

@@ -2,6 +2,7 @@
 
 use magpie_indexes::border::Borders;
 use magpie_indexes::keys::{Slot, entry_key};
+use magpie_indexes::page_reader::PageReader;
 use magpie_indexes::reduce_tree::{ItemChange, PageReducer, ReduceTree, TreeWork};
 use magpie_indexes::signature::Signature;
 use magpie_indexes::stored_result::Output;
@@ -27,15 +28,10 @@ fn apply(
     let mut batch = Batch::new();
     let mut work = TreeWork::default();
     let view = kv.snapshot();
-    let mut tree = ReduceTree {
-        view: view.as_ref(),
-        slot: Slot(1),
-        reduce_key: b"k",
-        borders,
-        batch: &mut batch,
-        work: &mut work,
-    };
+    let mut reader = PageReader::new(view.as_ref(), Slot(1), borders);
+    let mut tree = ReduceTree { reader: &mut reader, reduce_key: b"k", batch: &mut batch, work: &mut work };
     tree.apply(changes, &mut Sum)?;
+    drop(reader);
     drop(view);
     let bytes = batch.bytes();
     kv.commit(batch, Durability::Buffered)?;

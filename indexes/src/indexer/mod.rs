@@ -6,11 +6,14 @@
 //! their users mapped again (`references.rs`). Documents made of results go out with the batch (`output/`).
 
 mod bulk;
+mod folding;
 mod mapping;
 mod reduction;
 mod repair;
 
+use bulk::join_all;
 pub use bulk::{Built, BulkBuild, Joined, Scans};
+use folding::Helpers;
 pub(crate) use mapping::{EncodedOutput, encode, maps};
 pub(crate) use reduction::KeyReducer;
 
@@ -45,6 +48,8 @@ pub struct IndexedBatch {
     pub work: TreeWork,
     /// How many documents it took in.
     pub documents_seen: u64,
+    /// On how many threads its reduce keys were folded.
+    pub threads: usize,
     /// What it did in numbers.
     pub counts: BatchCounts,
     /// When all was mapped, of an indexer with a clock.
@@ -63,6 +68,7 @@ pub struct Indexer {
     output: Option<OutputCollection>,
     documents_max: usize,
     clock: Option<Clock>,
+    helpers: Option<Helpers>,
 }
 
 /// The changes of one batch, gathered before the trees are touched.
@@ -86,6 +92,8 @@ struct Gathered<'v> {
     mapped: usize,
     read_bytes: usize,
     counts: BatchCounts,
+    /// On how many threads reduce keys are folded.
+    threads: usize,
     now: Timestamp,
 }
 
@@ -136,6 +144,7 @@ impl Indexer {
             output: None,
             documents_max: limits::BATCH_DOCUMENTS_MAX,
             clock: None,
+            helpers: None,
         }
     }
 
@@ -214,6 +223,7 @@ impl Indexer {
                 progress,
                 work: TreeWork::default(),
                 documents_seen: 0,
+                threads: 1,
                 counts: BatchCounts::default(),
                 mapped_at: None,
             }));
@@ -251,6 +261,7 @@ impl Indexer {
             references,
             mapped,
             counts,
+            threads,
             ..
         } = gathered;
         losses.finish(view.kv(), self.slot, &mut batch)?;
@@ -266,6 +277,7 @@ impl Indexer {
             progress,
             work,
             documents_seen,
+            threads,
             counts,
             mapped_at: None,
         })
@@ -359,6 +371,7 @@ impl<'v> Gathered<'v> {
             mapped: 0,
             read_bytes: 0,
             counts: BatchCounts::default(),
+            threads: 1,
             now,
         }
     }

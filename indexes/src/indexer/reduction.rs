@@ -1,61 +1,77 @@
 //! Steps 6 and 7: the gathered changes go into the trees, key by key, and their results to rows and documents.
 
+use super::folding::{FoldedKey, KeyChanges, Trees};
 use super::{Gathered, Indexer};
 use crate::error::IndexError;
-use crate::faults::{FaultAction, decode_key, describe_key};
+use crate::faults::{FaultAction, describe_key};
 use crate::function::{FunctionError, FunctionErrorKind, IndexFunction};
 use crate::limits;
 use crate::losses::{self, LossSource, Lost};
 use crate::output::ResultChange;
+use crate::page_reader::PageReader;
 use crate::progress::Progress;
-use crate::reduce_tree::{Applied, ItemChange, PageReducer, ReduceTree, TreeWork};
+use crate::reduce_tree::{Applied, ItemChange, PageReducer, TreeWork};
 use crate::stored_result::{Finalized, Output, Presence, StoredResult};
 use magpie_store::json::{Json, parse_stored};
 use magpie_store::ordered;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 impl Indexer {
-    /// Applies the gathered changes to the trees, reduce key by reduce key.
+    /// Applies the gathered changes to the trees, and has everything else follow their results in the order of the keys.
     pub(super) fn reduce(&mut self, gathered: &mut Gathered<'_>) -> Result<TreeWork, IndexError> {
-        let mut work = TreeWork::default();
         // In the order of the rows, which lie side by side then.
-        let mut trees: Vec<_> = std::mem::take(&mut gathered.trees).into_iter().collect();
-        trees.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        for (reduce_key, mut changes) in trees {
+        let mut keys: Vec<_> = std::mem::take(&mut gathered.trees).into_iter().collect();
+        keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let in_order = |(reduce_key, mut changes): (_, Vec<ItemChange>)| {
             changes.sort_by(|a, b| a.key.cmp(&b.key));
-            self.reduce_key(&reduce_key, changes, &mut work, gathered)?;
+            KeyChanges { reduce_key, changes }
+        };
+        let keys: VecDeque<_> = keys.into_iter().map(in_order).collect();
+        let (cores, useful) = match &self.helpers {
+            Some(helpers) => (Arc::clone(&helpers.cores), helpers.useful(&keys)),
+            None => return self.fold_in_turn(keys, gathered),
+        };
+        let further = cores.take_idle(useful);
+        let Some(helpers) = self.helpers.as_ref().filter(|_| further.threads() > 0) else {
+            return self.fold_in_turn(keys, gathered);
+        };
+        gathered.threads += further.threads();
+        let trees = Trees { shape: &self.shape, slot: self.slot, borders: self.borders };
+        let (view, function) = (gathered.view.kv(), self.function.as_mut());
+        let ranges = trees.fold_side_by_side(view, function, keys, (helpers, further.threads()))?;
+        drop(further);
+        let mut work = TreeWork::default();
+        for range in ranges {
+            work.add(range.work);
+            gathered.batch.append(range.batch);
+            range.keys.into_iter().try_for_each(|folded| self.settle_folded(folded, gathered))?;
+            work.add(self.fold_in_turn(range.left, gathered)?);
         }
         Ok(work)
     }
 
-    fn reduce_key(
+    /// Folds and settles one key after the other.
+    fn fold_in_turn(
         &mut self,
-        reduce_key: &[u8],
-        changes: Vec<ItemChange>,
-        work: &mut TreeWork,
+        keys: VecDeque<KeyChanges>,
         gathered: &mut Gathered<'_>,
-    ) -> Result<(), IndexError> {
-        let key = decode_key(reduce_key)?;
-        let finalizes = self.shape.finalizes;
-        let group_by = self.shape.group_by.as_deref().unwrap_or_default();
-        let mut reducer = KeyReducer {
-            function: self.function.as_mut(),
-            key: &key,
-            finalizes,
-            failure: None,
-            detached: Some((group_by, false)),
-        };
-        let mut tree = ReduceTree {
-            view: gathered.view.kv(),
-            slot: self.slot,
-            reduce_key,
-            borders: self.borders,
-            batch: &mut gathered.batch,
-            work,
-        };
-        let applied = tree.apply(changes, &mut reducer)?;
-        let (failure, detached) = (reducer.failure, reducer.detached.is_some_and(|(_, detached)| detached));
+    ) -> Result<TreeWork, IndexError> {
+        let mut work = TreeWork::default();
+        let mut reader = PageReader::new(gathered.view.kv(), self.slot, self.borders);
+        for changes in keys {
+            let trees = Trees { shape: &self.shape, slot: self.slot, borders: self.borders };
+            let places = (&mut reader, &mut gathered.batch, &mut work);
+            let folded = trees.fold(changes, self.function.as_mut(), places)?;
+            self.settle_folded(folded, gathered)?;
+        }
+        Ok(work)
+    }
+
+    fn settle_folded(&self, folded: FoldedKey, gathered: &mut Gathered<'_>) -> Result<(), IndexError> {
+        let FoldedKey { reduce_key, key, applied, failure, detached } = folded;
         gathered.progress.detached |= detached;
-        self.settle(reduce_key, &key, &applied, failure, gathered)
+        self.settle(&reduce_key, &key, &applied, failure, gathered)
     }
 
     /// Notes what changes did to a key: counters, errors, lost numbers, output documents.
@@ -141,7 +157,9 @@ fn count(applied: &Applied, progress: &mut Progress) {
 /// Whether the stored text can hold NaN or an infinity; cheap, and sometimes wrongly so.
 fn may_lose(row: Option<&StoredResult>) -> bool {
     let Some(text) = row.and_then(StoredResult::visible) else { return false };
-    text.windows(3).any(|three| three == b"NaN" || three == b"Inf")
+    // Results may be large, and hardly any holds these letters.
+    (text.contains(&b'N') || text.contains(&b'I'))
+        && text.windows(3).any(|three| three == b"NaN" || three == b"Inf")
 }
 
 fn lost_by(row: Option<&StoredResult>) -> Result<Lost, IndexError> {

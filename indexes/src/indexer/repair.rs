@@ -5,6 +5,7 @@ use crate::error::IndexError;
 use crate::faults::decode_key;
 use crate::indexer::KeyReducer;
 use crate::output::ResultChange;
+use crate::page_reader::PageReader;
 use crate::progress::Progress;
 use crate::reduce_tree::{ItemChange, ReduceTree, TreeWork};
 use crate::stored_result::StoredResult;
@@ -41,8 +42,7 @@ impl Indexer {
             Repair::Terms => {}
         }
         let reduced = self.reduce(&mut gathered)?;
-        work.reduce_calls += reduced.reduce_calls;
-        work.values_read += reduced.values_read;
+        work.add(reduced);
         gathered.progress = Progress {
             results: progress.results,
             failing_documents: progress.failing_documents,
@@ -68,10 +68,8 @@ impl Indexer {
             detached: None,
         };
         let mut tree = ReduceTree {
-            view: gathered.view.kv(),
-            slot: self.slot,
+            reader: &mut PageReader::new(gathered.view.kv(), self.slot, self.borders),
             reduce_key,
-            borders: self.borders,
             batch: &mut gathered.batch,
             work,
         };

@@ -6,7 +6,9 @@
 
 pub mod memory;
 pub mod rocks;
+mod scan_cursor;
 
+pub use scan_cursor::ScanCursor;
 use std::fs::File;
 use thiserror::Error;
 
@@ -198,7 +200,7 @@ pub trait View: Send + Sync {
     }
 }
 
-/// Goes forward over rows, and jumps.
+/// Goes forwards and backwards over rows, and jumps.
 pub trait Cursor {
     /// The first row from `key` on.
     ///
@@ -206,11 +208,23 @@ pub trait Cursor {
     /// As [`View::get`].
     fn seek(&mut self, key: &[u8]) -> Result<Option<Row>, KvError>;
 
-    /// The row behind the one that was given last.
+    /// The row behind the one that was given last, which [`Self::seek`] or this found.
     ///
     /// # Errors
     /// As [`View::get`].
     fn next(&mut self) -> Result<Option<Row>, KvError>;
+
+    /// The last row before `key`.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    fn seek_back(&mut self, key: &[u8]) -> Result<Option<Row>, KvError>;
+
+    /// The row before the one that was given last, which [`Self::seek_back`] or this found.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    fn previous(&mut self) -> Result<Option<Row>, KvError>;
 }
 
 /// An ordered key-value store.

@@ -368,6 +368,21 @@ impl Cursor for Jumps<'_> {
         }
         row_at(self.view, &self.cursor)
     }
+
+    fn seek_back(&mut self, key: &[u8]) -> Result<Option<Row>, KvError> {
+        self.cursor.seek_for_prev(key);
+        if self.cursor.key() == Some(key) {
+            self.cursor.prev();
+        }
+        row_at(self.view, &self.cursor)
+    }
+
+    fn previous(&mut self) -> Result<Option<Row>, KvError> {
+        if self.cursor.valid() {
+            self.cursor.prev();
+        }
+        row_at(self.view, &self.cursor)
+    }
 }
 
 /// The row that a cursor stands on; when it stands on none, it has either passed the last one or failed.

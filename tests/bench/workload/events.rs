@@ -79,6 +79,14 @@ pub struct Events {
     pub expected: Expected,
 }
 
+impl Events {
+    /// The user with the most links, and how many those are.
+    pub fn hot(&self) -> Option<(&str, i64)> {
+        let hot = self.expected.user_files.iter().max_by_key(|(_, (_, _, links))| *links);
+        hot.map(|(user, (_, _, links))| (user.as_str(), *links))
+    }
+}
+
 /// So many events in the order of their times.
 pub fn generate(count: usize) -> Events {
     let events = count as u64;

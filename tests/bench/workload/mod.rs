@@ -80,7 +80,8 @@ pub fn write(path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn count() -> usize {
+/// How many events: `MAGPIE_BENCH_EVENTS`, or a million.
+pub fn count() -> usize {
     std::env::var("MAGPIE_BENCH_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(EVENTS)
 }
 
@@ -153,8 +154,7 @@ fn upload(client: &Client, events: &Events) -> Result<(), Box<dyn Error>> {
 
 /// One change of the largest key at a time, each until the aggregate shows it.
 fn changes(client: &Client, events: &Events) -> Result<(), Box<dyn Error>> {
-    let hot = events.expected.user_files.iter().max_by_key(|(_, (_, _, links))| *links);
-    let (user, (_, _, links)) = hot.ok_or("no user has files")?;
+    let (user, links) = events.hot().ok_or("no user has files")?;
     for what in ["insert", "update", "delete"] {
         let mut times = Vec::new();
         for n in 0..CHANGES {

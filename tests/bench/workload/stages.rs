@@ -3,6 +3,7 @@
 use super::events::{self, Events};
 use super::indexes::INDEXES;
 use magpie_indexes::border::Borders;
+use magpie_indexes::cores::Cores;
 use magpie_indexes::definition::Numbers;
 use magpie_indexes::function::{NoLoads, SharedSource};
 use magpie_indexes::indexer::{BulkBuild, Indexer};
@@ -64,9 +65,11 @@ pub fn run() -> Result<(), Box<dyn Error>> {
                 .run()?;
         database.ingest_derived(built.ok_or("stopped")?.files)?;
         timed(&format!("{name}: bulk build"), begun);
-        let begun = Begun::now();
-        follow(&database, &source, Slot(100 + slot), borders)?;
-        timed(&format!("{name}: batch by batch"), begun);
+        for threads in [1, 2] {
+            let begun = Begun::now();
+            follow(&database, &source, Slot(100 * threads + slot), borders)?;
+            timed(&format!("{name}: batch by batch, folding on {threads}"), begun);
+        }
     }
     Ok(())
 }
@@ -109,14 +112,17 @@ fn commands(events: &Events) -> Result<Vec<Vec<Command>>, Box<dyn Error>> {
     Ok(requests)
 }
 
-/// Indexes all documents as a worker does that has fallen behind.
+/// Indexes all documents as a worker does that has fallen behind, and that may fold on so many threads as the hundreds of
+/// its slot.
 fn follow(
     database: &Database,
     source: &SharedSource,
     slot: Slot,
     borders: Borders,
 ) -> Result<(), Box<dyn Error>> {
-    let mut indexer = Indexer::new(slot, source.shape().clone(), borders, source.create()?);
+    let further = usize::try_from(slot.0 / 100)?.saturating_sub(1);
+    let mut indexer = Indexer::new(slot, source.shape().clone(), borders, source.create()?)
+        .with_helpers(Arc::clone(source), Arc::new(Cores::new(further)));
     loop {
         let view = database.view();
         let progress = Progress::read(view.kv(), slot)?;

@@ -313,7 +313,9 @@ fn on_threads<T: Send>(
 }
 
 /// The results of all threads, or the first error; a panic goes on in the caller.
-fn join_all<T>(threads: Vec<ScopedJoinHandle<'_, Result<T, IndexError>>>) -> Result<Vec<T>, IndexError> {
+pub(in crate::indexer) fn join_all<T>(
+    threads: Vec<ScopedJoinHandle<'_, Result<T, IndexError>>>,
+) -> Result<Vec<T>, IndexError> {
     let mut results = Vec::with_capacity(threads.len());
     let mut panic = None;
     let mut failure = None;
