@@ -23,8 +23,16 @@ impl Fixture {
 
     /// Status and body of a transaction.
     fn transaction(&self, commands: &str, options: &str) -> (u16, Json) {
+        self.transaction_of("7.2.6", commands, options)
+    }
+
+    /// The same by a client of that version; an empty one is not told.
+    fn transaction_of(&self, version: &str, commands: &str, options: &str) -> (u16, Json) {
         let body = format!(r#"{{"Commands":[{commands}],"TransactionMode":"ClusterWide"}}"#);
-        let answer = self.client.post(&format!("/databases/t/bulk_docs?{options}"), &body).unwrap();
+        let path = format!("/databases/t/bulk_docs?{options}");
+        let told = [("Raven-Client-Version", version)];
+        let headers = if version.is_empty() { &[][..] } else { &told[..] };
+        let answer = self.client.send("POST", &path, headers, Some(body.as_bytes())).unwrap();
         (answer.status, answer.json().unwrap())
     }
 
@@ -97,6 +105,26 @@ fn documents_and_values_change_together_or_not_at_all() {
     assert!(!fixture.exists("users/1") && fixture.index("name/ann").is_none());
     assert!(fixture.index("rvn-atomic/users/1").is_none(), "a deleted document has no guard");
     assert_eq!(fixture.transaction(&put("users/1", ""), "").0, 201);
+    fixture.end();
+}
+
+/// As RavenDB 7.1.5 answered: older clients, and who tells no version, may write a document again without knowing it.
+#[test]
+fn documents_of_clients_that_know_no_guards_have_none() {
+    let fixture = Fixture::new();
+    for (version, options, again, guarded) in [
+        ("", "", 201, false),
+        ("5.1.0", "disableAtomicDocumentWrites=false", 201, false),
+        ("5.2.0", "", 409, true),
+        ("6.0", "disableAtomicDocumentWrites=false", 409, true),
+        ("7.1.5", "disableAtomicDocumentWrites=true", 201, false),
+        ("soon", "", 201, false),
+    ] {
+        let id = format!("users/of{version}");
+        assert_eq!(fixture.transaction_of(version, &put(&id, ""), options).0, 201, "{version}");
+        assert_eq!(fixture.transaction_of(version, &put(&id, ""), options).0, again, "{version}");
+        assert_eq!(fixture.index(&format!("rvn-atomic/{id}")).is_some(), guarded, "{version}");
+    }
     fixture.end();
 }
 

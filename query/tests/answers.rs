@@ -353,7 +353,6 @@ fn what_is_not_answered_is_refused_by_name_and_place() {
     let database = jobs();
     for (query, feature, line, column) in [
         ("from Jobs where spatial.within(a, spatial.circle(1, 2, 3))", "spatial.within() in where", 1, 17),
-        ("from Jobs select counter(user)", "counter() in select", 1, 18),
         (
             "from Jobs order by spatial.distance(a, spatial.point(1, 2))",
             "spatial.distance() in order by",

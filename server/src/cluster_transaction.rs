@@ -1,22 +1,39 @@
 //! `bulk_docs` with `TransactionMode: ClusterWide`: documents and compare-exchange values in one transaction.
 //!
 //! The cluster is this server alone, so a batch of the store is all that it needs: both kinds of commands are checked
-//! and written together, under the commit lock. Each document of such a transaction is guarded, unless the request says
-//! otherwise: a document that the client has loaded must still be that one, one that it has not must not have been
+//! and written together, under the commit lock. Each document of such a transaction is guarded, if the client knows of
+//! that and does not say otherwise: a document that the client has loaded must still be that one, one that it has not must not have been
 //! written by another such transaction. The mark of that is a compare-exchange value `rvn-atomic/ID`, as in the original.
 
 use crate::clock;
 use crate::error::ServerError;
+use crate::request::DatabaseRequest;
 use crate::write_batch::{put_command, text_of};
 use magpie_store::json::{Json, Object};
 use magpie_store::{ChangeVector, Command, Database, Outcome, StoreError, Timestamp};
 
 /// What the keys of guards begin with.
 const GUARD: &str = "rvn-atomic/";
+/// Where clients tell their version.
+const CLIENT_VERSION: &str = "raven-client-version";
+/// The first version of clients, major and minor, that know of guards.
+const GUARDS_SINCE: (u64, u64) = (5, 2);
 
 /// Whether a batch is a cluster-wide transaction.
 pub(crate) fn is_asked_for(body: &Object) -> bool {
     body.get("TransactionMode").and_then(Json::as_str) == Some("ClusterWide")
+}
+
+/// Whether documents of the request's transaction are guarded: not for clients before version 5.2 or of none, which know
+/// nothing of guards (as in the original), and not where the request says `disableAtomicDocumentWrites=true`.
+///
+/// # Errors
+/// When that is neither true nor false.
+pub(crate) fn is_guarded(request: &DatabaseRequest) -> Result<bool, ServerError> {
+    let version = request.headers.get(CLIENT_VERSION).and_then(|version| version.to_str().ok()).unwrap_or("");
+    let mut parts = version.split('.').map_while(|part| part.trim().parse::<u64>().ok());
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    Ok(version >= GUARDS_SINCE && !request.query.flag("disableAtomicDocumentWrites")?)
 }
 
 /// Executes the transaction, all of it or nothing; gives its answer, and the outcomes behind it. Blocks.

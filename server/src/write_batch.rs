@@ -37,7 +37,7 @@ pub(crate) async fn post(request: DatabaseRequest, body: Body) -> Result<Respons
     let BatchBody { text, mut streams } = batch_attachments::read(&request.headers, body, limit).await?;
     let database = request.database.clone();
     let wants_wait = wait.is_some();
-    let guarded = !request.query.flag("disableAtomicDocumentWrites")?;
+    let guarded = cluster_transaction::is_guarded(&request)?;
     // Patches run scripts, of which only some may run at a time; who has none does not wait for them.
     let _place = if mentions_patch(&text) { Some(request.app.patch_place().await?) } else { None };
     let (answer, touched, etag) = blocking(move || {

@@ -79,7 +79,7 @@ fn a_document_comes_back_as_it_was_written() {
         found.wire_json(view.database_id()).to_string(),
         r#"{"z":1.0,"a":{"big":123456789012345678901234567890},"@metadata":{"X":1,"@collection":"Users","#
             .to_owned()
-            + r#""@id":"Users/1","@change-vector":"A:1-0123456789ABCDEFGHIJKL","@last-modified":"1970-01-01T00:00:00.0000017Z"}}"#
+            + r#""@change-vector":"A:1-0123456789ABCDEFGHIJKL","@id":"Users/1","@last-modified":"1970-01-01T00:00:00.0000017Z"}}"#
     );
     assert_eq!((database.last_etag(), view.last_etag(), database.id()), (Etag(1), Etag(1), ID));
 }
