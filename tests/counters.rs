@@ -3,12 +3,11 @@
 
 #![cfg(test)]
 
-use flate2::read::GzDecoder;
 use magpie_store::json::{self, Json};
 use magpie_tests::golden::replay;
 use magpie_tests::process::ServerProcess;
+use magpie_tests::smuggler::{export, import, make};
 use magpie_tests::wire::Client;
-use std::io::Read;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 
@@ -27,24 +26,9 @@ fn answers_are_those_of_a_ravendb() {
     assert!(outcomes.len() > 100, "only {} cases", outcomes.len());
 }
 
-fn make(client: &Client, name: &str) {
-    let body = format!(r#"{{"DatabaseName":"{name}"}}"#);
-    client.put(&format!("/admin/databases?name={name}"), &body).unwrap().expect_status(201).unwrap();
-}
-
-fn import(client: &Client, name: &str, dump: &[u8]) -> Json {
-    let headers = [("Content-Type", "application/octet-stream")];
-    let answer = client.send("POST", &format!("/databases/{name}/smuggler/import"), &headers, Some(dump));
-    answer.unwrap().expect_status(200).unwrap().json().unwrap()
-}
-
-/// An export, unpacked.
-fn export(client: &Client, name: &str, options: &str) -> String {
-    let answer = client.post(&format!("/databases/{name}/smuggler/export"), options).unwrap();
-    let mut plain = String::new();
-    let body = answer.expect_status(200).unwrap().body;
-    GzDecoder::new(body.as_slice()).read_to_string(&mut plain).unwrap();
-    plain
+/// An export as text.
+fn exported(client: &Client, name: &str, options: &str) -> String {
+    String::from_utf8(export(client, name, options).unwrap()).unwrap()
 }
 
 /// The counters of a document: name and value, in their order.
@@ -80,8 +64,8 @@ fn counters_of_dumps_are_counters() {
     let data = tempfile::tempdir().unwrap();
     let server = ServerProcess::start(data.path(), &[]).unwrap();
     let client = server.client();
-    make(&client, "first");
-    let result = import(&client, "first", DUMP.as_bytes());
+    make(&client, "first").unwrap();
+    let result = import(&client, "first", DUMP.as_bytes()).unwrap();
     let counted = result.get("Counters").unwrap();
     for (kind, count) in [("ReadCount", 5_i64), ("SkippedCount", 2), ("ErroredCount", 1)] {
         assert_eq!(counted.get(kind), Some(&Json::from(count)), "{kind}: {result}");
@@ -112,25 +96,25 @@ fn counters_of_dumps_are_counters() {
     }
 
     // Out and in again, twice, gives the same.
-    let dump = export(&client, "first", "{}");
+    let dump = exported(&client, "first", "{}");
     assert!(dump.contains(r#""@names":{"b":"b","likes":"Likes","zikes":"zikes"}"#), "{dump}");
     assert!(dump.contains(r#""@vals":{"odd":["x",1]}"#), "what cannot be read comes out as it came: {dump}");
     assert!(dump.contains(r#"{"DocId":"users/1","Values":{"likes":[7,7]}}"#), "{dump}");
-    make(&client, "second");
+    make(&client, "second").unwrap();
     for _ in 0..2 {
-        let result = import(&client, "second", dump.as_bytes());
+        let result = import(&client, "second", dump.as_bytes()).unwrap();
         assert_eq!(result.get("Counters").unwrap().get("ErroredCount"), Some(&Json::from(0_i64)), "{result}");
         assert_eq!(counters(&client, "second", "users/1"), of_user);
     }
     let groups = |dump: &str| dump[dump.find(r#""CounterGroups":"#).unwrap()..].matches("\"DocId\"").count();
-    assert_eq!((groups(&dump), groups(&export(&client, "second", "{}"))), (4, 4));
+    assert_eq!((groups(&dump), groups(&exported(&client, "second", "{}"))), (4, 4));
     // Only what is asked for: the list of names goes with the counters.
-    let documents = export(&client, "first", r#"{"OperateOnTypes":"Documents"}"#);
+    let documents = exported(&client, "first", r#"{"OperateOnTypes":"Documents"}"#);
     assert!(documents.contains("others/1") && !documents.contains("ounters\":[\""), "{documents}");
     assert!(!documents.contains("HasCounters"), "{documents}");
-    let others = export(&client, "first", r#"{"Collections":["Others"]}"#);
+    let others = exported(&client, "first", r#"{"Collections":["Others"]}"#);
     assert!(others.contains(r#""DocId":"others/1""#) && !others.contains("zikes"), "{others}");
-    let without = import(&client, "second", b"{\"BuildVersion\":71028,\"CounterGroups\":[]}");
+    let without = import(&client, "second", b"{\"BuildVersion\":71028,\"CounterGroups\":[]}").unwrap();
     assert_eq!(without.get("Counters").unwrap().get("ReadCount"), Some(&Json::from(0_i64)));
 }
 
@@ -141,7 +125,7 @@ fn what_an_earlier_version_kept_is_exported_until_it_is_a_counter() {
     let data = tempfile::tempdir().unwrap();
     let server = ServerProcess::start(data.path(), &[]).unwrap();
     let client = server.client();
-    make(&client, "d");
+    make(&client, "d").unwrap();
     let group = |value: i64| {
         format!(
             r#"{{"DocId":"users/1","Values":{{"@dbIds":["x"],"@names":{{"odd":"Odd"}},"@vals":{{"odd":["x",1],"likes":[{value},1]}}}}}}"#
@@ -152,8 +136,8 @@ fn what_an_earlier_version_kept_is_exported_until_it_is_a_counter() {
             r#"{{"BuildVersion":71028,"Docs":[{{"@metadata":{{"@collection":"Users","@id":"users/1"}}}}],"CounterGroups":[{groups}]}}"#
         )
     };
-    import(&client, "d", dump(&group(5)).as_bytes());
-    let kept = export(&client, "d", "{}");
+    import(&client, "d", dump(&group(5)).as_bytes()).unwrap();
+    let kept = exported(&client, "d", "{}");
     assert!(
         kept.contains(r#""@vals":{"odd":["x",1]}"#) && kept.contains(r#""@vals":{"likes":[5,"#),
         "{kept}"
@@ -161,7 +145,7 @@ fn what_an_earlier_version_kept_is_exported_until_it_is_a_counter() {
     // The counter that was only kept is counted for real.
     let body = r#"{"Documents":[{"DocumentId":"users/1","Operations":[{"Type":"Increment","CounterName":"ODD","Delta":9}]}]}"#;
     client.post("/databases/d/counters", body).unwrap().expect_status(200).unwrap();
-    let dump = export(&client, "d", "{}");
+    let dump = exported(&client, "d", "{}");
     assert!(!dump.contains(r#"["x",1]"#) && dump.contains(r#""odd":[9,"#), "{dump}");
 }
 
@@ -173,7 +157,7 @@ fn a_dump_that_is_cut_in_its_counters_says_where() {
     let begin = DUMP.find("\"CounterGroups\"").unwrap();
     for (number, cut) in [begin + 30, begin + 200, DUMP.len() - 5].into_iter().enumerate() {
         let name = format!("cut-{number}");
-        make(&client, &name);
+        make(&client, &name).unwrap();
         let headers = [("Content-Type", "application/octet-stream")];
         let path = format!("/databases/{name}/smuggler/import");
         let answer = client.send("POST", &path, &headers, Some(&DUMP.as_bytes()[..cut])).unwrap();
@@ -181,7 +165,7 @@ fn a_dump_that_is_cut_in_its_counters_says_where() {
         let text = answer.text();
         assert!(text.contains("byte") && text.contains("2 Documents"), "{text}");
     }
-    make(&client, "broken");
+    make(&client, "broken").unwrap();
     let broken = DUMP.replace("\"likes\":[3,19,-10,4]", "\"likes\":[3,19,-,4]");
     let headers = [("Content-Type", "application/octet-stream")];
     let answer =
@@ -203,7 +187,7 @@ fn acknowledged_increments_survive_a_kill() {
     let data = tempfile::tempdir().unwrap();
     let mut server = ServerProcess::start(data.path(), &[]).unwrap();
     let client = server.client();
-    make(&client, "d");
+    make(&client, "d").unwrap();
     client.put("/databases/d/docs?id=a", "{}").unwrap().expect_status(201).unwrap();
     let acknowledged: Vec<AtomicI64> = (0..4).map(|_| AtomicI64::new(0)).collect();
     thread::scope(|scope| {
@@ -242,7 +226,7 @@ fn patches_and_increments_at_once_lose_nothing() {
     let data = tempfile::tempdir().unwrap();
     let server = ServerProcess::start(data.path(), &[]).unwrap();
     let client = server.client();
-    make(&client, "d");
+    make(&client, "d").unwrap();
     for id in ["a", "b"] {
         client.put(&format!("/databases/d/docs?id={id}"), "{}").unwrap().expect_status(201).unwrap();
     }

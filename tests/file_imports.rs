@@ -21,8 +21,7 @@ fn server(more: &[&str]) -> Server {
 
 impl Server {
     fn make(&self, name: &str) {
-        let body = format!(r#"{{"DatabaseName":"{name}"}}"#);
-        self.client.put(&format!("/admin/databases?name={name}"), &body).unwrap().expect_status(201).unwrap();
+        magpie_tests::smuggler::make(&self.client, name).unwrap();
     }
 
     /// Sends a file as clients do: a form with options and the file.

@@ -3,37 +3,18 @@
 
 #![cfg(test)]
 
-use flate2::read::GzDecoder;
 use magpie_store::json::{self, Json};
 use magpie_tests::process::ServerProcess;
+use magpie_tests::smuggler::{export, import, make};
 use magpie_tests::wire::Client;
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Documents of the large dump, some sub-batches of them; each tenth has an attachment, and each a revision.
 const DOCUMENTS: usize = 24_000;
 const WAIT: Duration = Duration::from_secs(60);
-
-fn make(client: &Client, name: &str) {
-    let body = format!(r#"{{"DatabaseName":"{name}"}}"#);
-    client.put(&format!("/admin/databases?name={name}"), &body).unwrap().expect_status(201).unwrap();
-}
-
-fn import(client: &Client, name: &str, dump: &[u8]) -> Json {
-    let headers = [("Content-Type", "application/octet-stream")];
-    let answer = client.send("POST", &format!("/databases/{name}/smuggler/import"), &headers, Some(dump));
-    answer.unwrap().expect_status(200).unwrap().json().unwrap()
-}
-
-/// An export, unpacked.
-fn export(client: &Client, name: &str, options: &str) -> Vec<u8> {
-    let answer = client.post(&format!("/databases/{name}/smuggler/export"), options).unwrap();
-    let mut plain = Vec::new();
-    GzDecoder::new(answer.expect_status(200).unwrap().body.as_slice()).read_to_end(&mut plain).unwrap();
-    plain
-}
 
 /// A dump without what differs from database to database.
 fn comparable(dump: &[u8], name: &str) -> String {
@@ -77,8 +58,8 @@ fn what_is_only_kept_is_counted_and_comes_out_again_once() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let mut process = ServerProcess::start(&data, &[]).unwrap();
-    make(&process.client(), "first");
-    let result = import(&process.client(), "first", &rich());
+    make(&process.client(), "first").unwrap();
+    let result = import(&process.client(), "first", &rich()).unwrap();
     let kept = result.get("Magpie").unwrap().get("Kept").unwrap();
     for (kind, count) in [
         ("DatabaseRecord", 1_i64),
@@ -98,7 +79,7 @@ fn what_is_only_kept_is_counted_and_comes_out_again_once() {
     assert!(process.stop().unwrap());
     let process = ServerProcess::start(&data, &[]).unwrap();
     let client = process.client();
-    let dump = export(&client, "first", "{}");
+    let dump = export(&client, "first", "{}").unwrap();
     let text = String::from_utf8_lossy(&dump);
     for part in [
         r#""DatabaseRecord":{"DatabaseName":"first","Encrypted":false,"Revisions":{"Default""#,
@@ -121,13 +102,13 @@ fn what_is_only_kept_is_counted_and_comes_out_again_once() {
     );
     assert!(dump.windows(25).any(|part| part == b"\"@raven-blob-size\":4}\0\xff},"), "raw bytes are whole");
     // Twice in is once out; what came out goes in and out as it is.
-    import(&client, "first", &rich());
-    assert_eq!(comparable(&export(&client, "first", "{}"), "first"), comparable(&dump, "first"));
-    make(&client, "second");
-    import(&client, "second", &dump);
-    assert_eq!(comparable(&export(&client, "second", "{}"), "second"), comparable(&dump, "first"));
+    import(&client, "first", &rich()).unwrap();
+    assert_eq!(comparable(&export(&client, "first", "{}").unwrap(), "first"), comparable(&dump, "first"));
+    make(&client, "second").unwrap();
+    import(&client, "second", &dump).unwrap();
+    assert_eq!(comparable(&export(&client, "second", "{}").unwrap(), "second"), comparable(&dump, "first"));
     // Only what is asked for.
-    let documents = export(&client, "second", r#"{"OperateOnTypes":"Documents"}"#);
+    let documents = export(&client, "second", r#"{"OperateOnTypes":"Documents"}"#).unwrap();
     let documents = String::from_utf8_lossy(&documents);
     assert!(documents.contains("\"u/1\"") && documents.contains("\"RevisionDocuments\":[]"), "{documents}");
     assert!(!documents.contains("tomorrow") || documents.contains("tomorrow\":[]"), "{documents}");
@@ -140,7 +121,7 @@ fn a_script_changes_documents_on_their_way_or_leaves_them_out() {
     let client = process.client();
     let dump = br#"{"BuildVersion":71000,"Docs":[{"n":1.50,"s":"x","@metadata":{"@id":"a/1","@collection":"As"}},{"n":2,"@metadata":{"@id":"a/2","@collection":"As"}}]}"#;
     let with = |name: &str, script: &str| {
-        make(&client, name);
+        make(&client, name).unwrap();
         let options = json::Object::from_iter([("TransformScript", Json::from(script))]);
         let options: String =
             Json::from(options).to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
@@ -176,7 +157,8 @@ fn a_script_changes_documents_on_their_way_or_leaves_them_out() {
     }
     // On the way out likewise.
     let dump =
-        export(&client, "one", r#"{"TransformScript":"delete this.q; this['@metadata'].Seen = true"}"#);
+        export(&client, "one", r#"{"TransformScript":"delete this.q; this['@metadata'].Seen = true"}"#)
+            .unwrap();
     let text = String::from_utf8_lossy(&dump);
     assert!(
         text.contains(r#"{"n":1.50,"s":"a/1","@metadata":{"#) && text.contains(r#""Seen":true"#),
@@ -249,7 +231,7 @@ fn a_killed_import_leaves_whole_documents_and_a_second_one_completes_it() {
     for (name, percent) in [("early", 40), ("late", 92)] {
         let mut process = ServerProcess::start(&data, &[]).unwrap();
         let client = process.client();
-        make(&client, name);
+        make(&client, name).unwrap();
         let mut stream = TcpStream::connect(process.url().trim_start_matches("http://")).unwrap();
         let head = format!(
             "POST /databases/{name}/smuggler/import HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
@@ -276,12 +258,13 @@ fn a_killed_import_leaves_whole_documents_and_a_second_one_completes_it() {
             let attachment = client.get(&format!("/databases/{name}/attachments?id=d/0&name=a")).unwrap();
             assert_eq!(attachment.expect_status(200).unwrap().text(), "hello");
         }
-        import(&client, name, &dump);
+        import(&client, name, &dump).unwrap();
         assert_eq!(whole_documents(&client, name).len(), DOCUMENTS);
         assert_eq!(number(&client, name, "CountOfAttachments"), (DOCUMENTS / 10) as u64);
         assert_eq!(number(&client, name, "CountOfUniqueAttachments"), 1);
         let text =
-            export(&client, name, r#"{"OperateOnTypes":"RevisionDocuments,Identities,CompareExchange"}"#);
+            export(&client, name, r#"{"OperateOnTypes":"RevisionDocuments,Identities,CompareExchange"}"#)
+                .unwrap();
         let text = String::from_utf8_lossy(&text);
         assert_eq!(text.matches("\"@metadata\"").count(), DOCUMENTS, "what is only kept is there once");
         assert!(text.contains(r#"{"Key":"ds|","Value":"77"}"#) && text.matches("\"Key\":\"k\"").count() == 1);

@@ -1,12 +1,13 @@
 //! What the behaviour tests share: the real server process ([`process`]), a plain HTTP client ([`wire`]), the replay of
-//! recorded exchanges ([`golden`]) and a database with the indexes of a sample ([`sample_database`]). Each test file
-//! next to this one is a test of its own.
+//! recorded exchanges ([`golden`]), dumps in and out ([`smuggler`]) and a database with the indexes of a sample
+//! ([`sample_database`]). Each test file next to this one is a test of its own.
 //!
 //! Everything runs on 127.0.0.1 with ports that the system chooses, in folders that are removed afterwards.
 
 pub mod golden;
 pub mod process;
 pub mod sample_database;
+pub mod smuggler;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
