@@ -282,7 +282,14 @@ fn each_row(
                 name: "like_rows_max",
                 limit: limits::LIKE_ROWS_MAX,
                 unit: "rows of the index read by moreLikeThis()",
-                advice: "set MinimumDocumentFrequency to 1 and MaximumQueryTerms high, so that nothing is counted",
+                advice: match filter {
+                    Some(_) => {
+                        "name the row to compare with by id() or by fields with terms, or give a document"
+                    }
+                    None => {
+                        "set MinimumDocumentFrequency to 1 and MaximumQueryTerms high, so that nothing is counted"
+                    }
+                },
             });
         }
         if !visit(row?) {
